@@ -1,0 +1,148 @@
+// Owns what the task and the operators know of state and checkpoints. State is a set of pages: (state id, page number)
+// → canonical bytes. Nothing here knows what is in a page.
+
+import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
+
+/**
+ * One named piece of an operator's state. Pages are numbered by the owner (non-negative safe integers, as sparse as it
+ * likes). The same logical content must give the same bytes whatever the history: digests compare them.
+ */
+export interface PagedState {
+  /** `<operator id>/<name>`, unique within the task. */
+  readonly stateId: string;
+  /** Raised when the layout of a page changes; restore refuses a version it was not written with. */
+  readonly schemaVersion: number;
+  /** Writes the page's canonical bytes; writes nothing when the page holds nothing. Must not change the state. */
+  writePage(page: number, out: ByteWriter): void;
+  /** Restores one page into empty state; called in ascending order of pages. */
+  readPage(page: number, input: ByteReader): void;
+}
+
+/**
+ * Says which pages change. The owner calls `touch(page)` BEFORE it changes a page for the first time in an epoch (the
+ * page may have to be copied for a snapshot in progress). Hot loops keep the epoch per page and compare:
+ * `if (pageEpoch[p] !== tracker.epoch) { tracker.touch(page); pageEpoch[p] = tracker.epoch }`.
+ * Epochs grow from 1; keep 0 for "never".
+ */
+export interface PageTracker {
+  readonly epoch: number;
+  touch(page: number): void;
+}
+
+export interface StateRegistry {
+  /** Called in `open`, before restore. Ids must be unique. */
+  register(state: PagedState): PageTracker;
+}
+
+/** What an operator library needs to read and write: the rest of the task's memory at an entry, kept in the manifest. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** Which task a checkpoint belongs to; the directory name in the store. */
+export interface TaskIdentity {
+  readonly namespace: string;
+  readonly job: string;
+  readonly run: string;
+  readonly generation: number;
+  readonly stage: string;
+  readonly partition: number;
+}
+
+export interface InputPosition {
+  readonly topic: string;
+  readonly topicId: string;
+  readonly partition: number;
+  /** Offset up to which the input was consumed, as decimal text. */
+  readonly endOffset: string;
+}
+
+/** What the task says about the moment it captures. */
+export interface CheckpointMoment {
+  readonly entry: number;
+  readonly chainHash: string;
+  readonly version: string;
+  readonly inputs: readonly InputPosition[];
+  readonly clockMs: number;
+  readonly watermarkMs: number;
+  /** Task-level memory that is not pages: watermark contributions, exchange send times, … */
+  readonly task: Json;
+}
+
+/** A checkpoint as written to `<entry>-<attempt>.manifest.json`. checkpoint/README.md describes every field. */
+export interface CheckpointManifest extends CheckpointMoment {
+  readonly format: 1;
+  readonly identity: TaskIdentity;
+  readonly attempt: string;
+  /** Offset of the entry in the task's commit log, decimal text. */
+  readonly entryOffset: string;
+  readonly createdMs: number;
+  readonly schemaVersions: Readonly<Record<string, number>>;
+  readonly segments: readonly { readonly name: string; readonly lengthBytes: number; readonly sha256: string }[];
+  /** Order-free digest over all pages of the state. */
+  readonly digest: string;
+}
+
+/** A durable checkpoint that a committed entry may name. */
+export interface CheckpointReference {
+  readonly name: string;
+  readonly entry: number;
+  readonly chainHash: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** A snapshot under way. Pages are copied when they are touched, the rest by `advance`. */
+export interface PendingCheckpoint {
+  /** Serialises up to about `bytesMax` more; true when nothing is left. Synchronous. */
+  advance(bytesMax: number): boolean;
+  /** Bytes serialised and not yet written: beyond `snapshotBytesMax` the task waits for `writeSegments`. */
+  readonly heldBytes: number;
+  /** Makes what was serialised so far durable; call again until `advance` returned true and this resolved after. */
+  writeSegments(): Promise<void>;
+  /** Renames the manifest into place. Only after the entry is known to be committed, and everything is written. */
+  publish(entryOffset: bigint): Promise<CheckpointReference>;
+  /** Gives up; its files stay as orphans. Touched pages count as changed for the next checkpoint. */
+  abandon(): void;
+}
+
+/** The checkpoints and the page set of one task, for one attempt. Knows no entry but what it is told. */
+export interface TaskCheckpoints extends StateRegistry {
+  /**
+   * Restores the newest stored checkpoint that `accept` takes and whose files are whole; the manifest, or null when
+   * there is none. Damaged ones are logged and passed over. `stored` says how many manifests the store held.
+   */
+  restore(accept: (manifest: CheckpointManifest) => boolean): Promise<{
+    readonly manifest: CheckpointManifest | null;
+    readonly stored: number;
+  }>;
+  /** Captures the state as it is now. At most one may be pending. */
+  capture(moment: CheckpointMoment): PendingCheckpoint;
+  /** Order-free digest over all pages as they are now (synchronous; cost: the pages changed since the last call). */
+  digest(): string;
+  /** Number of bytes of the pages as last serialised. */
+  readonly sizeBytes: number;
+  /** Checkpoints that are kept, oldest first: `keep` newest of those whose chain is known to be committed. */
+  kept(): readonly CheckpointReference[];
+  /** Inputs and entry offset of the oldest kept checkpoint: logs may be trimmed below. Null when none is kept. */
+  oldestKept(): CheckpointManifest | null;
+  /** Tells that a committed entry names `reference`; older ones may become dead. */
+  confirm(reference: CheckpointReference): void;
+  /** File names that may be deleted once a committed entry lists them. */
+  dead(): readonly string[];
+  /** Deletes files that a committed entry listed. A missing file is no error. */
+  deleteListed(files: readonly string[]): Promise<void>;
+  /** Deletes files of this task that no kept manifest names. Only by the owner, after its first commit. */
+  deleteOrphans(): Promise<void>;
+}
+
+/** Where checkpoints live. One directory of files per task; names are chosen so that no other attempt can use them. */
+export interface CheckpointStore {
+  /** The installation this store belongs to, or null when it is new. */
+  readInstallation(): Promise<string | null>;
+  /** Writes it durably. Fails if there is another one. */
+  writeInstallation(installationId: string): Promise<void>;
+  list(task: TaskIdentity): Promise<string[]>;
+  read(task: TaskIdentity, name: string): Promise<Uint8Array>;
+  /** Durable when it resolves: temporary name, sync, rename, sync of the directory. Never replaces a file. */
+  write(task: TaskIdentity, name: string, bytes: Uint8Array): Promise<void>;
+  remove(task: TaskIdentity, names: readonly string[]): Promise<void>;
+}

@@ -1,0 +1,153 @@
+// Owns the log port: partitioned logs of record batches with transactions, as Kafka has them. Bytes in, bytes out;
+// offsets are bigint. Adapters (kafka/, embedded/, the simulated one) hold no decisions: they do one thing or throw a
+// StreamError. All of them store and hand out Kafka record batches of version 2 (record-batch.ts).
+
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface TopicDescription {
+  readonly topic: string;
+  /** Changes when the topic is deleted and created again. */
+  readonly topicId: string;
+  readonly partitionCount: number;
+}
+
+export interface TopicSpec {
+  readonly topic: string;
+  readonly partitionCount: number;
+  /** Kafka topic configuration: `retention.ms`, `max.message.bytes`, `cleanup.policy`, … Unknown ones may be ignored. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Where to look in a partition: the first offset still there, the end of what is committed (last stable offset), the
+ * end of what is written (high watermark), or the first record whose timestamp is at or after a time (milliseconds; the
+ * high watermark when there is none).
+ */
+export type OffsetSpec = 'earliest' | 'last-stable' | 'high-watermark' | { readonly timestampMs: number };
+
+export interface OffsetQuery extends TopicPartition {
+  readonly at: OffsetSpec;
+}
+
+export interface LogAdmin {
+  /** Names the installation of the log (Kafka's cluster id). */
+  identity(): Promise<string>;
+  /** In the order asked; null where a topic does not exist. */
+  describeTopics(topics: readonly string[]): Promise<(TopicDescription | null)[]>;
+  /** Topic configuration as stored, with defaults filled in; at least `max.message.bytes` and `retention.ms`. */
+  describeConfig(topic: string): Promise<Readonly<Record<string, string>>>;
+  /** Returns when the topics can be used. One that exists already is left alone. */
+  createTopics(specs: readonly TopicSpec[]): Promise<void>;
+  createPartitions(topic: string, partitionCount: number): Promise<void>;
+  /** A topic that does not exist is no error. */
+  deleteTopics(topics: readonly string[]): Promise<void>;
+  listTopics(): Promise<string[]>;
+  /** In the order asked. Errors: topic-unknown, log-unavailable, log-timeout. */
+  listOffsets(queries: readonly OffsetQuery[]): Promise<bigint[]>;
+  /** Removes records below `before` in each partition. */
+  deleteRecords(cuts: readonly (TopicPartition & { readonly before: bigint })[]): Promise<void>;
+  /** Publishes consumed offsets under a consumer group, for people's tools. Nothing reads them back. */
+  publishOffsets(group: string, offsets: readonly (TopicPartition & { readonly offset: bigint })[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * The visible records of one record batch: decompressed, committed, not control. `bytes[start, end)` holds `count`
+ * records in Kafka's format (RecordWalker reads them). Records below `skipBelow` were not asked for.
+ * The bytes die at `release()`: copy what outlives it.
+ */
+export interface FetchedBatch {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly count: number;
+  readonly baseOffset: bigint;
+  readonly baseTimestampMs: number;
+  /** Records with an offset delta below this are not for this reader. */
+  readonly skipBelowDelta: number;
+  /** Offset after the last record of the batch, invisible ones included. */
+  readonly nextOffset: bigint;
+  release(): void;
+}
+
+/** How far a partition reader got. Offsets are those of the last successful fetch, -1n before the first. */
+export interface ReaderStatus {
+  readonly position: bigint;
+  readonly logStart: bigint;
+  readonly lastStable: bigint;
+  readonly highWatermark: bigint;
+  /** Successful fetch answers of this partition so far; grows while the log answers, also without data. */
+  readonly fetches: number;
+  /** The fault that keeps the reader from fetching (it goes on trying), or null. */
+  readonly fault: string | null;
+}
+
+/**
+ * Reads one partition, read committed, in order, with bounded read-ahead. Retries by itself while the log is away
+ * (with backoff, visible in `status().fault`); throws only what will not pass: offset-out-of-range (names the range),
+ * topic-unknown, topic-recreated, log-corrupt, log-unsupported.
+ */
+export interface PartitionReader extends TopicPartition {
+  /** The next batch, or null when none is at hand. At most one batch is out at a time: release it before the next. */
+  poll(): FetchedBatch | null;
+  /** Resolves when poll() has a batch or an error to give, or when `position` moved over invisible records. */
+  ready(): Promise<void>;
+  /** Offset after everything handed out so far and the invisible records right behind it. Never goes back. */
+  readonly position: bigint;
+  status(): ReaderStatus;
+  close(): void;
+}
+
+/** Many partition readers over shared connections; one per slot. */
+export interface LogReader {
+  open(at: TopicPartition & { readonly topicId: string; readonly offset: bigint }): PartitionReader;
+  close(): Promise<void>;
+}
+
+/** Complete record batch of version 2 for one partition, producer fields and CRC not stamped yet (record-batch.ts). */
+export interface StagedBatch extends TopicPartition {
+  readonly bytes: Buffer;
+  readonly recordCount: number;
+}
+
+export interface Transaction {
+  readonly batches: readonly StagedBatch[];
+  /** The one record for the commit log. */
+  readonly entry: StagedBatch;
+  /** Base offset the entry must get; anything else aborts with `foreign-writer`. */
+  readonly expectedEntryOffset: bigint;
+}
+
+export interface TransactionResult {
+  readonly entryOffset: bigint;
+  /** Base offset the next entry must get. */
+  readonly nextEntryOffset: bigint;
+}
+
+/**
+ * One transactional id. States: new, ready, dead. `fence` and `initialiseAgain` make it ready; any error of `transact`
+ * makes it dead, and its transaction's fate is unknown until it is ready again and the log was read. Several calls at
+ * once are a bug of the caller.
+ */
+export interface LogWriter {
+  readonly transactionalId: string;
+  /** InitProducerId with -1/-1: shuts out every older writer of the id and ends its open transaction. */
+  fence(): Promise<void>;
+  /** InitProducerId with the own producer id and epoch. Error `writer-fenced`: somebody fenced since. */
+  initialiseAgain(): Promise<void>;
+  /** All or nothing over all partitions; returns when committed (readers may see it a little later). */
+  transact(transaction: Transaction): Promise<TransactionResult>;
+  close(): Promise<void>;
+}
+
+/** A connection to one log. Cheap to make; each slot has its own. */
+export interface LogClient {
+  readonly kind: 'kafka' | 'embedded' | 'simulated';
+  readonly admin: LogAdmin;
+  reader(): LogReader;
+  writer(transactionalId: string): LogWriter;
+  close(): Promise<void>;
+}

@@ -1,0 +1,233 @@
+// Owns Kafka's record batch, version 2: building one without an object per record, stamping producer fields and CRC
+// onto a finished one, and walking the records of one. Source: the Kafka protocol's record batch layout.
+
+import type { StagedBatch } from '#runtime/log/contract.ts';
+import { ByteWriter } from '#runtime/std/byte-writer.ts';
+import { crc32c } from '#runtime/std/crc32c.ts';
+import { invariant } from '#runtime/std/errors.ts';
+
+export const BATCH_HEADER_BYTES = 61;
+export const ATTRIBUTE_CODEC = 0x07;
+export const ATTRIBUTE_TRANSACTIONAL = 0x10;
+export const ATTRIBUTE_CONTROL = 0x20;
+
+export interface RecordHeader {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+const NO_HEADERS: readonly RecordHeader[] = [];
+
+/** Builds one batch for one partition. Reusable: `finish` hands out its own copy and clears. */
+export class RecordBatchBuilder {
+  readonly topic: string;
+  readonly partition: number;
+  recordCount = 0;
+  readonly #out: ByteWriter;
+  #baseTimestampMs = 0;
+  #maxTimestampMs = 0;
+
+  constructor(topic: string, partition: number, capacityBytes = 4096) {
+    this.topic = topic;
+    this.partition = partition;
+    this.#out = new ByteWriter(capacityBytes);
+    this.#out.length = BATCH_HEADER_BYTES;
+  }
+
+  get sizeBytes(): number {
+    return this.#out.length;
+  }
+
+  /** Appends a record: key bytes[keyStart, keyEnd) (null: no key) and value bytes[valueStart, valueEnd) (null: tombstone). */
+  append(
+    timestampMs: number,
+    key: Uint8Array | null,
+    keyStart: number,
+    keyEnd: number,
+    value: Uint8Array | null,
+    valueStart: number,
+    valueEnd: number,
+    headers: readonly RecordHeader[] = NO_HEADERS,
+  ): void {
+    const out = this.#out;
+    if (this.recordCount === 0) {
+      this.#baseTimestampMs = timestampMs;
+      this.#maxTimestampMs = timestampMs;
+    } else if (timestampMs > this.#maxTimestampMs) this.#maxTimestampMs = timestampMs;
+    const timestampDelta = timestampMs - this.#baseTimestampMs;
+    const keySize = key === null ? -1 : keyEnd - keyStart;
+    const valueSize = value === null ? -1 : valueEnd - valueStart;
+    let size = 1 + varintSize(timestampDelta) + varintSize(this.recordCount);
+    size += varintSize(keySize) + Math.max(0, keySize) + varintSize(valueSize) + Math.max(0, valueSize);
+    size += varintSize(headers.length);
+    for (let i = 0; i < headers.length; i++) {
+      const keyBytes = Buffer.byteLength(headers[i].key);
+      size += varintSize(keyBytes) + keyBytes + varintSize(headers[i].value.length) + headers[i].value.length;
+    }
+    out.ensure(size + 8);
+    out.varint(size);
+    out.u8(0);
+    out.varint(timestampDelta);
+    out.varint(this.recordCount);
+    out.varint(keySize);
+    if (key !== null) out.raw(key, keyStart, keyEnd);
+    out.varint(valueSize);
+    if (value !== null) out.raw(value, valueStart, valueEnd);
+    out.varint(headers.length);
+    for (let i = 0; i < headers.length; i++) {
+      const keyBytes = Buffer.from(headers[i].key);
+      out.varint(keyBytes.length);
+      out.raw(keyBytes);
+      out.varint(headers[i].value.length);
+      out.raw(headers[i].value);
+    }
+    this.recordCount++;
+  }
+
+  /** The finished batch as its own bytes; the builder is empty again. */
+  finish(): StagedBatch {
+    invariant(this.recordCount > 0, 'finish of an empty record batch');
+    const size = this.#out.length;
+    const bytes = Buffer.allocUnsafeSlow(size);
+    this.#out.bytes.copy(bytes, 0, 0, size);
+    bytes.writeBigInt64BE(0n, 0);
+    bytes.writeInt32BE(size - 12, 8);
+    bytes.writeInt32BE(-1, 12);
+    bytes[16] = 2;
+    bytes.writeUInt32BE(0, 17);
+    bytes.writeInt16BE(0, 21);
+    bytes.writeInt32BE(this.recordCount - 1, 23);
+    bytes.writeBigInt64BE(BigInt(this.#baseTimestampMs), 27);
+    bytes.writeBigInt64BE(BigInt(this.#maxTimestampMs), 35);
+    bytes.writeBigInt64BE(-1n, 43);
+    bytes.writeInt16BE(-1, 51);
+    bytes.writeInt32BE(-1, 53);
+    bytes.writeInt32BE(this.recordCount, 57);
+    const staged = { topic: this.topic, partition: this.partition, bytes, recordCount: this.recordCount };
+    this.#out.length = BATCH_HEADER_BYTES;
+    this.recordCount = 0;
+    return staged;
+  }
+}
+
+/** Writes producer id, epoch, base sequence and the transactional bit into a staged batch and computes its CRC. */
+export function stampBatch(bytes: Buffer, producerId: bigint, epoch: number, baseSequence: number): void {
+  bytes.writeInt16BE(bytes.readInt16BE(21) | ATTRIBUTE_TRANSACTIONAL, 21);
+  bytes.writeBigInt64BE(producerId, 43);
+  bytes.writeInt16BE(epoch, 51);
+  bytes.writeInt32BE(baseSequence, 53);
+  bytes.writeUInt32BE(crc32c(bytes, 21), 17);
+}
+
+function varintSize(value: number): number {
+  let rest = value >= 0 ? value * 2 : -value * 2 - 1;
+  let size = 1;
+  while (rest > 127) {
+    rest = Math.floor(rest / 128);
+    size++;
+  }
+  return size;
+}
+
+/**
+ * Walks the records of one batch. After `next()` returned true the fields describe the record; key and value are
+ * [start, end) in `bytes`, start -1 for null. No object per record.
+ */
+export class RecordWalker {
+  bytes: Buffer = Buffer.alloc(0);
+  timestampDelta = 0;
+  offsetDelta = 0;
+  keyStart = -1;
+  keyEnd = -1;
+  valueStart = -1;
+  valueEnd = -1;
+  headersAt = 0;
+  left = 0;
+  #at = 0;
+  #end = 0;
+  #cursor = 0;
+
+  reset(bytes: Buffer, start: number, end: number, count: number): void {
+    this.bytes = bytes;
+    this.#at = start;
+    this.#end = end;
+    this.left = count;
+  }
+
+  next(): boolean {
+    if (this.left <= 0) return false;
+    this.left--;
+    const bytes = this.bytes;
+    this.#cursor = this.#at;
+    const size = this.#varint();
+    const stop = this.#cursor + size;
+    if (size < 0 || stop > this.#end) throw new RangeError('record runs past its batch');
+    this.#cursor++;
+    this.timestampDelta = this.#varint();
+    this.offsetDelta = this.#varint();
+    const keySize = this.#varint();
+    if (keySize < 0) this.keyStart = this.keyEnd = -1;
+    else {
+      this.keyStart = this.#cursor;
+      this.keyEnd = this.#cursor += keySize;
+    }
+    const valueSize = this.#varint();
+    if (valueSize < 0) this.valueStart = this.valueEnd = -1;
+    else {
+      this.valueStart = this.#cursor;
+      this.valueEnd = this.#cursor += valueSize;
+    }
+    if (this.#cursor > stop || bytes.length < stop) throw new RangeError('record fields run past the record');
+    this.headersAt = this.#cursor;
+    this.#at = stop;
+    return true;
+  }
+
+  /** Headers of the current record; views into `bytes`. Allocates: not for the hot path. */
+  headers(): RecordHeader[] {
+    this.#cursor = this.headersAt;
+    const count = this.#varint();
+    const headers: RecordHeader[] = [];
+    for (let i = 0; i < count; i++) {
+      const keySize = this.#varint();
+      const key = this.bytes.toString('utf8', this.#cursor, this.#cursor + keySize);
+      this.#cursor += keySize;
+      const valueSize = this.#varint();
+      const value = valueSize < 0 ? Buffer.alloc(0) : this.bytes.subarray(this.#cursor, this.#cursor + valueSize);
+      this.#cursor += Math.max(0, valueSize);
+      headers.push({ key, value });
+    }
+    return headers;
+  }
+
+  #varint(): number {
+    const bytes = this.bytes;
+    let at = this.#cursor;
+    let byte = bytes[at++];
+    let low = byte & 127;
+    if (byte < 128) {
+      this.#cursor = at;
+      return (low >>> 1) ^ -(low & 1);
+    }
+    let shift = 7;
+    while (byte > 127 && shift < 28) {
+      byte = bytes[at++];
+      low |= (byte & 127) << shift;
+      shift += 7;
+    }
+    if (byte < 128) {
+      this.#cursor = at;
+      return (low >>> 1) ^ -(low & 1);
+    }
+    let value = low;
+    let scale = 2 ** shift;
+    while (byte > 127) {
+      if (scale > 2 ** 63) throw new RangeError('varint too long');
+      byte = bytes[at++];
+      value += (byte & 127) * scale;
+      scale *= 128;
+    }
+    this.#cursor = at;
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+}

@@ -1,0 +1,83 @@
+// Owns the two kinds of failure: `invariant` (our bug, caught only by the supervisor) and `StreamError` (the world's
+// fault, with a stable code and a remedy). Every code stands in ERROR_CODES, which the README's table must equal.
+
+/** Stable codes of StreamError. `retryable`: the supervisor restarts the task with backoff; otherwise it fails for good. */
+export const ERROR_CODES = {
+  // log
+  'log-unavailable': { retryable: true, meaning: 'a broker or the log directory does not answer' },
+  'log-timeout': { retryable: true, meaning: 'a request to the log missed its deadline' },
+  'log-corrupt': { retryable: false, meaning: 'stored record batches fail their checksum' },
+  'log-protocol': { retryable: true, meaning: 'a broker answered with an unexpected error or frame' },
+  'log-unsupported': { retryable: false, meaning: 'the log lacks a feature that Millrace needs' },
+  'log-in-use': { retryable: false, meaning: 'another process holds the log directory' },
+  'topic-unknown': { retryable: false, meaning: 'a topic does not exist' },
+  'topic-recreated': { retryable: false, meaning: 'a topic was deleted and created again under a running job' },
+  'topic-partitions-changed': {
+    retryable: false,
+    meaning: 'a topic has another partition count than at the first start',
+  },
+  'offset-out-of-range': { retryable: false, meaning: 'retention removed records that were not processed yet' },
+  'record-too-large': { retryable: false, meaning: 'a record exceeds the largest size the log takes' },
+  'writer-fenced': { retryable: true, meaning: 'another instance owns the transactional id' },
+  'writer-dead': { retryable: true, meaning: 'a transaction failed and its fate must be read from the log' },
+  'foreign-writer': { retryable: false, meaning: 'somebody else writes to an internal topic of this installation' },
+  // task
+  'replay-diverged': { retryable: false, meaning: 'replayed input gave other output than was committed' },
+  'version-mismatch': {
+    retryable: false,
+    meaning: 'the state was left by another version of the job and not by a clean stop',
+  },
+  'commit-log-lost': { retryable: false, meaning: 'the commit log of a task is gone although the task ran before' },
+  'commit-log-corrupt': { retryable: false, meaning: 'an entry of a commit log cannot be read or breaks the chain' },
+  'checkpoint-lost': {
+    retryable: false,
+    meaning: 'no usable checkpoint, and the logs no longer reach back to the first entry',
+  },
+  'checkpoint-corrupt': { retryable: false, meaning: 'a file of a checkpoint fails its checksum' },
+  'installation-mismatch': { retryable: false, meaning: 'log and checkpoint store belong to different installations' },
+  superseded: { retryable: false, meaning: 'a newer process of this installation took over' },
+  'series-not-partitioned': {
+    retryable: false,
+    meaning: "a series arrived on another partition than partitionedBy: 'series' promises",
+  },
+  'series-limit': { retryable: false, meaning: 'more live series than seriesMax in one task' },
+  'bad-record': { retryable: false, meaning: "a record could not be decoded and the source's policy is fail" },
+  'task-crash-loop': { retryable: false, meaning: 'a task failed too often in a row' },
+  'operator-failed': { retryable: true, meaning: 'a function of the job threw' },
+  // files
+  'directory-not-writable': { retryable: false, meaning: 'a data directory cannot be written' },
+  'directory-in-use': { retryable: false, meaning: 'another process uses the data directory' },
+  'disk-failed': { retryable: true, meaning: 'the disk refused to read or write' },
+  // configuration
+  'config-invalid': { retryable: false, meaning: 'the configuration has faults; all are listed' },
+  'job-invalid': { retryable: false, meaning: 'the job module has faults; all are listed' },
+} as const satisfies Record<string, { retryable: boolean; meaning: string }>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** A fault of the world around us. `message` names the object and its kind, `remedy` what the reader can do. */
+export class StreamError extends Error {
+  readonly code: ErrorCode;
+  readonly remedy: string;
+  override readonly name = 'StreamError';
+
+  constructor(code: ErrorCode, message: string, remedy: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+    this.remedy = remedy;
+  }
+
+  get retryable(): boolean {
+    return ERROR_CODES[this.code].retryable;
+  }
+}
+
+/** Our own bug: never caught but by the supervisor of the task. */
+export class InvariantError extends Error {
+  override readonly name = 'InvariantError';
+}
+
+/** Throws InvariantError when `condition` is false; stays on in production. */
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantError(message);
+}

@@ -1,0 +1,256 @@
+// Owns what a task and the operators of a stage know of each other: batches in columns, sources, operators, sinks and
+// the contexts they are opened with. Everything an operator may see is its state, its batch, the watermark and the
+// entry's clock; nothing here awaits.
+
+import type { StateRegistry } from '#checkpoint/contract.ts';
+import type { RecordHeader, RecordWalker } from '#runtime/log/record-batch.ts';
+import type { ErrorCode } from '#runtime/std/errors.ts';
+
+/**
+ * Records in columns; row i of each column belongs together. `key` is a slot of the stage's key table, so it means
+ * something only within the task. A batch dies when `process` returns: copy what outlives it.
+ */
+export class Batch {
+  count = 0;
+  capacity: number;
+  /** Event time, milliseconds. */
+  timestampMs: Float64Array;
+  /** Slot of the key (before keyBy: of the series) in `keys`. */
+  key: Int32Array;
+  value: Float64Array;
+  /** Where the record came from, for late and dead-letter outputs: partition and offset in `originTopic`. */
+  originPartition: Int32Array;
+  originOffset: Float64Array;
+  originTopic = '';
+  /** Largest event time in the batch; -Infinity when empty. */
+  maxTimestampMs = Number.NEGATIVE_INFINITY;
+  /** Only set on batches of window results; null on samples. */
+  stats: StatsColumns | null = null;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.timestampMs = new Float64Array(capacity);
+    this.key = new Int32Array(capacity);
+    this.value = new Float64Array(capacity);
+    this.originPartition = new Int32Array(capacity);
+    this.originOffset = new Float64Array(capacity);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.maxTimestampMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Doubles the capacity; for the record that holds more rows than fit. */
+  grow(): void {
+    this.capacity *= 2;
+    this.timestampMs = grown(this.timestampMs, this.capacity, Float64Array);
+    this.key = grown(this.key, this.capacity, Int32Array);
+    this.value = grown(this.value, this.capacity, Float64Array);
+    this.originPartition = grown(this.originPartition, this.capacity, Int32Array);
+    this.originOffset = grown(this.originOffset, this.capacity, Float64Array);
+  }
+}
+
+function grown<T extends Float64Array | Int32Array>(column: T, capacity: number, make: new (n: number) => T): T {
+  const next = new make(capacity);
+  next.set(column);
+  return next;
+}
+
+/**
+ * Window results beside `key` (and `timestampMs` = window end - 1). Sketch of row i: `sketchLength[i]` pairs
+ * (bucket code, count) at `sketch[sketchStart[i]]`, sorted by code.
+ */
+export interface StatsColumns {
+  readonly windowStartMs: Float64Array;
+  readonly windowEndMs: Float64Array;
+  readonly count: Float64Array;
+  readonly sum: Float64Array;
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+  /** 0 for the first firing of a window of this key, then one more for each correction. */
+  readonly revision: Int32Array;
+  sketch: Int32Array;
+  readonly sketchStart: Int32Array;
+  readonly sketchLength: Int32Array;
+}
+
+/** Series of the stage by slot. Slots are state: given in order of first appearance, freed at defined moments. */
+export interface KeyTable {
+  /** Slots below this may be in use. */
+  readonly slotCount: number;
+  /** Canonical series text as UTF-8 bytes, a view that dies with the next change of the table. */
+  canonicalBytes(slot: number): Uint8Array;
+  /** murmur2 of the canonical bytes. */
+  hash(slot: number): number;
+  /** `"metric_name":"…","labels":{…}` as UTF-8 JSON bytes without outer braces, a view as above. */
+  jsonBytes(slot: number): Uint8Array;
+  metricName(slot: number): string;
+  /** Label pairs sorted by code point. */
+  labels(slot: number): readonly (readonly [string, string])[];
+}
+
+/** Receives batches from upstream. */
+export interface BatchConsumer {
+  process(batch: Batch): void;
+}
+
+/**
+ * Counts firings. Before each firing of one (key, timer) ask `take()`; false means: stop here, the entry ends and the
+ * rest fires in the next entry. During replay it stops exactly where the recorded entry stopped.
+ */
+export interface FiringBudget {
+  take(): boolean;
+}
+
+/** What `open` gives to every operator, source and sink of a stage. */
+export interface OperatorContext {
+  readonly state: StateRegistry;
+  /** Event time up to which the task has seen its input; -Infinity at first. Constant while a batch is processed. */
+  watermarkMs(): number;
+  /** The entry's clock. */
+  clockMs(): number;
+  readonly output: Output;
+  /** Partitions of a topic that the stage reads or writes, as fixed by the genesis entry. */
+  partitionCount(topic: string): number;
+  /** This task's number: its input partition. */
+  readonly partition: number;
+  /** Counts things for metrics and state: `late`, `not-finite`, `dead-letter`, …; cheap, by interned name. */
+  count(counter: string, by: number): void;
+}
+
+/** The records of the entry under construction. Bytes are copied by `append`. */
+export interface Output {
+  /** Bytes staged so far in this entry. */
+  readonly stagedBytes: number;
+  /**
+   * Stages one record. `sinkIndex` is the sink's place in the plan. `hashedHeaders` of `headers` take part in the output hash (error
+   * text must not: it may change between versions).
+   */
+  append(
+    sinkIndex: number,
+    topic: string,
+    partition: number,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    valueStart: number,
+    valueEnd: number,
+    headers?: readonly RecordHeader[],
+    hashedHeaders?: number,
+  ): void;
+}
+
+/** A step of a stage. `process` pushes results to the consumers it was built with. */
+export interface Operator extends BatchConsumer {
+  /** Author-given or derived id, unique in the job. */
+  readonly id: string;
+  open(context: OperatorContext): void;
+  /**
+   * Smallest event time above `watermarkMs` at which the watermark's arrival could change what this operator does with
+   * a record or a timer, whatever the next records are. Batches are cut there. Infinity when time means nothing to it.
+   */
+  nextBoundaryMs(watermarkMs: number): number;
+  /** Event time of the earliest registered timer, Infinity when none. */
+  nextTimerMs(): number;
+  /** Fires the timers of exactly `timeMs`, keys in slot order; false when the budget ended it early. */
+  fire(timeMs: number, budget: FiringBudget): boolean;
+  /** Whether state of this operator mentions the key slot. Asked when keys are about to be evicted. */
+  usesKey(slot: number): boolean;
+  /** Called when the watermark, clock and input of the entry are final, before its record is built. */
+  endEntry(end: EntryEnd): void;
+  /** Whether `endEntry` would send something at this clock although no input arrived (exchange watermarks). */
+  wantsEntry(end: EntryEnd): boolean;
+}
+
+export interface EntryEnd {
+  readonly watermarkMs: number;
+  readonly clockMs: number;
+  readonly idle: boolean;
+}
+
+/** How far `decode` may go. */
+export interface DecodeLimits {
+  /** Stop after the record (included) that brings the largest event time seen to this. */
+  readonly cutTimestampMs: number;
+  /** Stop before records at or beyond this offset delta. */
+  readonly stopDelta: number;
+  /** Records with an offset delta below this are skipped. */
+  readonly skipBelowDelta: number;
+  /** Event times above this are bad input. */
+  readonly skewLimitMs: number;
+  /** Stop after about this many rows. */
+  readonly rowsMax: number;
+}
+
+/** One input as the source sees it. */
+export interface SourceInput {
+  readonly topic: string;
+  readonly partition: number;
+  readonly baseOffset: bigint;
+  readonly baseTimestampMs: number;
+}
+
+/** Tells of an in-band record of an exchange; the watermark belongs to the task. */
+export interface ExchangeControl {
+  /** Index of the writer among those of the genesis entry. */
+  readonly writer: number;
+  readonly watermarkMs: number;
+  readonly idle: boolean;
+}
+
+/**
+ * The head of a stage: turns log records into rows. A record is atomic: all its rows are judged against the watermark
+ * before it, then it raises the watermark.
+ */
+export interface Source {
+  readonly id: string;
+  open(context: SourceContext): void;
+  /**
+   * Appends rows of the walker's next records to `batch` until a limit is met or the walker has no more. Leaves in
+   * `consumedDelta` the offset delta after the last record it consumed. An exchange source ends with every record that carries a
+   * control and leaves it in `control`.
+   */
+  decode(input: SourceInput, walker: RecordWalker, limits: DecodeLimits, batch: Batch): void;
+  readonly consumedDelta: number;
+  readonly control: ExchangeControl | null;
+}
+
+export interface SourceContext extends OperatorContext {
+  /** Sends the current record (as it came) to the dead-letter topic; `path` when only a part of it is bad. */
+  deadLetter(walker: RecordWalker, input: SourceInput, code: string, message: string, path?: string): void;
+}
+
+/** How a stage's watermark comes about. */
+export type WatermarkRule =
+  | {
+      readonly kind: 'source';
+      readonly outOfOrdernessMs: number;
+      readonly idlenessMs: number;
+      readonly maxSkewMs: number;
+    }
+  | { readonly kind: 'exchange' };
+
+/** Everything a task runs, made by the job's compiler for one task; plain objects, opened once per attempt. */
+export interface StageProgram {
+  readonly stageId: string;
+  readonly source: Source;
+  readonly watermark: WatermarkRule;
+  /** In plan order: the order in which timers of the same time fire. */
+  readonly operators: readonly Operator[];
+  /** Receives what the source decoded. */
+  readonly head: BatchConsumer;
+  /** Topics the stage writes, with the sink index of each for dead letters. */
+  readonly outputs: readonly StageOutput[];
+  /** Null: bad records fail the task or are skipped. */
+  readonly deadLetter: { readonly topic: string; readonly sinkIndex: number } | null;
+  readonly badRecords: 'fail' | 'skip' | 'dead-letter';
+}
+
+export interface StageOutput {
+  readonly topic: string;
+  readonly sinkIndex: number;
+}
+
+export type BadRecordCode = Extract<ErrorCode, 'bad-record'> | string;
