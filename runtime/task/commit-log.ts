@@ -1,0 +1,100 @@
+// Owns reading a task's commit log: all entries that are committed, chain checked, and where the next entry goes.
+// Only called after fencing, so nobody else writes meanwhile.
+
+import type { LogClient, LogReader, TopicPartition } from '#runtime/log/contract.ts';
+import { RecordWalker } from '#runtime/log/record-batch.ts';
+import type { Clock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import { chainHash, readEntry, type WrittenEntry } from '#runtime/task/entry.ts';
+
+export interface CommitLogEntry extends WrittenEntry {
+  readonly offset: bigint;
+}
+
+export interface CommitLogContent {
+  /** First offset the log still has. */
+  readonly logStart: bigint;
+  /** Where the next entry must land. */
+  readonly end: bigint;
+  readonly entries: readonly CommitLogEntry[];
+}
+
+export interface CommitLogPlace extends TopicPartition {
+  readonly topicId: string;
+}
+
+/** Reads the committed entries from `from` (null: all that are left) to the end. Error: commit-log-corrupt. */
+export async function readCommitLog(
+  edges: { readonly log: LogClient; readonly reader: LogReader; readonly clock: Clock; readonly signal: AbortSignal },
+  place: CommitLogPlace,
+  from: bigint | null,
+): Promise<CommitLogContent> {
+  const { topic, partition } = place;
+  const [logStart, end] = await settledEnd(edges, place);
+  const entries: CommitLogEntry[] = [];
+  const start = from ?? logStart;
+  if (start >= end) return { logStart, end, entries };
+  const partitionReader = edges.reader.open({ topic, partition, topicId: place.topicId, offset: start });
+  const walker = new RecordWalker();
+  try {
+    while (partitionReader.position < end) {
+      const batch = partitionReader.poll();
+      if (batch === null) {
+        await partitionReader.ready();
+        if (edges.signal.aborted)
+          throw new StreamError('superseded', `reading ${topic}/${partition} was stopped`, 'none needed');
+        continue;
+      }
+      walker.reset(batch.bytes, batch.start, batch.end, batch.count);
+      while (walker.next()) {
+        const offset = batch.baseOffset + BigInt(walker.offsetDelta);
+        if (walker.offsetDelta < batch.skipBelowDelta || offset >= end) continue;
+        entries.push({ ...readEntry(walker, `${topic}/${partition} offset ${offset}`), offset });
+      }
+      batch.release();
+    }
+  } finally {
+    partitionReader.close();
+  }
+  checkChain(entries, `${topic}/${partition}`);
+  return { logStart, end, entries };
+}
+
+// After fencing no transaction of ours is open: the last stable offset must reach the high watermark. A short lag of
+// markers is waited for; a lasting difference means that somebody else writes here.
+async function settledEnd(
+  edges: { readonly log: LogClient; readonly clock: Clock; readonly signal: AbortSignal },
+  place: CommitLogPlace,
+): Promise<readonly [bigint, bigint]> {
+  const { topic, partition } = place;
+  const deadlineMs = edges.clock.monotonicMs() + 60_000;
+  for (;;) {
+    const [logStart, stable, high] = await edges.log.admin.listOffsets([
+      { topic, partition, at: 'earliest' },
+      { topic, partition, at: 'last-stable' },
+      { topic, partition, at: 'high-watermark' },
+    ]);
+    if (stable >= high) return [logStart, stable];
+    if (edges.clock.monotonicMs() > deadlineMs || edges.signal.aborted) {
+      throw new StreamError(
+        'foreign-writer',
+        `commit log ${topic}/${partition} has an open transaction of another producer (stable ${stable}, end ${high})`,
+        'let only one installation use this namespace; set another MILLRACE_NAMESPACE for the second',
+      );
+    }
+    await edges.clock.sleep(20, edges.signal);
+  }
+}
+
+function checkChain(entries: readonly CommitLogEntry[], where: string): void {
+  for (let i = 1; i < entries.length; i++) {
+    const before = entries[i - 1];
+    const { entry, bytes, chainHash: written, offset } = entries[i];
+    if (entry.number === before.entry.number + 1 && written === chainHash(before.chainHash, bytes)) continue;
+    throw new StreamError(
+      'commit-log-corrupt',
+      `${where}: entry ${entry.number} at offset ${offset} does not continue entry ${before.entry.number}`,
+      'two writers or a damaged log: restore the log from a replica, or open a new generation from a savepoint',
+    );
+  }
+}

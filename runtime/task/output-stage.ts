@@ -1,0 +1,120 @@
+// Owns the records of the entry under construction: one batch builder per topic and partition, cut at `batchBytesMax`,
+// and the order-free output hash. Bytes stay until `take`; what it hands out is kept by the committer until its fate
+// is known.
+
+import type { StagedBatch } from '#runtime/log/contract.ts';
+import { RecordBatchBuilder, type RecordHeader } from '#runtime/log/record-batch.ts';
+import type { Output } from '#runtime/task/contract.ts';
+
+const NO_HEADERS: readonly RecordHeader[] = [];
+
+export class OutputStage implements Output {
+  stagedBytes = 0;
+  records = 0;
+  readonly #batchBytesMax: number;
+  readonly #builders = new Map<string, (RecordBatchBuilder | undefined)[]>();
+  #full: StagedBatch[] = [];
+  #hashLow = 0;
+  #hashHigh = 0;
+  #viewBytes: ArrayBufferLike | null = null;
+  #view: DataView<ArrayBufferLike> = new DataView(new ArrayBuffer(0));
+  #second = 0;
+
+  /** @param batchBytesMax uncompressed size at which a batch is closed @default 900,000 */
+  constructor(batchBytesMax = 900_000) {
+    this.#batchBytesMax = batchBytesMax;
+  }
+
+  append(
+    sinkIndex: number,
+    topic: string,
+    partition: number,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    valueStart: number,
+    valueEnd: number,
+    headers: readonly RecordHeader[] = NO_HEADERS,
+    hashedHeaders: number = headers.length,
+  ): void {
+    let builders = this.#builders.get(topic);
+    if (builders === undefined) this.#builders.set(topic, (builders = []));
+    let builder = builders[partition];
+    if (builder === undefined) builders[partition] = builder = new RecordBatchBuilder(topic, partition);
+    const keySize = key === null ? 0 : key.length;
+    const size = keySize + (valueEnd - valueStart) + 32;
+    if (builder.recordCount > 0 && builder.sizeBytes + size > this.#batchBytesMax) this.#full.push(builder.finish());
+    const before = builder.sizeBytes;
+    builder.append(timestampMs, key, 0, keySize, value, valueStart, valueEnd, headers);
+    this.stagedBytes += builder.sizeBytes - before;
+    this.records++;
+
+    this.#second = 0;
+    let hash = Math.imul(sinkIndex + 1, 0x9e3779b1) ^ Math.imul(partition + 1, 0x85ebca6b);
+    if (key !== null) hash = this.#mix(hash, key, 0, keySize);
+    if (value !== null) hash = this.#mix(hash ^ 0x27d4eb2f, value, valueStart, valueEnd);
+    for (let i = 0; i < hashedHeaders; i++) {
+      hash = this.#mix(hash, Buffer.from(headers[i].key), 0, Buffer.byteLength(headers[i].key));
+      hash = this.#mix(hash, headers[i].value, 0, headers[i].value.length);
+    }
+    this.#hashLow = (this.#hashLow + hash) >>> 0;
+    this.#hashHigh = (this.#hashHigh + Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) + this.#second) >>> 0;
+  }
+
+  // Two multiply-rotate lanes over 32-bit words: 0.1 µs for a 350 B row against 0.4 µs byte by byte. The second lane
+  // is left in #second so that no pair is allocated.
+  #mix(seed: number, bytes: Uint8Array, start: number, end: number): number {
+    if (this.#viewBytes !== bytes.buffer) {
+      this.#viewBytes = bytes.buffer;
+      this.#view = new DataView(bytes.buffer);
+    }
+    const view = this.#view;
+    const base = bytes.byteOffset;
+    let at = base + start;
+    const stop = base + end;
+    let one = seed ^ (end - start);
+    let two = this.#second ^ Math.imul(seed, 0x165667b1);
+    for (; at + 4 <= stop; at += 4) {
+      const word = view.getInt32(at, true);
+      one = Math.imul((one ^ word) | 0, 0x9e3779b1);
+      one = (one << 13) | (one >>> 19);
+      two = Math.imul((two + word) | 0, 0x85ebca77);
+      two = (two << 17) | (two >>> 15);
+    }
+    let rest = 0;
+    for (let shift = 0; at < stop; at++, shift += 8) rest |= view.getUint8(at) << shift;
+    one = Math.imul(one ^ rest ^ (one >>> 15), 0x85ebca6b);
+    two = Math.imul(two ^ rest ^ (two >>> 13), 0xc2b2ae35);
+    this.#second = two ^ (two >>> 16);
+    return one ^ (one >>> 16);
+  }
+
+  /** 64 bits as hex: a sum, so the order of records does not matter. */
+  hash(): string {
+    return this.#hashHigh.toString(16).padStart(8, '0') + this.#hashLow.toString(16).padStart(8, '0');
+  }
+
+  /** All batches staged, in no particular order between partitions; the stage is empty again. */
+  take(): StagedBatch[] {
+    const batches = this.#full;
+    this.#full = [];
+    for (const builders of this.#builders.values()) {
+      for (const builder of builders)
+        if (builder !== undefined && builder.recordCount > 0) batches.push(builder.finish());
+    }
+    this.#reset();
+    return batches;
+  }
+
+  /** Forgets everything staged, for replayed output. */
+  discard(): void {
+    this.take();
+  }
+
+  #reset(): void {
+    this.stagedBytes = 0;
+    this.records = 0;
+    this.#hashLow = 0;
+    this.#hashHigh = 0;
+  }
+}

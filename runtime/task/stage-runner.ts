@@ -1,0 +1,283 @@
+// Owns the deterministic part of a task: given entries' cuts and clocks it turns input batches into state and staged
+// output. Synchronous, knows no log and no time. The same code runs live and in replay; only the limits differ.
+// Invariant: output depends on log order and recorded ticks, never on how fetches were cut.
+
+import type { Json, StateRegistry } from '#checkpoint/contract.ts';
+import type { FetchedBatch } from '#runtime/log/contract.ts';
+import { RecordWalker } from '#runtime/log/record-batch.ts';
+import { invariant, StreamError } from '#runtime/std/errors.ts';
+import {
+  Batch,
+  type EntryEnd,
+  type FiringBudget,
+  type Operator,
+  type OperatorContext,
+  type SourceContext,
+  type SourceInput,
+  type StageProgram,
+} from '#runtime/task/contract.ts';
+import { sendDeadLetter } from '#runtime/task/dead-letters.ts';
+import { OutputStage } from '#runtime/task/output-stage.ts';
+import { Watermark } from '#runtime/task/watermark.ts';
+
+const ROWS_MAX = 2048;
+
+export interface StageRunnerOptions {
+  readonly program: StageProgram;
+  readonly partition: number;
+  readonly partitionCounts: Readonly<Record<string, number>>;
+  readonly writers: number;
+  readonly state: StateRegistry;
+  /** Staged bytes at which an entry ends, minimum 64 KiB. */
+  readonly commitBytesMax: number;
+  readonly count: (counter: string, by: number) => void;
+}
+
+/** What an entry begins with. */
+export interface EntryStart {
+  readonly clockMs: number;
+  readonly idleSinceMs: number | null;
+}
+
+/** Limits of replay: how many firings of timers the recorded entry made. Null while running live. */
+export type RecordedFirings = number | null;
+
+export class StageRunner {
+  readonly output = new OutputStage();
+  readonly watermark: Watermark;
+  clockMs = Number.NEGATIVE_INFINITY;
+  /** Firings of event timers in this entry. */
+  eventTimersFired = 0;
+  /** Log records and their bytes consumed in this entry. */
+  recordsConsumed = 0;
+  bytesConsumed = 0;
+  /** Offset after the last consumed record, or the input's start offset. */
+  inputOffset = 0n;
+  readonly #program: StageProgram;
+  readonly #commitBytesMax: number;
+  readonly #skewMs: number;
+  readonly #rows = new Batch(ROWS_MAX + 1);
+  readonly #walker = new RecordWalker();
+  readonly #budget: FiringBudget;
+  #recordedFirings: RecordedFirings = null;
+  #batch: FetchedBatch | null = null;
+  #input: SourceInput = { topic: '', partition: 0, baseOffset: 0n, baseTimestampMs: 0 };
+  #idleAtStart = false;
+  #startOffset = 0n;
+
+  constructor(options: StageRunnerOptions) {
+    const { program, partition, partitionCounts, state, count } = options;
+    this.#program = program;
+    this.#commitBytesMax = options.commitBytesMax;
+    this.watermark = new Watermark(program.watermark, options.writers);
+    this.#skewMs = program.watermark.kind === 'source' ? program.watermark.maxSkewMs : Number.POSITIVE_INFINITY;
+    const partitionCount = (topic: string): number => {
+      const known = partitionCounts[topic];
+      invariant(known !== undefined, `topic ${topic} is not in the genesis entry`);
+      return known;
+    };
+    const context: OperatorContext = {
+      state,
+      watermarkMs: () => this.watermark.valueMs,
+      clockMs: () => this.clockMs,
+      output: this.output,
+      partitionCount,
+      partition,
+      count,
+    };
+    const target = { program, output: this.output, partitionCount, count };
+    const sourceContext: SourceContext = {
+      ...context,
+      deadLetter: (walker, input, code, message, path) => sendDeadLetter(target, walker, input, code, message, path),
+    };
+    this.#budget = {
+      take: () => {
+        const stop =
+          this.#recordedFirings === null
+            ? this.output.stagedBytes >= this.#commitBytesMax
+            : this.eventTimersFired >= this.#recordedFirings;
+        if (stop) return false;
+        this.eventTimersFired++;
+        return true;
+      },
+    };
+    program.source.open(sourceContext);
+    for (const operator of program.operators) operator.open(context);
+  }
+
+  /**
+   * Begins an entry. First an unfinished firing of the entry before is finished under the old clock; if that already
+   * fills the entry, it returns false and the clock does not move.
+   */
+  begin(start: EntryStart, recordedFirings: RecordedFirings = null): boolean {
+    this.#recordedFirings = recordedFirings;
+    this.eventTimersFired = 0;
+    this.recordsConsumed = 0;
+    this.bytesConsumed = 0;
+    this.#idleAtStart = false;
+    this.#startOffset = this.inputOffset;
+    if (!this.#fireDue()) return false;
+    invariant(start.clockMs >= this.clockMs, 'the clock of an entry went back');
+    const previousMs = this.clockMs;
+    this.clockMs = start.clockMs;
+    if (start.idleSinceMs === null) return true;
+    this.#idleAtStart = true;
+    const fromMs = Math.max(previousMs, start.idleSinceMs);
+    if (this.clockMs > fromMs) this.watermark.advanceIdle(this.clockMs - fromMs);
+    return this.#fireDue();
+  }
+
+  /** Whether due timers wait for the next entry. */
+  get firingUnfinished(): boolean {
+    return this.#nextDue() !== null;
+  }
+
+  /** Takes a fetched batch in hand; it is released when its records are consumed. */
+  take(batch: FetchedBatch, topic: string, partition: number): void {
+    invariant(this.#batch === null, 'a batch is in hand already');
+    this.#batch = batch;
+    this.#walker.reset(batch.bytes, batch.start, batch.end, batch.count);
+    this.#input = { topic, partition, baseOffset: batch.baseOffset, baseTimestampMs: batch.baseTimestampMs };
+  }
+
+  get hasBatch(): boolean {
+    return this.#batch !== null;
+  }
+
+  /**
+   * Consumes the batch in hand up to `stopOffset` (exclusive). True: the batch is used up and released, or the stop was reached;
+   * false: the entry is full and must end here.
+   */
+  consume(stopOffset: bigint | null): boolean {
+    const batch = this.#batch;
+    invariant(batch !== null, 'no batch in hand');
+    const { source, head, operators } = this.#program;
+    const walker = this.#walker;
+    const rows = this.#rows;
+    const consumedBefore = Number(this.inputOffset - batch.baseOffset);
+    const skipBelowDelta = Math.max(batch.skipBelowDelta, consumedBefore);
+    const stopDelta = stopOffset === null ? Number.MAX_SAFE_INTEGER : Number(stopOffset - batch.baseOffset);
+    const limits = {
+      cutTimestampMs: Number.POSITIVE_INFINITY,
+      stopDelta,
+      skipBelowDelta,
+      skewLimitMs: this.clockMs + this.#skewMs,
+      rowsMax: ROWS_MAX,
+    };
+    let more = true;
+    while (more) {
+      limits.cutTimestampMs = this.#cutTimestamp(operators);
+      rows.clear();
+      const leftBefore = walker.left;
+      source.decode(this.#input, walker, limits, rows);
+      this.recordsConsumed += leftBefore - walker.left;
+      if (rows.count > 0) {
+        const maxTimestampMs = rows.maxTimestampMs;
+        head.process(rows);
+        if (this.#program.watermark.kind === 'source') this.watermark.raise(maxTimestampMs);
+      }
+      if (source.control !== null) this.watermark.hear(source.control);
+      this.inputOffset = batch.baseOffset + BigInt(source.consumedDelta);
+      const fired = this.#fireDue();
+      if (walker.left === 0 && (stopOffset === null || batch.nextOffset <= stopOffset)) {
+        this.bytesConsumed += batch.end - batch.start;
+        this.inputOffset = batch.nextOffset;
+        this.dropBatch();
+        more = false;
+      } else if (source.consumedDelta >= stopDelta) more = false;
+      if (!fired) return false;
+      if (this.#recordedFirings === null && this.output.stagedBytes >= this.#commitBytesMax)
+        return !more && this.#batch === null;
+    }
+    return true;
+  }
+
+  /** Moves the input over invisible records. */
+  skipTo(offset: bigint): void {
+    invariant(this.#batch === null && offset >= this.inputOffset, 'skipping over records in hand');
+    this.inputOffset = offset;
+  }
+
+  dropBatch(): void {
+    this.#batch?.release();
+    this.#batch = null;
+  }
+
+  #cutTimestamp(operators: readonly Operator[]): number {
+    if (this.#program.watermark.kind !== 'source') return Number.POSITIVE_INFINITY;
+    let boundaryMs = Number.POSITIVE_INFINITY;
+    const watermarkMs = this.watermark.valueMs;
+    for (let i = 0; i < operators.length; i++) {
+      const next = operators[i].nextBoundaryMs(watermarkMs);
+      if (next < boundaryMs) boundaryMs = next;
+    }
+    return this.watermark.timestampFor(boundaryMs);
+  }
+
+  #nextDue(): Operator | null {
+    let due: Operator | null = null;
+    let dueMs = this.watermark.valueMs;
+    for (const operator of this.#program.operators) {
+      const timerMs = operator.nextTimerMs();
+      if (timerMs > dueMs || (due !== null && timerMs === dueMs)) continue;
+      due = operator;
+      dueMs = timerMs;
+    }
+    return due;
+  }
+
+  // Total order of timers: (time, place in the plan, key slot). False when the budget ended it.
+  #fireDue(): boolean {
+    for (;;) {
+      const due = this.#nextDue();
+      if (due === null) return true;
+      if (!due.fire(due.nextTimerMs(), this.#budget)) return false;
+    }
+  }
+
+  /** What the entry ends with, so far. */
+  entryEnd(): EntryEnd {
+    const idle =
+      this.#program.watermark.kind === 'source'
+        ? this.#idleAtStart && this.inputOffset === this.#startOffset
+        : this.watermark.allWritersIdle;
+    return { watermarkMs: this.watermark.valueMs, clockMs: this.clockMs, idle };
+  }
+
+  /** Whether something waits to be committed. */
+  wantsEntry(): boolean {
+    if (this.output.records > 0) return true;
+    const end = this.entryEnd();
+    return this.#program.operators.some((operator) => operator.wantsEntry(end));
+  }
+
+  /** Ends the entry: operators flush what they hold back until now. */
+  end(): void {
+    const end = this.entryEnd();
+    for (const operator of this.#program.operators) operator.endEntry(end);
+  }
+
+  /** Whether any timer or exchange gives the passing of idle time a meaning. */
+  get idleMatters(): boolean {
+    if (this.watermark.valueMs === Number.NEGATIVE_INFINITY) return this.wantsEntry();
+    return this.wantsEntry() || this.#program.operators.some((operator) => Number.isFinite(operator.nextTimerMs()));
+  }
+
+  save(): Json {
+    return { watermark: this.watermark.save() };
+  }
+
+  restore(saved: Json, position: { readonly clockMs: number; readonly inputOffset: bigint }): void {
+    const state = saved as { watermark: Json };
+    if (state === null || typeof state !== 'object' || state.watermark === undefined) {
+      throw new StreamError(
+        'checkpoint-corrupt',
+        'a manifest lacks the watermark',
+        'remove this checkpoint; the one before is used',
+      );
+    }
+    this.watermark.restore(state.watermark);
+    this.clockMs = position.clockMs;
+    this.inputOffset = position.inputOffset;
+  }
+}
