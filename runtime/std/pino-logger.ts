@@ -1,0 +1,45 @@
+// Owns the one real Logger: pino on a synchronous destination, so that nothing is lost at exit, and pino-pretty on a
+// terminal. The door of both packages. Works in worker threads, because it writes to the descriptor itself and not to
+// the thread's piped streams.
+
+import { isatty } from 'node:tty';
+import { type DestinationStream, pino, stdSerializers, stdTimeFunctions } from 'pino';
+import { PinoPretty } from 'pino-pretty';
+import type { Logger } from '#runtime/std/logger.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+export interface LoggerOptions {
+  /** @default 'info' */
+  readonly level?: LogLevel;
+  /** Lines for people instead of JSON; even then only when the descriptor is a terminal. @default true */
+  readonly pretty?: boolean;
+  /** Descriptor to write to: standard error, since standard output belongs to the commands. @default 2 */
+  readonly fd?: number;
+}
+
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const fd = options.fd ?? 2;
+  const output = pino.destination({ fd, sync: true });
+  const pretty = (options.pretty ?? true) && isatty(fd);
+  return pino(
+    {
+      level: options.level ?? 'info',
+      base: null,
+      formatters: { level: (label) => ({ level: label }) },
+      timestamp: stdTimeFunctions.isoTime,
+      serializers: { error: stdSerializers.err, err: stdSerializers.err },
+    },
+    pretty ? prettyDestination(output) : output,
+  );
+}
+
+/** A factory instead of pino-pretty's stream: each line is written before the call that logs it returns. */
+function prettyDestination(output: DestinationStream): DestinationStream {
+  const prettify = PinoPretty.prettyFactory({
+    colorize: true,
+    translateTime: 'SYS:HH:MM:ss.l',
+    errorLikeObjectKeys: ['err', 'error'],
+  });
+  return { write: (line) => output.write(prettify(line)) };
+}
