@@ -15,6 +15,7 @@ import {
   type SourceContext,
   type SourceInput,
   type StageProgram,
+  type WatermarkRule,
 } from '#runtime/task/contract.ts';
 import { sendDeadLetter } from '#runtime/task/dead-letters.ts';
 import { OutputStage } from '#runtime/task/output-stage.ts';
@@ -140,6 +141,10 @@ export class StageRunner {
     this.#input = { topic, partition, baseOffset: batch.baseOffset, baseTimestampMs: batch.baseTimestampMs };
   }
 
+  get rule(): WatermarkRule {
+    return this.#program.watermark;
+  }
+
   get hasBatch(): boolean {
     return this.#batch !== null;
   }
@@ -246,8 +251,17 @@ export class StageRunner {
 
   /** Whether something waits to be committed. */
   wantsEntry(): boolean {
-    if (this.output.records > 0) return true;
-    const end = this.entryEnd();
+    return this.output.records > 0 || this.#operatorsWant(this.entryEnd());
+  }
+
+  /** Whether an entry that began now, without input, would have something to say. */
+  wantsTick(clockMs: number, idle: boolean): boolean {
+    if (this.#operatorsWant({ watermarkMs: this.watermark.valueMs, clockMs, idle })) return true;
+    if (!idle || this.watermark.valueMs === Number.NEGATIVE_INFINITY) return false;
+    return this.#program.operators.some((operator) => Number.isFinite(operator.nextTimerMs()));
+  }
+
+  #operatorsWant(end: EntryEnd): boolean {
     return this.#program.operators.some((operator) => operator.wantsEntry(end));
   }
 
@@ -255,12 +269,6 @@ export class StageRunner {
   end(): void {
     const end = this.entryEnd();
     for (const operator of this.#program.operators) operator.endEntry(end);
-  }
-
-  /** Whether any timer or exchange gives the passing of idle time a meaning. */
-  get idleMatters(): boolean {
-    if (this.watermark.valueMs === Number.NEGATIVE_INFINITY) return this.wantsEntry();
-    return this.wantsEntry() || this.#program.operators.some((operator) => Number.isFinite(operator.nextTimerMs()));
   }
 
   save(): Json {

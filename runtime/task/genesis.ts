@@ -1,0 +1,86 @@
+// Owns what the genesis entry fixes and how it is compared with the world at every later start: topics, their ids and
+// partition counts, start offsets, writers.
+
+import type { CheckpointManifest } from '#checkpoint/contract.ts';
+import type { LogClient, TopicDescription } from '#runtime/log/contract.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import type { CommitLogEntry } from '#runtime/task/commit-log.ts';
+import type { Genesis } from '#runtime/task/entry.ts';
+import { type TaskEnvironment, type TaskInput, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
+
+/** Describes every topic of the task. Error: topic-unknown. */
+export async function describeTaskTopics(
+  environment: TaskEnvironment,
+  plan: TaskPlan,
+): Promise<ReadonlyMap<string, TopicDescription>> {
+  const names = [...new Set([plan.commitTopic, plan.input.topic, ...plan.topics])];
+  const descriptions = await environment.log.admin.describeTopics(names);
+  const found = new Map<string, TopicDescription>();
+  names.forEach((name, index) => {
+    const description = descriptions[index];
+    if (description === null) {
+      throw new StreamError(
+        'topic-unknown',
+        `task ${taskName(plan.identity)}: topic '${name}' does not exist`,
+        'create the topic, or correct its name in the job',
+      );
+    }
+    found.set(name, description);
+  });
+  const { topic, partition } = plan.input;
+  const input = found.get(topic) as TopicDescription;
+  if (partition >= input.partitionCount) {
+    throw new StreamError(
+      'topic-partitions-changed',
+      `task ${taskName(plan.identity)}: topic '${topic}' has ${input.partitionCount} partitions`,
+      'a topic cannot lose partitions: it was created again; open a new generation',
+    );
+  }
+  return found;
+}
+
+/** The first offset a task reads. */
+export async function resolveStart(log: LogClient, input: TaskInput): Promise<bigint> {
+  const { topic, partition, start } = input;
+  const at = start === 'latest' ? 'last-stable' : start;
+  const [offset] = await log.admin.listOffsets([{ topic, partition, at }]);
+  return offset;
+}
+
+/** Compares what is now with what entry 0 fixed. Errors: topic-recreated, topic-partitions-changed. */
+export function checkGenesis(
+  plan: TaskPlan,
+  manifest: CheckpointManifest | null,
+  entries: readonly CommitLogEntry[],
+  now: Genesis,
+  inputTopic: TopicDescription,
+): void {
+  const name = taskName(plan.identity);
+  const last = entries[entries.length - 1].entry;
+  const input = last.inputs[0];
+  if (input.topicId !== inputTopic.topicId) {
+    throw new StreamError(
+      'topic-recreated',
+      `task ${name}: topic '${input.topic}' was deleted and created again (id ${input.topicId}, now ${inputTopic.topicId})`,
+      'offsets of the old topic mean nothing in the new one: purge the job, or open a new generation from a savepoint',
+    );
+  }
+  const saved = (manifest?.task as { readonly genesis?: Genesis } | null)?.genesis;
+  const genesis = saved ?? entries.find(({ entry }) => entry.kind === 'genesis')?.entry.genesis;
+  if (genesis === undefined) return;
+  for (const [topic, count] of Object.entries(genesis.partitionCounts)) {
+    if (now.partitionCounts[topic] === undefined || now.partitionCounts[topic] === count) continue;
+    throw new StreamError(
+      'topic-partitions-changed',
+      `task ${name}: topic '${topic}' had ${count} partitions when the job began and has ${now.partitionCounts[topic]}`,
+      'keys have moved between partitions: take a savepoint and open a new generation, or set the partition count back',
+    );
+  }
+  if (genesis.writers !== now.writers) {
+    throw new StreamError(
+      'topic-partitions-changed',
+      `task ${name}: its exchange had ${genesis.writers} writers when the job began and has ${now.writers}`,
+      'the source changed its partition count: take a savepoint and open a new generation',
+    );
+  }
+}

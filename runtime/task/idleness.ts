@@ -1,0 +1,56 @@
+// Owns when a source counts as idle: successful fetches of this attempt show that everything was read, for `idlenessMs`
+// of the clock (ARCHITECTURE §5). A reader that is behind, failing or was paused is never idle.
+
+import type { ReaderStatus } from '#runtime/log/contract.ts';
+import type { Clock } from '#runtime/std/clock.ts';
+
+export class Idleness {
+  readonly #clock: Clock;
+  readonly #idlenessMs: number;
+  #quietSinceMs: number | null = null;
+  #fetchesSeen = -1;
+  #establishedMs: number | null = null;
+  #tickedMonotonicMs = 0;
+
+  constructor(clock: Clock, idlenessMs: number) {
+    this.#clock = clock;
+    this.#idlenessMs = idlenessMs;
+  }
+
+  /** Input arrived, or the reader was not at the end: quiet time begins anew. */
+  interrupted(): void {
+    this.#quietSinceMs = null;
+    this.#establishedMs = null;
+  }
+
+  /**
+   * Looks at the reader; `sinceMs` for an entry that may advance idle time now, or null. Idle time never exceeds the
+   * monotonic time since the last tick, so a clock that jumps ahead closes nothing early.
+   */
+  observe(status: ReaderStatus): number | null {
+    const { position, lastStable, highWatermark, fault, fetches } = status;
+    if (fault !== null || position !== lastStable || position !== highWatermark) {
+      this.interrupted();
+      this.#fetchesSeen = fetches;
+      return null;
+    }
+    // Without a fetch answered since the last look nothing proves that the partition is still empty.
+    if (fetches <= this.#fetchesSeen) return null;
+    this.#fetchesSeen = fetches;
+    const monotonicMs = this.#clock.monotonicMs();
+    if (this.#quietSinceMs === null) {
+      this.#quietSinceMs = monotonicMs;
+      return null;
+    }
+    if (monotonicMs - this.#quietSinceMs < this.#idlenessMs) return null;
+    const nowMs = this.#clock.nowMs();
+    if (this.#establishedMs === null) {
+      this.#establishedMs = nowMs;
+      this.#tickedMonotonicMs = monotonicMs;
+      return null;
+    }
+    const sinceMs = Math.max(this.#establishedMs, nowMs - Math.floor(monotonicMs - this.#tickedMonotonicMs));
+    this.#tickedMonotonicMs = monotonicMs;
+    return sinceMs;
+  }
+}

@@ -1,0 +1,198 @@
+// Owns the running of a task: when an entry begins, what ends it, and its commit. One flow of control, no queue:
+// back-pressure is a reader that is not polled.
+
+import type { InputPosition } from '#checkpoint/contract.ts';
+import type { PartitionReader } from '#runtime/log/contract.ts';
+import type { Checkpointing } from '#runtime/task/checkpointing.ts';
+import type { Committer } from '#runtime/task/committer.ts';
+import { type Entry, writeEntry } from '#runtime/task/entry.ts';
+import type { Idleness } from '#runtime/task/idleness.ts';
+import type { StageRunner } from '#runtime/task/stage-runner.ts';
+import type { ChainHead } from '#runtime/task/task-attempt.ts';
+import type { TaskEnvironment, TaskOptions, TaskPlan } from '#runtime/task/task-environment.ts';
+import { Waiting } from '#runtime/task/waiting.ts';
+
+/** Bytes consumed before other tasks and the sockets get their turn. */
+const SLICE_BYTES = 512 * 1024;
+
+export interface LiveLoopParts {
+  readonly plan: TaskPlan;
+  readonly options: TaskOptions;
+  readonly environment: TaskEnvironment;
+  readonly runner: StageRunner;
+  readonly reader: PartitionReader;
+  readonly committer: Committer;
+  readonly checkpointing: Checkpointing;
+  readonly head: ChainHead;
+  readonly topicId: string;
+  readonly generation: number;
+  /** Last entry in the log when the loop begins. */
+  readonly lastEntry: Entry;
+  /** Null behind an exchange, whose writers say themselves when they are idle. */
+  readonly idleness: Idleness | null;
+  readonly count: (counter: string, by: number) => void;
+  readonly signal: AbortSignal;
+}
+
+export class LiveLoop {
+  readonly #parts: LiveLoopParts;
+  readonly #waiting: Waiting;
+  #stopping = false;
+  #open = false;
+  #full = false;
+  #idleSinceMs: number | null = null;
+  #openedMs = 0;
+  #committedMs: number;
+  #lookedMs: number;
+  #lastEntry: Entry;
+
+  constructor(parts: LiveLoopParts) {
+    this.#parts = parts;
+    this.#lastEntry = parts.lastEntry;
+    this.#waiting = new Waiting(parts.environment.clock, parts.reader);
+    const nowMs = parts.environment.clock.monotonicMs();
+    this.#committedMs = nowMs;
+    this.#lookedMs = nowMs;
+  }
+
+  stop(): void {
+    this.#stopping = true;
+    this.#waiting.wake();
+  }
+
+  /** Runs until stopped; then every consumed record is committed and checkpointed. */
+  async run(): Promise<void> {
+    const { signal, runner, checkpointing, environment } = this.#parts;
+    let sliceBytes = 0;
+    while (!signal.aborted) {
+      const before = runner.bytesConsumed;
+      const worked = !this.#full && !this.#stopping && this.#work();
+      if (worked) sliceBytes += Math.max(64, runner.bytesConsumed - before);
+      if (this.#sealDue()) await this.#seal();
+      if (this.#stopping && !this.#open) break;
+      if (worked && sliceBytes < SLICE_BYTES) continue;
+      sliceBytes = 0;
+      if (worked) await environment.breathe();
+      else await this.#waiting.wait(this.#nextDeadlineMs());
+      await checkpointing.relieve();
+    }
+    if (signal.aborted) return;
+    await checkpointing.finish(this.#lastEntry, this.#parts.head.chainHash, this.#parts.head.offset, runner);
+  }
+
+  // Consumes what is at hand; false when there was nothing.
+  #work(): boolean {
+    const { runner, reader, plan, checkpointing, environment, idleness } = this.#parts;
+    if (!runner.hasBatch) {
+      const batch = reader.poll();
+      if (batch !== null) {
+        if (batch.nextOffset <= runner.inputOffset) {
+          batch.release();
+          return true;
+        }
+        runner.take(batch, plan.input.topic, plan.input.partition);
+      }
+    }
+    const unfinished = !this.#open && runner.firingUnfinished;
+    if (!runner.hasBatch && !unfinished) return this.#idleTick();
+    if (runner.hasBatch) idleness?.interrupted();
+    const startMs = environment.clock.monotonicMs();
+    if (!this.#open) this.#begin(null);
+    if (runner.hasBatch && !this.#full) {
+      this.#full = !runner.consume(null) || runner.bytesConsumed >= this.#parts.options.commitBytesMax;
+    }
+    checkpointing.worked(environment.clock.monotonicMs() - startMs);
+    return true;
+  }
+
+  // While idle, time itself is input: it enters the log as an entry's clock.
+  #idleTick(): boolean {
+    const { runner, reader, idleness, environment, options } = this.#parts;
+    const nowMs = environment.clock.monotonicMs();
+    if (nowMs - this.#lookedMs < options.idleTickMs) return false;
+    this.#lookedMs = nowMs;
+    if (this.#open) return false;
+    const sinceMs = idleness?.observe(reader.status()) ?? null;
+    const idle = idleness === null ? runner.watermark.allWritersIdle : sinceMs !== null;
+    if (!runner.wantsTick(Math.max(runner.clockMs, environment.clock.nowMs()), idle)) return false;
+    this.#begin(sinceMs);
+    return true;
+  }
+
+  #begin(idleSinceMs: number | null): void {
+    const { runner, environment } = this.#parts;
+    const clockMs = Math.max(runner.clockMs, environment.clock.nowMs());
+    this.#idleSinceMs = idleSinceMs;
+    this.#open = true;
+    this.#openedMs = environment.clock.monotonicMs();
+    this.#full = !runner.begin({ clockMs, idleSinceMs });
+  }
+
+  #sealDue(): boolean {
+    if (!this.#open) return false;
+    if (this.#full || this.#stopping || this.#idleSinceMs !== null) return true;
+    const { options, environment, runner } = this.#parts;
+    const nowMs = environment.clock.monotonicMs();
+    if (nowMs - this.#openedMs >= options.quietIntervalMs) return true;
+    return nowMs - this.#committedMs >= options.commitIntervalMs && runner.wantsEntry();
+  }
+
+  #nextDeadlineMs(): number {
+    const { options, environment } = this.#parts;
+    const nowMs = environment.clock.monotonicMs();
+    let deadlineMs = this.#lookedMs + options.idleTickMs;
+    if (this.#open) {
+      deadlineMs = Math.min(deadlineMs, this.#openedMs + options.quietIntervalMs);
+      if (this.#parts.runner.wantsEntry())
+        deadlineMs = Math.min(deadlineMs, this.#committedMs + options.commitIntervalMs);
+    }
+    return Math.max(1, deadlineMs - nowMs);
+  }
+
+  // Ends the entry, commits it, and does what follows from that.
+  async #seal(): Promise<void> {
+    const { runner, reader, committer, checkpointing, head } = this.#parts;
+    if (!runner.hasBatch && !this.#full && reader.position > runner.inputOffset) runner.skipTo(reader.position);
+    runner.end();
+    const entry: Entry = {
+      kind: 'commit',
+      number: head.number + 1,
+      generation: this.#parts.generation,
+      version: this.#parts.plan.version,
+      inputs: [this.#inputPosition()],
+      clockMs: runner.clockMs,
+      ...(this.#idleSinceMs === null ? {} : { idle: { sinceMs: this.#idleSinceMs } }),
+      timersFired: { clock: 0, event: runner.eventTimersFired },
+      outputHash: runner.output.hash(),
+      outputRecords: runner.output.records,
+      ...checkpointing.entryFields(),
+    };
+    const written = writeEntry(entry, head.chainHash);
+    const batches = runner.output.take();
+    const captured = checkpointing.due;
+    if (captured) checkpointing.capture(entry, written.chainHash, runner);
+    head.offset = await committer.commit(written, head.chainHash, batches);
+    head.number = entry.number;
+    head.chainHash = written.chainHash;
+    this.#lastEntry = entry;
+    this.#parts.count('entries-committed', 1);
+    this.#parts.count('records-in', runner.recordsConsumed);
+    this.#parts.count('records-out', entry.outputRecords);
+    this.#open = false;
+    this.#full = false;
+    this.#idleSinceMs = null;
+    this.#committedMs = this.#parts.environment.clock.monotonicMs();
+    checkpointing.entryCommitted();
+    if (captured) checkpointing.write(head.offset);
+  }
+
+  #inputPosition(): InputPosition {
+    const { plan, topicId, runner } = this.#parts;
+    return {
+      topic: plan.input.topic,
+      topicId,
+      partition: plan.input.partition,
+      endOffset: String(runner.inputOffset),
+    };
+  }
+}

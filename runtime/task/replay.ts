@@ -1,0 +1,86 @@
+// Owns replaying one recorded entry: same cuts, same clock, output thrown away after its hash was compared. A
+// difference fails loudly and nothing is emitted.
+
+import type { PartitionReader } from '#runtime/log/contract.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import type { CommitLogEntry } from '#runtime/task/commit-log.ts';
+import type { StageRunner } from '#runtime/task/stage-runner.ts';
+import type { TaskEnvironment, TaskInput } from '#runtime/task/task-environment.ts';
+import type { Waiting } from '#runtime/task/waiting.ts';
+
+export interface ReplayStep {
+  readonly entry: CommitLogEntry;
+  readonly runner: StageRunner;
+  readonly reader: PartitionReader;
+  readonly input: TaskInput;
+  /** False only when the operator accepted a divergent replay. */
+  readonly compare: boolean;
+  readonly name: string;
+  readonly environment: TaskEnvironment;
+  readonly waiting: Waiting;
+  readonly signal: AbortSignal;
+}
+
+/** Brings the runner from the entry before to this one. Error: replay-diverged. */
+export async function replay(step: ReplayStep): Promise<void> {
+  const { entry } = step.entry;
+  if (entry.kind !== 'commit') return;
+  const { runner } = step;
+  const recordedFirings = step.compare ? entry.timersFired.event : Number.POSITIVE_INFINITY;
+  const begun = runner.begin({ clockMs: entry.clockMs, idleSinceMs: entry.idle?.sinceMs ?? null }, recordedFirings);
+  const endOffset = BigInt(entry.inputs[0].endOffset);
+  if (begun) await consumeTo(step, endOffset);
+  if (runner.inputOffset < endOffset)
+    diverged(step, `its firings ended at input offset ${runner.inputOffset}, recorded ${endOffset}`);
+  runner.end();
+  if (step.compare) {
+    const { eventTimersFired, output } = runner;
+    if (eventTimersFired !== entry.timersFired.event) {
+      diverged(step, `${eventTimersFired} timers fired, recorded ${entry.timersFired.event}`);
+    }
+    if (output.hash() !== entry.outputHash || output.records !== entry.outputRecords) {
+      diverged(
+        step,
+        `output ${output.hash()} (${output.records} records), recorded ${entry.outputHash} (${entry.outputRecords})`,
+      );
+    }
+  }
+  runner.output.discard();
+}
+
+async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {
+  const { runner, reader, input, environment, signal } = step;
+  while (runner.inputOffset < endOffset) {
+    if (!runner.hasBatch) {
+      const batch = reader.poll();
+      if (batch === null) {
+        if (reader.position >= endOffset) {
+          runner.skipTo(endOffset);
+          return;
+        }
+        await step.waiting.wait(1_000);
+        if (signal.aborted) throw new StreamError('log-unavailable', 'stopped while replaying', 'start the job again');
+        continue;
+      }
+      if (batch.nextOffset <= runner.inputOffset) {
+        batch.release();
+        continue;
+      }
+      runner.take(batch, input.topic, input.partition);
+      if (batch.baseOffset >= endOffset) {
+        runner.skipTo(endOffset);
+        return;
+      }
+    }
+    if (!runner.consume(endOffset)) return;
+    await environment.breathe();
+  }
+}
+
+function diverged(step: ReplayStep, what: string): never {
+  throw new StreamError(
+    'replay-diverged',
+    `task ${step.name}: replay of entry ${step.entry.entry.number} differs from what was committed: ${what}`,
+    'an operator or function of the job is not deterministic, or the input changed: nothing was emitted; keep the logs and report it',
+  );
+}

@@ -1,0 +1,326 @@
+// Owns one attempt at running a task: fence, commit log, restore, replay, run, stop (ARCHITECTURE §3). Ends by resolving
+// (clean stop, with a checkpoint at the last entry) or by throwing; then it is spent. The deterministic part is the
+// StageRunner's, the transaction's fate the Committer's, checkpoint files the Checkpointing's.
+
+import type { CheckpointManifest, TaskCheckpoints } from '#checkpoint/contract.ts';
+import type { PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import { Checkpointing } from '#runtime/task/checkpointing.ts';
+import { type CommitLogContent, type CommitLogEntry, readCommitLog } from '#runtime/task/commit-log.ts';
+import { Committer } from '#runtime/task/committer.ts';
+import { CHAIN_START, type Entry, type Genesis, writeEntry } from '#runtime/task/entry.ts';
+import { checkGenesis, describeTaskTopics, resolveStart } from '#runtime/task/genesis.ts';
+import { Idleness } from '#runtime/task/idleness.ts';
+import { LiveLoop } from '#runtime/task/live-loop.ts';
+import { replay } from '#runtime/task/replay.ts';
+import { StageRunner } from '#runtime/task/stage-runner.ts';
+import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
+import type { TaskStatus } from '#runtime/task/task-status.ts';
+import { Waiting } from '#runtime/task/waiting.ts';
+
+/** Where the chain of entries stands. */
+export interface ChainHead {
+  number: number;
+  chainHash: string;
+  /** Offset of the last entry in the commit log. */
+  offset: bigint;
+}
+
+export class TaskAttempt {
+  readonly #plan: TaskPlan;
+  readonly #options: TaskOptions;
+  readonly #environment: TaskEnvironment;
+  readonly #attempt: string;
+  readonly #abort = new AbortController();
+  readonly #counters = new Map<string, number>();
+  readonly #head: ChainHead = { number: -1, chainHash: CHAIN_START, offset: -1n };
+  #phase = 'created';
+  #committer: Committer | null = null;
+  #runner: StageRunner | null = null;
+  #reader: PartitionReader | null = null;
+  #loop: LiveLoop | null = null;
+  #checkpointing: Checkpointing | null = null;
+  #stopRequested = false;
+  #replayedEntries = 0;
+  #topicId = '';
+  #lastEntry: Entry | null = null;
+
+  constructor(plan: TaskPlan, options: TaskOptions, environment: TaskEnvironment) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#environment = environment;
+    this.#attempt = environment.attemptId();
+  }
+
+  readonly #count = (counter: string, by: number): void => {
+    this.#counters.set(counter, (this.#counters.get(counter) ?? 0) + by);
+  };
+
+  /** Asks for a clean stop: the entry in hand is committed, a checkpoint at the last entry is written. */
+  stop(): void {
+    this.#stopRequested = true;
+    this.#loop?.stop();
+  }
+
+  /** Ends the attempt at the next await, without checkpoint. */
+  abort(): void {
+    this.#abort.abort();
+    this.#loop?.stop();
+  }
+
+  /** Runs until stopped. Throws what ended it: StreamError, InvariantError or an error of the job's own functions. */
+  async run(): Promise<void> {
+    const { identity, commitTopic } = this.#plan;
+    try {
+      this.#phase = 'fencing';
+      const topics = await describeTaskTopics(this.#environment, this.#plan);
+      const commitLog = topics.get(commitTopic) as TopicDescription;
+      const place = { topic: commitTopic, partition: identity.partition, topicId: commitLog.topicId };
+      const committer = new Committer(this.#environment, identity, place, this.#abort.signal);
+      this.#committer = committer;
+      await committer.fence();
+      this.#phase = 'reading commit log';
+      const content = await readCommitLog({ ...this.#environment, signal: this.#abort.signal }, place, null);
+      committer.expect(content.end);
+      await this.#prepare(topics, content);
+      await this.#live();
+      this.#phase = 'stopped';
+    } catch (error) {
+      this.#phase = 'failed';
+      throw error;
+    } finally {
+      this.#abort.abort();
+      this.#runner?.dropBatch();
+      this.#reader?.close();
+      await this.#checkpointing?.abandon();
+      await this.#committer?.close();
+    }
+  }
+
+  // Builds the operators, restores, replays; afterwards the state is that of the last entry.
+  async #prepare(topics: ReadonlyMap<string, TopicDescription>, content: CommitLogContent): Promise<void> {
+    const { identity, input } = this.#plan;
+    const counts: Record<string, number> = {};
+    for (const topic of this.#plan.topics) counts[topic] = (topics.get(topic) as TopicDescription).partitionCount;
+    const genesis: Genesis = { partitionCounts: counts, writers: this.#plan.writers };
+    const checkpoints = this.#environment.checkpoints(identity, this.#attempt);
+    const runner = new StageRunner({
+      program: this.#plan.program(counts),
+      partition: identity.partition,
+      partitionCounts: counts,
+      writers: this.#plan.writers,
+      state: checkpoints,
+      commitBytesMax: this.#options.commitBytesMax,
+      count: this.#count,
+    });
+    this.#runner = runner;
+    this.#phase = 'restoring';
+    const byNumber = new Map(content.entries.map((entry) => [entry.entry.number, entry]));
+    const { manifest, stored } = await checkpoints.restore(
+      (candidate) => byNumber.get(candidate.entry)?.chainHash === candidate.chainHash,
+    );
+    this.#checkpointing = new Checkpointing(this.#environment, this.#plan, this.#options, checkpoints, genesis);
+    const inputTopic = topics.get(input.topic) as TopicDescription;
+    this.#topicId = inputTopic.topicId;
+    const last = content.entries.at(-1);
+    if (last === undefined) {
+      this.#refuseLostLog(content, stored);
+      await this.#begin(genesis, inputTopic, runner);
+      this.#openReader(inputTopic, runner);
+      return;
+    }
+    checkGenesis(this.#plan, manifest, content.entries, genesis, inputTopic);
+    this.#startFrom(manifest, content.entries, runner);
+    this.#openReader(inputTopic, runner);
+    await this.#replayTo(last, manifest, content.entries, runner);
+    await this.#handOver(last, manifest, checkpoints, runner);
+  }
+
+  #refuseLostLog(content: CommitLogContent, storedCheckpoints: number): void {
+    const name = taskName(this.#plan.identity);
+    if (content.logStart === 0n && content.end === 0n && storedCheckpoints === 0) return;
+    throw new StreamError(
+      'commit-log-lost',
+      `task ${name}: its commit log ${this.#plan.commitTopic} holds no entry, but it ran before (log start ${content.logStart}, end ${content.end}, ${storedCheckpoints} checkpoints)`,
+      'restore the commit log topic, or purge the job and start it anew (its output would be published again)',
+    );
+  }
+
+  // Entry 0: fixes topics, start offsets, clock, version, counts and writers before the first fetch.
+  async #begin(genesis: Genesis, inputTopic: TopicDescription, runner: StageRunner): Promise<void> {
+    const startOffset = await resolveStart(this.#environment.log, this.#plan.input);
+    const clockMs = this.#environment.clock.nowMs();
+    runner.clockMs = clockMs;
+    runner.inputOffset = startOffset;
+    const entry: Entry = {
+      kind: 'genesis',
+      number: 0,
+      generation: this.#plan.identity.generation,
+      version: this.#plan.version,
+      inputs: [this.#inputPosition(inputTopic, startOffset)],
+      clockMs,
+      timersFired: { clock: 0, event: 0 },
+      outputHash: runner.output.hash(),
+      outputRecords: 0,
+      genesis,
+    };
+    await this.#append(entry);
+  }
+
+  async #append(entry: Entry): Promise<void> {
+    const written = writeEntry(entry, this.#head.chainHash);
+    this.#head.offset = await (this.#committer as Committer).commit(written, this.#head.chainHash, []);
+    this.#head.number = entry.number;
+    this.#head.chainHash = written.chainHash;
+    this.#lastEntry = entry;
+  }
+
+  #inputPosition(topic: TopicDescription, endOffset: bigint) {
+    return {
+      topic: topic.topic,
+      topicId: topic.topicId,
+      partition: this.#plan.input.partition,
+      endOffset: String(endOffset),
+    };
+  }
+
+  #startFrom(manifest: CheckpointManifest | null, entries: readonly CommitLogEntry[], runner: StageRunner): void {
+    if (manifest !== null) {
+      const inputOffset = BigInt(manifest.inputs[0].endOffset);
+      runner.restore(this.#checkpointing?.runnerMemory(manifest) ?? null, { clockMs: manifest.clockMs, inputOffset });
+      return;
+    }
+    const first = entries[0].entry;
+    if (first.number !== 0) {
+      throw new StreamError(
+        'checkpoint-lost',
+        `task ${taskName(this.#plan.identity)}: no usable checkpoint, and the commit log begins at entry ${first.number}`,
+        'give the process the checkpoint directory it ran with, or restore a savepoint into a new generation',
+      );
+    }
+    runner.clockMs = first.clockMs;
+    runner.inputOffset = BigInt(first.inputs[0].endOffset);
+  }
+
+  #openReader(inputTopic: TopicDescription, runner: StageRunner): void {
+    const { topic, partition } = this.#plan.input;
+    this.#reader = this.#environment.reader.open({
+      topic,
+      partition,
+      topicId: inputTopic.topicId,
+      offset: runner.inputOffset,
+    });
+  }
+
+  async #replayTo(
+    last: CommitLogEntry,
+    manifest: CheckpointManifest | null,
+    entries: readonly CommitLogEntry[],
+    runner: StageRunner,
+  ): Promise<void> {
+    const from = manifest?.entry ?? 0;
+    const todo = entries.filter(({ entry }) => entry.number > from);
+    const divergent = todo.some(({ entry }) => entry.kind === 'commit' && entry.version !== this.#plan.version);
+    if (divergent && !this.#options.acceptDivergentReplay) {
+      throw new StreamError(
+        'version-mismatch',
+        `task ${taskName(this.#plan.identity)}: entries ${from + 1} to ${last.entry.number} were written by version ${last.entry.version} and were not checkpointed by a clean stop`,
+        `start once with that version and stop it cleanly, or start with --accept-divergent-replay (rows already published may differ from the state)`,
+      );
+    }
+    this.#phase = 'replaying';
+    this.#head.number = from;
+    const waiting = new Waiting(this.#environment.clock, this.#reader as PartitionReader);
+    for (const entry of todo) {
+      await replay({
+        entry,
+        runner,
+        reader: this.#reader as PartitionReader,
+        input: this.#plan.input,
+        compare: !divergent,
+        name: taskName(this.#plan.identity),
+        environment: this.#environment,
+        waiting,
+        signal: this.#abort.signal,
+      });
+      this.#replayedEntries++;
+    }
+    this.#head.number = last.entry.number;
+    this.#head.chainHash = last.chainHash;
+    this.#head.offset = last.offset;
+    this.#lastEntry = last.entry;
+  }
+
+  // A clean stop left a checkpoint at the last entry: another version may go on from it, and says so in the chain.
+  async #handOver(
+    last: CommitLogEntry,
+    manifest: CheckpointManifest | null,
+    checkpoints: TaskCheckpoints,
+    runner: StageRunner,
+  ): Promise<void> {
+    if (last.entry.version === this.#plan.version) return;
+    await this.#append({
+      kind: 'handover',
+      number: last.entry.number + 1,
+      generation: last.entry.generation,
+      version: this.#plan.version,
+      inputs: last.entry.inputs,
+      clockMs: runner.clockMs,
+      timersFired: { clock: 0, event: 0 },
+      outputHash: runner.output.hash(),
+      outputRecords: 0,
+      handover: {
+        from: last.entry.version,
+        to: this.#plan.version,
+        checkpoint: manifest === null ? '' : (checkpoints.kept().at(-1)?.name ?? ''),
+      },
+    });
+  }
+
+  async #live(): Promise<void> {
+    this.#phase = 'running';
+    const runner = this.#runner as StageRunner;
+    const reader = this.#reader as PartitionReader;
+    const { rule } = runner;
+    const idleness = rule.kind === 'source' ? new Idleness(this.#environment.clock, rule.idlenessMs) : null;
+    const loop = new LiveLoop({
+      plan: this.#plan,
+      options: this.#options,
+      environment: this.#environment,
+      runner,
+      reader,
+      committer: this.#committer as Committer,
+      checkpointing: this.#checkpointing as Checkpointing,
+      head: this.#head,
+      topicId: this.#topicId,
+      generation: this.#plan.identity.generation,
+      lastEntry: this.#lastEntry as Entry,
+      count: this.#count,
+      idleness,
+      signal: this.#abort.signal,
+    });
+    this.#loop = loop;
+    if (this.#stopRequested) loop.stop();
+    await loop.run();
+  }
+
+  status(): TaskStatus {
+    const reader = this.#reader?.status() ?? null;
+    return {
+      identity: this.#plan.identity,
+      phase: this.#phase,
+      attempt: this.#attempt,
+      entry: this.#head.number,
+      inputOffset: String(this.#runner?.inputOffset ?? -1n),
+      lagRecords: reader === null || reader.highWatermark < 0n ? null : Number(reader.highWatermark - reader.position),
+      watermarkMs:
+        this.#runner && Number.isFinite(this.#runner.watermark.valueMs) ? this.#runner.watermark.valueMs : null,
+      clockMs: this.#runner && Number.isFinite(this.#runner.clockMs) ? this.#runner.clockMs : null,
+      waitingFor: this.#committer?.waitingFor ?? reader?.fault ?? null,
+      transactionsFailed: this.#committer?.transactionsFailed ?? 0,
+      replayedEntries: this.#replayedEntries,
+      checkpointEntry: this.#checkpointing?.lastEntry ?? null,
+      counters: Object.fromEntries(this.#counters),
+    };
+  }
+}

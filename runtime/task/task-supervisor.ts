@@ -1,0 +1,132 @@
+// Owns the attempts of one task: restart with backoff, and the decision that it is over (ARCHITECTURE §7). A task that
+// crash-loops fails alone; a fault of the world that may pass is waited out, however long.
+
+import { StreamError } from '#runtime/std/errors.ts';
+import { TaskAttempt } from '#runtime/task/task-attempt.ts';
+import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
+import type { TaskStatus } from '#runtime/task/task-status.ts';
+
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_LAST_MS = 10_000;
+/** Failures in a row, without a committed entry between, of the job's or our own making. */
+const CRASHES_MAX = 8;
+
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+  readonly stack: string;
+}
+
+export type TaskOutcome = { readonly kind: 'stopped' } | { readonly kind: 'failed'; readonly failure: Failure };
+
+export class TaskSupervisor {
+  /** Why the last attempts ended, newest last; at most 20. */
+  readonly failures: Failure[] = [];
+  restarts = 0;
+  readonly #plan: TaskPlan;
+  readonly #options: TaskOptions;
+  readonly #environment: TaskEnvironment;
+  readonly #stopping = new AbortController();
+  #attempt: TaskAttempt | null = null;
+  #outcome: TaskOutcome | null = null;
+  #crashes = 0;
+  #waitsInARow = 0;
+
+  constructor(plan: TaskPlan, options: TaskOptions, environment: TaskEnvironment) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#environment = environment;
+  }
+
+  /** Runs attempts until stopped or failed for good; never rejects. */
+  async run(): Promise<TaskOutcome> {
+    while (!this.#stopping.signal.aborted) {
+      const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment);
+      this.#attempt = attempt;
+      try {
+        await attempt.run();
+        break;
+      } catch (error) {
+        const final = await this.#judge(error, attempt.status());
+        if (final !== null) {
+          this.#outcome = { kind: 'failed', failure: final };
+          return this.#outcome;
+        }
+      }
+    }
+    this.#outcome = { kind: 'stopped' };
+    return this.#outcome;
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#attempt?.stop();
+  }
+
+  /** Ends without a checkpoint, as a kill would. */
+  abort(): void {
+    this.#stopping.abort();
+    this.#attempt?.abort();
+  }
+
+  status(): TaskStatus | null {
+    return this.#attempt?.status() ?? null;
+  }
+
+  // The failure that ends the task, or null after the pause before the next attempt.
+  async #judge(error: unknown, status: TaskStatus): Promise<Failure | null> {
+    const failure = describe(error);
+    this.failures.push(failure);
+    if (this.failures.length > 20) this.failures.shift();
+    const { logger, clock } = this.#environment;
+    const task = taskName(this.#plan.identity);
+    const world = error instanceof StreamError;
+    if (world && !error.retryable) {
+      logger.error({ task, code: failure.code, remedy: failure.remedy }, failure.message);
+      return failure;
+    }
+    const committed = (status.counters['entries-committed'] ?? 0) > 0;
+    const ownFault = !world || error.code === 'operator-failed';
+    this.#crashes = ownFault ? (committed ? 1 : this.#crashes + 1) : 0;
+    if (this.#crashes >= CRASHES_MAX) {
+      logger.error({ task, code: 'task-crash-loop', stack: failure.stack }, failure.message);
+      return {
+        ...failure,
+        code: 'task-crash-loop',
+        message: `task ${task} failed ${this.#crashes} times in a row: ${failure.message}`,
+        remedy:
+          failure.remedy || 'correct the job and deploy it again; the failing entry is replayed at its next start',
+      };
+    }
+    this.restarts++;
+    const pauseMs = Math.min(
+      BACKOFF_LAST_MS,
+      BACKOFF_FIRST_MS * 2 ** Math.min(10, Math.max(this.#crashes, this.#waits(committed))),
+    );
+    logger.warn(
+      { task, code: failure.code, pauseMs, stack: world ? undefined : failure.stack },
+      `task failed, restarting: ${failure.message}`,
+    );
+    await clock.sleep(pauseMs, this.#stopping.signal);
+    return null;
+  }
+
+  #waits(committed: boolean): number {
+    this.#waitsInARow = committed ? 0 : this.#waitsInARow + 1;
+    return this.#waitsInARow;
+  }
+}
+
+export function describe(error: unknown): Failure {
+  if (error instanceof StreamError) {
+    return { code: error.code, message: error.message, remedy: error.remedy, stack: error.stack ?? '' };
+  }
+  const cause = error instanceof Error ? error : new Error(String(error));
+  return {
+    code: cause.name === 'InvariantError' ? 'invariant' : 'operator-failed',
+    message: cause.message,
+    remedy: '',
+    stack: cause.stack ?? '',
+  };
+}
