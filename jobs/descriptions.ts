@@ -1,0 +1,107 @@
+// Owns the words a job is written with: samples, series, by, tumbling, stats, mergedStats, topic. They only hold what
+// the author gave; the compiler checks it. Invariant: calling one runs nothing and throws nothing.
+
+/** A duration such as '200ms', '5s', '1h30m'. */
+export type Duration = string;
+
+export interface SamplesOptions {
+  readonly topic: string;
+  /** How values are encoded. @default 'json' */
+  readonly format?: 'json' | undefined;
+  /**
+   * Says that every series stays on one partition: 'series' (murmur2 of the canonical series, checked) or 'producer'
+   * (trusted). Without it keyBy exchanges, which is always right.
+   */
+  readonly partitionedBy?: 'series' | 'producer' | undefined;
+  /** Where the very first start begins: an ISO time or milliseconds for a moment. @default 'earliest' */
+  readonly start?: 'earliest' | 'latest' | (string & {}) | number | undefined;
+  /** How far event times may lie behind the largest one seen. @default '5s' */
+  readonly outOfOrderness?: Duration | undefined;
+  /** Without input for this long a partition stops holding the watermark back. @default '30s', minimum '1s' */
+  readonly idleness?: Duration | undefined;
+  /** Samples further ahead of the clock are bad records. @default '10m' */
+  readonly maxSkew?: Duration | undefined;
+  /** What becomes of a record that cannot be decoded. @default 'dead-letter' */
+  readonly badRecords?: 'dead-letter' | 'skip' | 'fail' | undefined;
+  /** Live series per task at most; beyond it the task stops with series-limit. @default 1000000 */
+  readonly seriesMax?: number | undefined;
+  /** Event time after which an unused key is forgotten. @default '1h' */
+  readonly keyTtl?: Duration | undefined;
+  /** @default '<topic>.late' */
+  readonly lateTopic?: string | undefined;
+  /** @default '<topic>.dead-letter' */
+  readonly deadLetterTopic?: string | undefined;
+  /** Id of this step. @default 'samples' */
+  readonly id?: string | undefined;
+}
+
+export interface SourceDescription {
+  readonly kind: 'samples';
+  readonly options: SamplesOptions;
+}
+
+/** Reads samples from a topic. */
+export function samples(options: SamplesOptions): SourceDescription {
+  return { kind: 'samples', options };
+}
+
+export type KeySelector = { readonly kind: 'series' } | { readonly kind: 'labels'; readonly labels: readonly string[] };
+
+/** Key: the whole series, metric name and all labels. */
+export const series: KeySelector = { kind: 'series' };
+
+/** Key: the metric name with these labels; others are dropped. */
+export function by(...labels: readonly string[]): KeySelector {
+  return { kind: 'labels', labels };
+}
+
+export interface TumblingOptions {
+  /**
+   * How long after its end a window still takes late samples and sends a corrected row.
+   * @default '0s'; of a window of windows: that of the window it is fed by
+   */
+  readonly allowedLateness?: Duration | undefined;
+}
+
+export interface WindowDescription {
+  readonly kind: 'tumbling';
+  readonly size: Duration;
+  readonly options: TumblingOptions;
+}
+
+/** Windows of one length, side by side, aligned to the epoch in UTC. */
+export function tumbling(size: Duration, options: TumblingOptions = {}): WindowDescription {
+  return { kind: 'tumbling', size, options };
+}
+
+export interface AggregateDescription {
+  readonly kind: 'stats' | 'mergedStats';
+}
+
+/** count, sum, min, max, avg and the percentiles 50, 95, 99 of samples. */
+export function stats(): AggregateDescription {
+  return { kind: 'stats' };
+}
+
+/** The same of larger windows, merged from the windows upstream in the order of their start. */
+export function mergedStats(): AggregateDescription {
+  return { kind: 'mergedStats' };
+}
+
+export interface TopicOptions {
+  /** Partition count when the topic has to be created. @default that of the source */
+  readonly partitions?: number | undefined;
+  /** Id of this step. @default made of its input and the topic */
+  readonly id?: string | undefined;
+}
+
+export interface TopicDescription {
+  readonly kind: 'topic';
+  readonly topic: string;
+  readonly options: TopicOptions;
+}
+
+/** A topic that rows go to. */
+export function topic(name: string, options: TopicOptions = {}): TopicDescription {
+  return { kind: 'topic', topic: name, options };
+}

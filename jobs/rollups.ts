@@ -1,0 +1,36 @@
+// Owns the job that ships first: samples become rows per minute, five minutes, hour and day, one topic each. The
+// larger windows merge the minutes in the order of their start.
+
+import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
+import { mergedStats, type SamplesOptions, samples, series, stats, topic, tumbling } from '#jobs/descriptions.ts';
+
+export interface RollupsOptions extends Partial<Omit<SamplesOptions, 'id'>> {
+  /** How long after its end a minute still takes late samples; larger windows follow. @default '0s' */
+  readonly allowedLateness?: string | undefined;
+  /** Rows go to `<outputPrefix>.1m`, `.5m`, `.1h`, `.1d`. @default 'metrics.rollup' */
+  readonly outputPrefix?: string | undefined;
+  /** Partitions of the exchange. @default those of the source */
+  readonly exchangePartitions?: number | undefined;
+  /** @default 'rollups' */
+  readonly name?: string | undefined;
+}
+
+/** The rollup job. Nothing declared about the source means an exchange by series, which is right for any producer. */
+export default function rollups(options: RollupsOptions = {}): JobDefinition {
+  const { allowedLateness, outputPrefix = 'metrics.rollup', exchangePartitions, name = 'rollups', ...source } = options;
+  return defineJob({
+    name,
+    exchangePartitions,
+    source: samples({ ...source, topic: source.topic ?? 'metrics.raw' }),
+    build: (raw) => {
+      const minute = raw.keyBy(series).window('1m', tumbling('1m', { allowedLateness })).aggregate(stats());
+      minute.to(topic(`${outputPrefix}.1m`));
+      for (const size of ['5m', '1h', '1d']) {
+        minute
+          .window(size, tumbling(size))
+          .aggregate(mergedStats())
+          .to(topic(`${outputPrefix}.${size}`));
+      }
+    },
+  });
+}

@@ -1,0 +1,75 @@
+// Owns turning a source description into its plan: defaults filled in, every fault collected.
+
+import type { SourceDescription } from '#jobs/descriptions.ts';
+import type { Fault } from '#jobs/faults.ts';
+import { OptionReader, show } from '#jobs/option-reader.ts';
+import type { SamplesPlan } from '#jobs/plan.ts';
+
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+const OPTIONS = [
+  'topic',
+  'format',
+  'partitionedBy',
+  'start',
+  'outOfOrderness',
+  'idleness',
+  'maxSkew',
+  'badRecords',
+  'seriesMax',
+  'keyTtl',
+  'lateTopic',
+  'deadLetterTopic',
+  'id',
+];
+
+/** The plan of a source; after faults it holds defaults where the author's words could not be used. */
+export function checkSource(description: SourceDescription | undefined, faults: Fault[]): SamplesPlan {
+  if (description?.kind !== 'samples') {
+    faults.push({ path: 'source', message: 'is missing', remedy: "give source: samples({ topic: '…' })" });
+  }
+  const options = new OptionReader(faults, 'source', description?.options ?? {}, OPTIONS);
+  if (description?.kind === 'samples') options.required('topic', "name the topic to read: samples({ topic: '…' })");
+  const topic = options.topic('topic', 'unknown');
+  const plan: SamplesPlan = {
+    kind: 'samples',
+    id: options.id('id', 'samples'),
+    topic,
+    format: options.oneOf('format', ['json'], 'json'),
+    partitionedBy: options.oneOf('partitionedBy', ['series', 'producer'], null),
+    start: checkStart(options),
+    outOfOrdernessMs: options.duration('outOfOrderness', 5 * SECOND_MS, { max: DAY_MS }),
+    idlenessMs: options.duration('idleness', 30 * SECOND_MS, { min: SECOND_MS, max: DAY_MS }),
+    maxSkewMs: options.duration('maxSkew', 600 * SECOND_MS, { max: 366 * DAY_MS }),
+    badRecords: options.oneOf('badRecords', ['dead-letter', 'skip', 'fail'], 'dead-letter'),
+    seriesMax: options.integer('seriesMax', 1_000_000, { min: 1, max: 100_000_000 }),
+    keyTtlMs: options.duration('keyTtl', HOUR_MS, { min: SECOND_MS }),
+    lateTopic: options.topic('lateTopic', `${topic}.late`),
+    deadLetterTopic: options.topic('deadLetterTopic', `${topic}.dead-letter`),
+  };
+  for (const name of ['lateTopic', 'deadLetterTopic'] as const) {
+    if (plan[name] !== topic) continue;
+    options.fault(name, `'${topic}' is the topic the job reads`, 'name another: its records would be read again');
+  }
+  return plan;
+}
+
+function checkStart(options: OptionReader): SamplesPlan['start'] {
+  const value = options.raw('start');
+  if (value === undefined || value === 'earliest') return 'earliest';
+  if (value === 'latest') return 'latest';
+  const timestampMs = typeof value === 'string' ? isoTimeMs(value) : value;
+  if (typeof timestampMs === 'number' && Number.isSafeInteger(timestampMs) && timestampMs >= 0) return { timestampMs };
+  const remedy = "give 'earliest', 'latest', milliseconds or an ISO time such as '2026-01-31T12:00:00Z'";
+  options.fault('start', `${show(value)} is no moment`, remedy);
+  return 'earliest';
+}
+
+/** A time without zone would mean another moment on another machine, so the zone must be there. */
+function isoTimeMs(text: string): number | null {
+  const match = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)$/.test(text);
+  const ms = match ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(ms) ? null : ms;
+}

@@ -1,0 +1,90 @@
+// Owns the names and shapes of the topics a job needs. A pure list: the control code creates what is missing.
+// Invariant: names depend on namespace, job, run, generation and stage only.
+
+import type { Plan, StagePlan } from '#jobs/plan.ts';
+
+/** One execution of a job. */
+export interface RunIdentity {
+  readonly namespace: string;
+  readonly job: string;
+  /** 'live', or the ULID of a backfill. */
+  readonly run: string;
+  readonly generation: number;
+}
+
+/** What is known of the source topic when the other topics are made. */
+export interface SourceTopic {
+  readonly partitionCount: number;
+  readonly maxMessageBytes: number;
+}
+
+export interface TopicNeed {
+  readonly topic: string;
+  readonly use: 'source' | 'output' | 'late' | 'dead-letter' | 'exchange' | 'commits';
+  readonly partitionCount: number;
+  /** Topic configuration to create it with; the control code adds replication. */
+  readonly config: Readonly<Record<string, string>>;
+  /** Whether a missing topic is made. A missing source is an error, unless the installation writes it itself. */
+  readonly create: boolean;
+  /** Whether another partition count than this stops the job. */
+  readonly exact: boolean;
+}
+
+/** Room for the headers that late and dead-letter records carry beside the record. */
+const HEADERS_BYTES_MAX = 64 * 1024;
+
+/** An exchange block is about 256 KiB; one record of the source may make a larger one. */
+const INTERNAL_CONFIG = { 'retention.ms': '-1', 'cleanup.policy': 'delete' };
+
+export function commitTopic(run: RunIdentity, stageId: string): string {
+  return `${prefix(run)}.commits.${stageId}`;
+}
+
+/** The topic between a stage and the one before; named after the stage that reads it. */
+export function exchangeTopic(run: RunIdentity, stageId: string): string {
+  return `${prefix(run)}.exchange.${stageId}`;
+}
+
+export function inputTopic(plan: Plan, run: RunIdentity, stage: StagePlan): string {
+  return stage.input.kind === 'source' ? plan.source.topic : exchangeTopic(run, stage.id);
+}
+
+/** Number of tasks of a stage. */
+export function stageTaskCount(stage: StagePlan, source: Pick<SourceTopic, 'partitionCount'>): number {
+  return stage.partitions ?? source.partitionCount;
+}
+
+/** Every topic of the job, each once, in the order of the dataflow. */
+export function describeTopics(plan: Plan, run: RunIdentity, source: SourceTopic): TopicNeed[] {
+  const needs = new Map<string, TopicNeed>();
+  const add = (need: TopicNeed) => {
+    if (!needs.has(need.topic)) needs.set(need.topic, need);
+  };
+  const same = source.partitionCount;
+  const beside = { 'max.message.bytes': String(source.maxMessageBytes + HEADERS_BYTES_MAX) };
+  const input = plan.source;
+  add({ topic: input.topic, use: 'source', partitionCount: same, config: {}, create: false, exact: true });
+  for (const stage of plan.stages) {
+    const partitionCount = stageTaskCount(stage, source);
+    if (stage.input.kind === 'exchange') {
+      const topic = exchangeTopic(run, stage.id);
+      const config = { ...INTERNAL_CONFIG, ...beside };
+      add({ topic, use: 'exchange', partitionCount, config, create: true, exact: true });
+    }
+    const topic = commitTopic(run, stage.id);
+    add({ topic, use: 'commits', partitionCount, config: INTERNAL_CONFIG, create: true, exact: true });
+    for (const step of stage.steps) {
+      if (step.kind !== 'topic') continue;
+      const shape = { partitionCount: step.partitions ?? same, config: {}, create: true, exact: false };
+      add({ topic: step.topic, use: 'output', ...shape });
+    }
+  }
+  const shape = { partitionCount: same, config: beside, create: true, exact: false };
+  add({ topic: input.lateTopic, use: 'late', ...shape });
+  if (input.badRecords === 'dead-letter') add({ topic: input.deadLetterTopic, use: 'dead-letter', ...shape });
+  return [...needs.values()];
+}
+
+function prefix(run: RunIdentity): string {
+  return `__${run.namespace}.${run.job}.${run.run}.${run.generation}`;
+}
