@@ -1,0 +1,150 @@
+// Owns the control log of an installation: one topic, one partition, one fenced writer. It says which installation the
+// log belongs to, which process is the owner, and which internal topics a job began with (ARCHITECTURE §7). Records
+// are JSON; unknown kinds are left for newer versions.
+
+import type { LogClient, LogReader, LogWriter, TopicDescription } from '#runtime/log/contract.ts';
+import { RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
+import type { Clock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+
+export type ControlRecord =
+  | { readonly kind: 'installation'; readonly installationId: string; readonly atMs: number }
+  | { readonly kind: 'owner'; readonly processId: string; readonly atMs: number }
+  | {
+      readonly kind: 'job-began';
+      readonly job: string;
+      readonly run: string;
+      readonly generation: number;
+      /** Ids of the internal topics as created for it. */
+      readonly topicIds: Readonly<Record<string, string>>;
+      readonly atMs: number;
+    };
+
+export function controlTopic(namespace: string): string {
+  return `__${namespace}.control`;
+}
+
+interface ControlContent {
+  readonly records: readonly ControlRecord[];
+  readonly end: bigint;
+}
+
+/** Reads the whole control log; null when its topic does not exist. */
+export async function readControlLog(
+  log: LogClient,
+  reader: LogReader,
+  namespace: string,
+): Promise<ControlContent | null> {
+  const topic = controlTopic(namespace);
+  const [description] = await log.admin.describeTopics([topic]);
+  return description === null ? null : readRecords(log, reader, description);
+}
+
+async function readRecords(log: LogClient, reader: LogReader, description: TopicDescription): Promise<ControlContent> {
+  const { topic, topicId } = description;
+  const [start, end] = await log.admin.listOffsets([
+    { topic, partition: 0, at: 'earliest' },
+    { topic, partition: 0, at: 'last-stable' },
+  ]);
+  const records: ControlRecord[] = [];
+  if (start >= end) return { records, end };
+  const partition = reader.open({ topic, partition: 0, topicId, offset: start });
+  const walker = new RecordWalker();
+  try {
+    while (partition.position < end) {
+      const batch = partition.poll();
+      if (batch === null) {
+        await partition.ready();
+        continue;
+      }
+      walker.reset(batch.bytes, batch.start, batch.end, batch.count);
+      while (walker.next()) {
+        if (walker.valueStart < 0) continue;
+        records.push(JSON.parse(walker.bytes.toString('utf8', walker.valueStart, walker.valueEnd)));
+      }
+      batch.release();
+    }
+  } finally {
+    partition.close();
+  }
+  return { records, end };
+}
+
+/** Whether `processId` is the last owner that the control log names. */
+export async function isOwner(
+  log: LogClient,
+  reader: LogReader,
+  namespace: string,
+  processId: string,
+): Promise<boolean> {
+  const content = await readControlLog(log, reader, namespace);
+  const last = content?.records.findLast((record) => record.kind === 'owner');
+  return last !== undefined && last.processId === processId;
+}
+
+/** The writing side, held by the owner process. */
+export class ControlLog {
+  readonly topic: string;
+  readonly #writer: LogWriter;
+  readonly #clock: Clock;
+  #records: ControlRecord[];
+  #expectedOffset: bigint;
+
+  private constructor(topic: string, writer: LogWriter, clock: Clock, content: ControlContent) {
+    this.topic = topic;
+    this.#writer = writer;
+    this.#clock = clock;
+    this.#records = [...content.records];
+    this.#expectedOffset = content.end;
+  }
+
+  /** Creates the topic when it is missing, shuts out older owners and reads what is there. */
+  static async open(log: LogClient, reader: LogReader, namespace: string, clock: Clock): Promise<ControlLog> {
+    const topic = controlTopic(namespace);
+    await log.admin.createTopics([
+      {
+        topic,
+        partitionCount: 1,
+        config: { 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' },
+      },
+    ]);
+    const [description] = await log.admin.describeTopics([topic]);
+    if (description === null) {
+      throw new StreamError(
+        'topic-unknown',
+        `control topic '${topic}' could not be created`,
+        'allow this user to create topics',
+      );
+    }
+    const writer = log.writer(`${namespace}.control.0`);
+    await writer.fence();
+    return new ControlLog(topic, writer, clock, await readRecords(log, reader, description));
+  }
+
+  get records(): readonly ControlRecord[] {
+    return this.#records;
+  }
+
+  /** The id of the installation, null before the first start. */
+  get installationId(): string | null {
+    const record = this.#records.find((candidate) => candidate.kind === 'installation');
+    return record?.kind === 'installation' ? record.installationId : null;
+  }
+
+  async append(record: ControlRecord): Promise<void> {
+    const builder = new RecordBatchBuilder(this.topic, 0);
+    const value = Buffer.from(JSON.stringify(record));
+    builder.append(this.#clock.nowMs(), null, 0, 0, value, 0, value.length);
+    const result = await this.#writer.transact({
+      batches: [],
+      entry: builder.finish(),
+      expectedEntryOffset: this.#expectedOffset,
+    });
+    this.#expectedOffset = result.nextEntryOffset;
+    this.#records.push(record);
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close();
+  }
+}
