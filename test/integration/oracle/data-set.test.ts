@@ -1,3 +1,5 @@
+// The generated data must be what it claims to be: repeatable, of the promised shares, and judged as it was meant.
+
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { BROKEN_RECORDS, BROKEN_SAMPLES, YEAR_3000_MS } from './broken-records.ts';

@@ -1,3 +1,5 @@
+// The oracle against windows worked out by hand, and the comparison against planted faults: each must be found.
+
 import { expect, test } from 'vitest';
 import { compareRows, type OutputRecord } from './comparison.ts';
 import { type DataRecord, FULL_DATA_SET, generate } from './data-set.ts';

@@ -1,0 +1,76 @@
+// Owns how a data set gets into Kafka and where it came to lie: topics with given partitions, records in order with
+// kafkajs, the offset of each. Knows nothing of what is in a record.
+
+import { randomUUID } from 'node:crypto';
+import { Kafka, logLevel, type Message, type Producer } from 'kafkajs';
+import type { DataRecord } from './data-set.ts';
+import type { InputRecord } from './rollup-oracle.ts';
+
+/** Creates a topic with a name of its own; returns the name. */
+export async function topicOf(kafka: Kafka, name: string, partitionCount: number): Promise<string> {
+  const topic = `${name}-${randomUUID().slice(0, 8)}`;
+  await createTopic(kafka, topic, partitionCount);
+  return topic;
+}
+
+export async function createTopic(kafka: Kafka, topic: string, partitionCount: number): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    const configEntries = [{ name: 'retention.ms', value: '-1' }];
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: [{ topic, numPartitions: partitionCount, configEntries }],
+    });
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** Writes records of one topic, each partition in order; every record gets the next offset of its partition. */
+export class KafkaFeed {
+  readonly topic: string;
+  readonly #producer: Producer;
+  readonly #next: number[];
+
+  private constructor(topic: string, producer: Producer, partitionCount: number) {
+    this.topic = topic;
+    this.#producer = producer;
+    this.#next = new Array<number>(partitionCount).fill(0);
+  }
+
+  /** `topic` must be empty and written by nobody else. */
+  static async open(brokers: readonly string[], topic: string, partitionCount: number): Promise<KafkaFeed> {
+    const kafka = new Kafka({ brokers: [...brokers], clientId: 'feed', logLevel: logLevel.NOTHING });
+    const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 });
+    await producer.connect();
+    return new KafkaFeed(topic, producer, partitionCount);
+  }
+
+  /** Resolves when all are acknowledged; where they lie is checked against the broker's answer. */
+  async write(records: readonly DataRecord[]): Promise<InputRecord[]> {
+    const placed = records.map(({ partition, key, value }) => {
+      return { topic: this.topic, partition, offset: this.#next[partition]++, key, value };
+    });
+    const first = new Map<number, number>();
+    for (const { partition, offset } of placed) if (!first.has(partition)) first.set(partition, offset);
+    const answers = await this.#producer.send({ topic: this.topic, messages: records.map(message) });
+    const told = new Map(answers.map(({ partition, baseOffset }) => [partition, Number(baseOffset)]));
+    for (const [partition, offset] of first) {
+      if (told.get(partition) !== offset) {
+        throw new Error(
+          `${this.topic}-${partition}: records expected at ${offset} were written at ${told.get(partition)}`,
+        );
+      }
+    }
+    return placed;
+  }
+
+  async close(): Promise<void> {
+    await this.#producer.disconnect();
+  }
+}
+
+function message({ partition, key, value, headers, timestampMs }: DataRecord): Message {
+  return { partition, key, value, headers: Object.fromEntries(headers), timestamp: `${timestampMs}` };
+}
