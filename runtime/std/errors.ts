@@ -44,6 +44,8 @@ export const ERROR_CODES = {
   'bad-record': { retryable: false, meaning: "a record could not be decoded and the source's policy is fail" },
   'task-crash-loop': { retryable: false, meaning: 'a task failed too often in a row' },
   'operator-failed': { retryable: true, meaning: 'a function of the job threw' },
+  'window-limit': { retryable: false, meaning: 'an operator would have too many windows open at once' },
+  'exchange-corrupt': { retryable: false, meaning: 'a record of an exchange cannot be read' },
   // files
   'directory-not-writable': { retryable: false, meaning: 'a data directory cannot be written' },
   'directory-in-use': { retryable: false, meaning: 'another process uses the data directory' },

@@ -74,6 +74,8 @@ export interface StatsColumns {
   sketch: Int32Array;
   readonly sketchStart: Int32Array;
   readonly sketchLength: Int32Array;
+  /** Late records made these results, not timers: every timer up to the watermark has fired already. */
+  late: boolean;
 }
 
 /** Series of the stage by slot. Slots are state: given in order of first appearance, freed at defined moments. */
