@@ -1,9 +1,10 @@
 // Owns the oracle's own idea of where a key lives: the canonical series text of CONTRACT and Kafka's default
 // partitioner, both written again here in another way than the product does, so that a shared mistake cannot hide.
 
-/** `metric_name{a="…",b="…"}`: names by code point, values escaped as in the Prometheus text format, no empty labels. */
+/** `metric_name{a="…",b="…"}`, values escaped as in the Prometheus text format; without labels just `metric_name`. */
 export function canonicalText(metricName: string, labels: Iterable<readonly [string, string]>): string {
   const pairs = [...labels].filter(([, value]) => value !== '');
+  if (pairs.length === 0) return metricName;
   pairs.sort(([left], [right]) => Buffer.compare(Buffer.from(left), Buffer.from(right)));
   const texts = pairs.map(([name, value]) => {
     const escaped = [...value].map((letter) => ESCAPES.get(letter) ?? letter).join('');

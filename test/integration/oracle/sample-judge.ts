@@ -46,7 +46,7 @@ function readSample(part: unknown, latestMs: number): Sample | null {
   const fields = new Map<string, unknown>(Object.entries(part));
   const metricName = fields.get('metric_name');
   const timestampMs = fields.get('timestamp');
-  const labels = readLabels(fields.get('labels'));
+  const labels = readLabels(fields.get('labels') ?? (fields.has('labels') ? null : {}));
   const value = readValue(fields.has('value') ? fields.get('value') : undefined);
   if (typeof metricName !== 'string' || metricName === '' || labels === null || value === null) return null;
   if (typeof timestampMs !== 'number' || !Number.isSafeInteger(timestampMs) || timestampMs > latestMs) return null;
