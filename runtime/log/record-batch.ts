@@ -144,12 +144,14 @@ export class RecordWalker {
   headersAt = 0;
   left = 0;
   #at = 0;
+  #recordAt = 0;
   #end = 0;
   #cursor = 0;
 
   reset(bytes: Buffer, start: number, end: number, count: number): void {
     this.bytes = bytes;
     this.#at = start;
+    this.#recordAt = start;
     this.#end = end;
     this.left = count;
   }
@@ -158,6 +160,7 @@ export class RecordWalker {
     if (this.left <= 0) return false;
     this.left--;
     const bytes = this.bytes;
+    this.#recordAt = this.#at;
     this.#cursor = this.#at;
     const size = this.#varint();
     const stop = this.#cursor + size;
@@ -181,6 +184,13 @@ export class RecordWalker {
     this.headersAt = this.#cursor;
     this.#at = stop;
     return true;
+  }
+
+  /** Puts the current record back: the next `next()` gives it again. Once per record. */
+  back(): void {
+    invariant(this.#recordAt < this.#at, 'no record to put back');
+    this.#at = this.#recordAt;
+    this.left++;
   }
 
   /** Headers of the current record; views into `bytes`. Allocates: not for the hot path. */
