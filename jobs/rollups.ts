@@ -3,6 +3,9 @@
 
 import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
 import { mergedStats, type SamplesOptions, samples, series, stats, topic, tumbling } from '#jobs/descriptions.ts';
+import { type Fault, faultsError } from '#jobs/faults.ts';
+import { OptionReader } from '#jobs/option-reader.ts';
+import { SAMPLES_OPTIONS } from '#jobs/source-check.ts';
 
 export interface RollupsOptions extends Partial<Omit<SamplesOptions, 'id'>> {
   /** How long after its end a minute still takes late samples; larger windows follow. @default '0s' */
@@ -15,8 +18,11 @@ export interface RollupsOptions extends Partial<Omit<SamplesOptions, 'id'>> {
   readonly name?: string | undefined;
 }
 
-/** The rollup job. Nothing declared about the source means an exchange by series, which is right for any producer. */
+const OWN_OPTIONS = ['allowedLateness', 'outputPrefix', 'exchangePartitions', 'name'];
+
+/** The rollup job. Nothing declared about the source means an exchange by series, which is right for any producer. Error: job-invalid for an unknown option. */
 export default function rollups(options: RollupsOptions = {}): JobDefinition {
+  checkNames(options);
   const { allowedLateness, outputPrefix = 'metrics.rollup', exchangePartitions, name = 'rollups', ...source } = options;
   return defineJob({
     name,
@@ -33,4 +39,11 @@ export default function rollups(options: RollupsOptions = {}): JobDefinition {
       }
     },
   });
+}
+
+/** Values are checked where they are used; names here, since only here all of them are known. */
+function checkNames(options: RollupsOptions): void {
+  const faults: Fault[] = [];
+  new OptionReader(faults, 'options', options, [...OWN_OPTIONS, ...SAMPLES_OPTIONS.filter((name) => name !== 'id')]);
+  if (faults.length > 0) throw faultsError('job-invalid', "job 'rollups'", faults);
 }

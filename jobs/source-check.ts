@@ -9,7 +9,8 @@ const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-const OPTIONS = [
+/** Names of the options of samples(). */
+export const SAMPLES_OPTIONS = [
   'topic',
   'format',
   'partitionedBy',
@@ -30,7 +31,7 @@ export function checkSource(description: SourceDescription | undefined, faults: 
   if (description?.kind !== 'samples') {
     faults.push({ path: 'source', message: 'is missing', remedy: "give source: samples({ topic: '…' })" });
   }
-  const options = new OptionReader(faults, 'source', description?.options ?? {}, OPTIONS);
+  const options = new OptionReader(faults, 'source', description?.options ?? {}, SAMPLES_OPTIONS);
   if (description?.kind === 'samples') options.required('topic', "name the topic to read: samples({ topic: '…' })");
   const topic = options.topic('topic', 'unknown');
   const plan: SamplesPlan = {

@@ -30,6 +30,12 @@ export const OPERATOR_VERSIONS = {
 /** Everything below the package's own folder is covered by the engine's version. */
 const PACKAGE_DIRECTORY = fileURLToPath(new URL('..', import.meta.url));
 
+/** The version of this package. */
+export function engineVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
 export interface VersionOptions {
   readonly plan: Plan;
   /** Absolute path of the job module. */

@@ -1,0 +1,93 @@
+// Owns the words a configuration is written with: defineConfig, env, kafka, embedded, directory. They hold what the
+// author gave; `resolveConfig` checks it. With jobs/main.ts the only place that reads the environment.
+
+export interface KafkaOptions {
+  /** `host:port`, one or several: separated by commas, or a list. */
+  readonly brokers: string | readonly string[] | undefined;
+  /** Replication factor of topics that are created; -1: the broker's default. @default -1 */
+  readonly replication?: number | undefined;
+}
+
+export interface EmbeddedOptions {
+  /** Where the log lies; relative to the configuration file. */
+  readonly directory: string;
+}
+
+export interface JobEntry {
+  /** The job module; relative to the configuration file. */
+  readonly module: string;
+  /** Slots its tasks are spread over. @default 1 */
+  readonly parallelism?: number | undefined;
+  /** @default '200ms', minimum '10ms' */
+  readonly commitInterval?: string | undefined;
+  /** @default '60s', minimum '1s' */
+  readonly checkpointInterval?: string | undefined;
+  /** Staged bytes at which an entry ends. @default '4MiB', minimum '64KiB' */
+  readonly commitBytesMax?: string | undefined;
+  /** Busy time since the last checkpoint after which the next is due. @default '5s' */
+  readonly replayBudget?: string | undefined;
+  /** Copied and unwritten checkpoint bytes at which a task waits. @default '64MiB' */
+  readonly snapshotBytesMax?: string | undefined;
+  /** For modules that export a function: what it is called with. */
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
+}
+
+export interface Config {
+  /** Prefix of every topic, group and transactional id: two installations may share a Kafka. @default 'millrace' */
+  readonly namespace?: string | undefined;
+  readonly log: LogChoice;
+  readonly checkpoints: StoreChoice;
+  readonly http?:
+    | {
+        /** @default '127.0.0.1' */
+        readonly host?: string | undefined;
+        /** @default 8081 */
+        readonly port?: number | undefined;
+        /** Address under which other processes reach this one. */
+        readonly advertise?: string | undefined;
+      }
+    | undefined;
+  /** Worker threads of this process. @default 2 */
+  readonly slots?: number | undefined;
+  /** By name; the name is for the command line, the job's own name stands in its module. */
+  readonly jobs: Readonly<Record<string, JobEntry>>;
+}
+
+export type LogChoice =
+  | { readonly kind: 'kafka'; readonly options: KafkaOptions }
+  | { readonly kind: 'embedded'; readonly options: EmbeddedOptions };
+
+export interface StoreChoice {
+  readonly kind: 'directory';
+  readonly path: string;
+}
+
+export interface ConfigDefinition {
+  readonly kind: 'millrace-config';
+  readonly config: Config;
+}
+
+/** Defines an installation's configuration. Faults are found when it is loaded, all at once: error config-invalid. */
+export function defineConfig(config: Config): ConfigDefinition {
+  return { kind: 'millrace-config', config };
+}
+
+/** A variable of the environment; undefined when it is not set or empty. */
+export function env(name: string): string | undefined {
+  return process.env[name] || undefined;
+}
+
+/** An Apache Kafka as the log. */
+export function kafka(options: KafkaOptions): LogChoice {
+  return { kind: 'kafka', options };
+}
+
+/** A log in a directory of this machine: one process, nothing to install. */
+export function embedded(options: EmbeddedOptions): LogChoice {
+  return { kind: 'embedded', options };
+}
+
+/** Checkpoints in a directory, local or shared; relative to the configuration file. */
+export function directory(path: string): StoreChoice {
+  return { kind: 'directory', path };
+}

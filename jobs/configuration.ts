@@ -1,0 +1,235 @@
+// Owns a checked configuration: paths absolute, durations in milliseconds, defaults and the environment applied. Plain
+// data, so it can be sent to slots. Invariant: it comes only from a definition without a fault.
+
+import { isAbsolute, relative, resolve } from 'node:path';
+import { CHECKPOINT_INTERVAL, COMMIT_INTERVAL, DEFAULT_SETTINGS } from '#jobs/compile.ts';
+import type { Config } from '#jobs/config.ts';
+import type { Fault } from '#jobs/faults.ts';
+import { ID_PATTERN, isPlainObject, OptionReader, show } from '#jobs/option-reader.ts';
+import type { JobSettings } from '#jobs/plan.ts';
+
+export type LogConfiguration =
+  | {
+      readonly kind: 'kafka';
+      /** `host:port` */
+      readonly brokers: readonly string[];
+      /** Of topics that are created; -1: the broker's default. */
+      readonly replication: number;
+    }
+  | { readonly kind: 'embedded'; readonly directory: string };
+
+export interface JobConfiguration {
+  readonly name: string;
+  /** Absolute path. */
+  readonly modulePath: string;
+  readonly options: Readonly<Record<string, unknown>> | null;
+  /** What the configuration sets; the rest is the job module's or the default. */
+  readonly settings: Partial<JobSettings>;
+}
+
+export interface Configuration {
+  readonly namespace: string;
+  readonly log: LogConfiguration;
+  readonly checkpoints: { readonly kind: 'directory'; readonly directory: string };
+  readonly http: { readonly host: string; readonly port: number; readonly advertise: string | null };
+  readonly slots: number;
+  readonly jobs: readonly JobConfiguration[];
+}
+
+/** What the command line says; it wins over the environment, which wins over the file. */
+export interface ConfigurationFlags {
+  readonly slots?: number;
+  readonly data?: string;
+  readonly port?: number;
+  /** Names of the jobs to run; without it all. */
+  readonly jobs?: readonly string[];
+}
+
+export interface ResolveOptions {
+  /** Relative paths of the file begin here. */
+  readonly baseDirectory: string;
+  /** Relative paths of flags and environment begin here. */
+  readonly workingDirectory: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly flags: ConfigurationFlags;
+}
+
+const CONFIG_OPTIONS = ['namespace', 'log', 'checkpoints', 'http', 'slots', 'jobs'];
+const JOB_ENTRY_OPTIONS = [
+  'module',
+  'parallelism',
+  'commitInterval',
+  'checkpointInterval',
+  'commitBytesMax',
+  'replayBudget',
+  'snapshotBytesMax',
+  'options',
+];
+/** What an entry of the configuration may set. */
+type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay'>;
+
+const SLOTS = { min: 1, max: 256 };
+const PORT = { min: 0, max: 65_535 };
+const MIB = 2 ** 20;
+
+/** Checks a configuration; what it returns is whole only when no fault was added. */
+export function resolveConfig(config: Config, options: ResolveOptions, faults: Fault[]): Configuration {
+  const { environment, flags } = options;
+  const reader = new OptionReader(faults, '', config, CONFIG_OPTIONS);
+  const fromEnvironment = new OptionReader(
+    faults,
+    '',
+    {
+      MILLRACE_NAMESPACE: environment['MILLRACE_NAMESPACE'] || undefined,
+      MILLRACE_PORT: environment['MILLRACE_PORT'] ? Number(environment['MILLRACE_PORT']) : undefined,
+    },
+    ['MILLRACE_NAMESPACE', 'MILLRACE_PORT'],
+  );
+  const data = flags.data ?? (environment['MILLRACE_DATA'] || undefined);
+  const dataDirectory = data === undefined ? null : resolve(options.workingDirectory, data);
+  const faultsBefore = faults.length;
+  const log = resolveLog(config?.log, options, dataDirectory, faults);
+  const directory = resolveStore(config?.checkpoints, options, dataDirectory, faults);
+  if (log.kind === 'embedded' && faults.length === faultsBefore) checkApart(log.directory, directory, faults);
+  const port = fromEnvironment.integer('MILLRACE_PORT', undefined, PORT);
+  const http = resolveHttp(config?.http, flags.port ?? port, faults);
+  return {
+    namespace: fromEnvironment.id('MILLRACE_NAMESPACE', reader.id('namespace', 'millrace')),
+    log,
+    checkpoints: { kind: 'directory', directory },
+    http,
+    slots: flags.slots ?? reader.integer('slots', 2, SLOTS),
+    jobs: resolveJobs(config?.jobs, options, faults),
+  };
+}
+
+function resolveLog(
+  log: unknown,
+  options: ResolveOptions,
+  dataDirectory: string | null,
+  faults: Fault[],
+): LogConfiguration {
+  if (isPlainObject(log) && log['kind'] === 'embedded') {
+    const reader = new OptionReader(faults, 'log', log['options'], ['directory']);
+    if (dataDirectory !== null) return { kind: 'embedded', directory: resolve(dataDirectory, 'log') };
+    reader.required('directory', "say where the log lies: embedded({ directory: './data/log' })");
+    return { kind: 'embedded', directory: resolve(options.baseDirectory, reader.text('directory', '.')) };
+  }
+  if (isPlainObject(log) && log['kind'] === 'kafka') return resolveKafka(log['options'], options, faults);
+  const remedy = "give log: kafka({ brokers: 'host:9092' }) or log: embedded({ directory: './data/log' })";
+  faults.push({ path: 'log', message: log === undefined ? 'is missing' : `${show(log)} is no log`, remedy });
+  return { kind: 'embedded', directory: options.baseDirectory };
+}
+
+function resolveKafka(given: unknown, options: ResolveOptions, faults: Fault[]): LogConfiguration {
+  const reader = new OptionReader(faults, 'log', given, ['brokers', 'replication']);
+  const raw = reader.raw('brokers') ?? '';
+  const brokers = (Array.isArray(raw) ? raw.map(String) : String(raw).split(',')).map((broker) => broker.trim());
+  for (const broker of brokers) {
+    const port = /^(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(broker)?.[1];
+    if (port !== undefined && Number(port) >= 1 && Number(port) <= 65_535) continue;
+    reader.fault('brokers', `${show(broker)} is no broker`, "name brokers as 'host:9092', several with commas between");
+  }
+  for (const name of Object.keys(options.environment).sort()) {
+    if (!/^KAFKA_(SASL|SSL)_/.test(name) || !options.environment[name]) continue;
+    const remedy = 'unset it and use a plaintext listener, or wait for the version that brings TLS and SASL';
+    faults.push({ path: name, message: 'asks for TLS or SASL, which this version does not have', remedy });
+  }
+  const replication = reader.integer('replication', -1, { min: -1, max: 100 });
+  if (replication === 0) reader.fault('replication', '0 is not possible', 'give 1 or more, or -1 for the default');
+  return { kind: 'kafka', brokers, replication };
+}
+
+function resolveStore(store: unknown, options: ResolveOptions, dataDirectory: string | null, faults: Fault[]): string {
+  const path = isPlainObject(store) && store['kind'] === 'directory' ? store['path'] : undefined;
+  if (typeof path !== 'string' || path === '') {
+    const message = store === undefined ? 'is missing' : `${show(path ?? store)} is no checkpoint store`;
+    faults.push({ path: 'checkpoints', message, remedy: "give checkpoints: directory('./data/checkpoints')" });
+    return options.baseDirectory;
+  }
+  return dataDirectory === null ? resolve(options.baseDirectory, path) : resolve(dataDirectory, 'checkpoints');
+}
+
+/** Log and checkpoints each own their directory. */
+function checkApart(log: string, checkpoints: string, faults: Fault[]): void {
+  if (!contains(log, checkpoints) && !contains(checkpoints, log)) return;
+  const message = `${checkpoints} and the log's ${log} are in each other`;
+  faults.push({ path: 'checkpoints', message, remedy: 'give log and checkpoints directories side by side' });
+}
+
+function contains(outer: string, inner: string): boolean {
+  const way = relative(outer, inner);
+  return !way.startsWith('..') && !isAbsolute(way);
+}
+
+function resolveHttp(given: unknown, portOverride: number | undefined, faults: Fault[]): Configuration['http'] {
+  const reader = new OptionReader(faults, 'http', given, ['host', 'port', 'advertise']);
+  const host = reader.text('host', '127.0.0.1');
+  if (!/^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host)) {
+    const remedy = "use '127.0.0.1'; other addresses need TLS and a token, which this version does not have";
+    reader.fault('host', `'${host}' can be reached from other machines`, remedy);
+  }
+  const port = reader.integer('port', 8081, PORT);
+  return { host, port: portOverride ?? port, advertise: reader.text('advertise', null) };
+}
+
+function resolveJobs(given: unknown, options: ResolveOptions, faults: Fault[]): JobConfiguration[] {
+  const entries = isPlainObject(given) ? Object.entries(given) : [];
+  if (entries.length === 0) {
+    const remedy = "give jobs: { rollups: { module: './jobs/rollups.ts' } }";
+    faults.push({ path: 'jobs', message: 'names no job', remedy });
+  }
+  const wanted = options.flags.jobs;
+  for (const name of wanted ?? []) {
+    if (entries.some(([known]) => known === name)) continue;
+    const remedy = `choose from: ${entries.map(([known]) => known).join(', ')}`;
+    faults.push({ path: '--jobs', message: `there is no job '${name}' in the configuration`, remedy });
+  }
+  const jobs = entries.map(([name, entry]) => resolveJob(name, entry, options.baseDirectory, faults));
+  return wanted === undefined ? jobs : jobs.filter((job) => wanted.includes(job.name));
+}
+
+function resolveJob(name: string, entry: unknown, baseDirectory: string, faults: Fault[]): JobConfiguration {
+  const path = `jobs.${name}`;
+  if (!ID_PATTERN.test(name)) {
+    faults.push({ path, message: `${show(name)} is no id`, remedy: 'use 1 to 64 of a-z, 0-9 and -' });
+  }
+  const reader = new OptionReader(faults, path, entry, JOB_ENTRY_OPTIONS);
+  reader.required('module', "name the job module: module: './jobs/rollups.ts'");
+  const options = reader.raw('options') ?? null;
+  if (options !== null && !isPlainObject(options)) {
+    reader.fault('options', `${show(options)} is no object`, 'give what the module is called with: { … }');
+  } else if (!isPlainData(options)) {
+    reader.fault('options', 'holds more than plain data', 'use texts, numbers, booleans, lists and objects only');
+  }
+  const settings: Partial<Record<NumberSetting, number>> = {};
+  const set = (key: NumberSetting, value: number, option: string) => {
+    if (reader.has(option)) settings[key] = value;
+  };
+  const { parallelism, commitIntervalMs, checkpointIntervalMs, ...rest } = DEFAULT_SETTINGS;
+  set('parallelism', reader.integer('parallelism', parallelism, SLOTS), 'parallelism');
+  const commitMs = reader.duration('commitInterval', commitIntervalMs, COMMIT_INTERVAL);
+  set('commitIntervalMs', commitMs, 'commitInterval');
+  const checkpointMs = reader.duration('checkpointInterval', checkpointIntervalMs, CHECKPOINT_INTERVAL);
+  set('checkpointIntervalMs', checkpointMs, 'checkpointInterval');
+  const commitBytes = reader.size('commitBytesMax', rest.commitBytesMax, { min: 64 * 1024, max: 256 * MIB });
+  set('commitBytesMax', commitBytes, 'commitBytesMax');
+  const replayMs = reader.duration('replayBudget', rest.replayBudgetMs, { min: 100, max: 3_600_000 });
+  set('replayBudgetMs', replayMs, 'replayBudget');
+  const snapshotBytes = reader.size('snapshotBytesMax', rest.snapshotBytesMax, { min: MIB, max: 65_536 * MIB });
+  set('snapshotBytesMax', snapshotBytes, 'snapshotBytesMax');
+  return {
+    name,
+    modulePath: resolve(baseDirectory, reader.text('module', '.')),
+    options: isPlainObject(options) ? options : null,
+    settings,
+  };
+}
+
+/** Options go to worker threads and into the job's version. */
+function isPlainData(value: unknown): boolean {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (Array.isArray(value)) return value.every(isPlainData);
+  return isPlainObject(value) && Object.values(value).every((inner) => inner === undefined || isPlainData(inner));
+}

@@ -1,0 +1,26 @@
+// Owns what users of the package import: the words of jobs and of configurations, nothing else.
+
+export {
+  type Config,
+  type ConfigDefinition,
+  defineConfig,
+  directory,
+  embedded,
+  env,
+  type JobEntry,
+  kafka,
+} from '#jobs/config.ts';
+export { defineJob, type JobDefinition, type JobSpec } from '#jobs/define-job.ts';
+export {
+  by,
+  mergedStats,
+  type SamplesOptions,
+  samples,
+  series,
+  stats,
+  topic,
+  tumbling,
+} from '#jobs/descriptions.ts';
+export type { KeyedStream, RowStream, SampleStream, WindowedStream } from '#jobs/graph.ts';
+export type { FilterFunction, MapFunction, Sample } from '#jobs/plan.ts';
+export { default as rollups, type RollupsOptions } from '#jobs/rollups.ts';
