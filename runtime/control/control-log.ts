@@ -125,12 +125,6 @@ export class ControlLog {
     return this.#records;
   }
 
-  /** The id of the installation, null before the first start. */
-  get installationId(): string | null {
-    const record = this.#records.find((candidate) => candidate.kind === 'installation');
-    return record?.kind === 'installation' ? record.installationId : null;
-  }
-
   async append(record: ControlRecord): Promise<void> {
     const builder = new RecordBatchBuilder(this.topic, 0);
     const value = Buffer.from(JSON.stringify(record));

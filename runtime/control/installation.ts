@@ -2,7 +2,7 @@
 // process whose store does not fit the log refuses to start (ARCHITECTURE §3, genesis).
 
 import type { CheckpointStore } from '#checkpoint/contract.ts';
-import type { ControlLog } from '#runtime/control/control-log.ts';
+import type { ControlLog, ControlRecord } from '#runtime/control/control-log.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 export interface InstallationParts {
@@ -14,11 +14,17 @@ export interface InstallationParts {
   readonly freshId: string;
 }
 
-/** The installation id; writes it on the first start. Error: installation-mismatch. */
-export async function claimInstallation(parts: InstallationParts): Promise<string> {
-  const { control, store, namespace } = parts;
-  const inLog = control.installationId;
-  const inStore = await store.readInstallation();
+/**
+ * Compares what log and store say, before anything is fenced: a stranger must not disturb the rightful owner.
+ * The id both carry, or null when this may be a first start. Error: installation-mismatch.
+ */
+export function checkInstallation(
+  records: readonly ControlRecord[],
+  inStore: string | null,
+  namespace: string,
+): string | null {
+  const record = records.find((candidate) => candidate.kind === 'installation');
+  const inLog = record?.kind === 'installation' ? record.installationId : null;
   if (inLog !== null && inStore === inLog) return inLog;
   if (inLog !== null) {
     const has = inStore === null ? 'has none' : `is that of installation ${inStore}`;
@@ -28,13 +34,22 @@ export async function claimInstallation(parts: InstallationParts): Promise<strin
       'give the process the checkpoint store it ran with, or another namespace (MILLRACE_NAMESPACE) for a second installation',
     );
   }
-  if (inStore !== null && control.records.some((record) => record.kind === 'job-began')) {
+  if (inStore !== null && records.some((candidate) => candidate.kind === 'job-began')) {
     throw new StreamError(
       'installation-mismatch',
       `the control log of namespace '${namespace}' lost the id of installation ${inStore}`,
       'restore the control topic, or start with an empty checkpoint store under another namespace',
     );
   }
+  return null;
+}
+
+/** The installation id; writes it on the first start. Error: installation-mismatch. */
+export async function claimInstallation(parts: InstallationParts): Promise<string> {
+  const { control, store, namespace } = parts;
+  const inStore = await store.readInstallation();
+  const known = checkInstallation(control.records, inStore, namespace);
+  if (known !== null) return known;
   // The store first: a crash between leaves an id in the store and none in the log, which the next start completes.
   const id = inStore ?? parts.freshId;
   if (inStore === null) await store.writeInstallation(id);

@@ -12,14 +12,18 @@ export interface InternalTopics {
   readonly specs: readonly TopicSpec[];
 }
 
+export interface ClaimParts {
+  readonly admin: LogAdmin;
+  readonly control: ControlLog;
+  readonly topics: InternalTopics;
+  /** Whether the checkpoint store holds checkpoints of this run of the job. */
+  readonly hasCheckpoints: () => Promise<boolean>;
+  readonly nowMs: number;
+}
+
 /** Creates or checks them. Error: commit-log-lost. */
-export async function claimInternalTopics(
-  admin: LogAdmin,
-  control: ControlLog,
-  topics: InternalTopics,
-  nowMs: number,
-  storeHasCheckpoints: boolean,
-): Promise<void> {
+export async function claimInternalTopics(parts: ClaimParts): Promise<void> {
+  const { admin, control, topics, nowMs } = parts;
   const { job, run, generation, specs } = topics;
   const names = specs.map((spec) => spec.topic);
   const began = control.records.findLast(
@@ -27,7 +31,7 @@ export async function claimInternalTopics(
       record.kind === 'job-began' && record.job === job && record.run === run && record.generation === generation,
   );
   if (began === undefined) {
-    if (storeHasCheckpoints) throw lost(job, 'the control log does not know it, but its checkpoints exist');
+    if (await parts.hasCheckpoints()) throw lost(job, 'the control log does not know it, but its checkpoints exist');
     await admin.createTopics(specs);
     const topicIds: Record<string, string> = {};
     for (const description of await admin.describeTopics(names)) {

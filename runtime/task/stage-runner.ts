@@ -175,7 +175,14 @@ export class StageRunner {
       rows.clear();
       const leftBefore = walker.left;
       source.decode(this.#input, walker, limits, rows);
-      this.recordsConsumed += leftBefore - walker.left;
+      const records = leftBefore - walker.left;
+      this.recordsConsumed += records;
+      if (records === 0 && walker.left > 0) {
+        // The next record lies beyond the stop.
+        invariant(stopOffset !== null, `source '${source.id}' did not consume its next record`);
+        this.inputOffset = stopOffset;
+        return true;
+      }
       if (rows.count > 0) {
         const maxTimestampMs = rows.maxTimestampMs;
         head.process(rows);

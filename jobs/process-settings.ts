@@ -1,0 +1,25 @@
+// Owns what a slot is told, as plain data that crosses threads: where the log and the checkpoints are, and which jobs
+// run with which version. Made by run-process.ts.
+
+import type { MessagePort } from 'node:worker_threads';
+import type { JobConfiguration, LogConfiguration } from '#jobs/configuration.ts';
+import type { SourceTopic } from '#jobs/topics.ts';
+
+export interface JobAssignment {
+  readonly configuration: JobConfiguration;
+  readonly version: string;
+  readonly source: SourceTopic;
+}
+
+/** Everything a slot needs; `port` leads to the writer thread of the embedded log. */
+export interface SlotSettings {
+  readonly index: number;
+  readonly namespace: string;
+  readonly processId: string;
+  readonly log: LogConfiguration;
+  readonly port: MessagePort | null;
+  readonly checkpointsDirectory: string;
+  readonly jobs: readonly JobAssignment[];
+  readonly logLevel: string;
+  readonly pretty: boolean;
+}

@@ -1,0 +1,93 @@
+// Owns a slot's thread: connects it to log and checkpoints, compiles the jobs it gets tasks of, and hosts the tasks.
+// Entry point of a worker thread; started by run-process.ts with SlotSettings.
+
+import { randomBytes } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { DirectoryStore } from '#checkpoint/directory-store.ts';
+import { FileTaskCheckpoints } from '#checkpoint/task-checkpoints.ts';
+import { connectLog } from '#jobs/connect-log.ts';
+import { loadJob } from '#jobs/load-job.ts';
+import type { CompiledJob } from '#jobs/plan.ts';
+import type { SlotSettings } from '#jobs/process-settings.ts';
+import { taskPlan } from '#jobs/task-plans.ts';
+import { isOwner } from '#runtime/control/control-log.ts';
+import type { FromSlot, TaskAssignment, ToSlot } from '#runtime/slot/messages.ts';
+import { type PlannedTask, SlotHost } from '#runtime/slot/slot-host.ts';
+import { systemClock } from '#runtime/std/clock.ts';
+import { nodeDisk } from '#runtime/std/disk.ts';
+import { invariant, StreamError } from '#runtime/std/errors.ts';
+import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
+import { ulid } from '#runtime/std/ulid.ts';
+import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
+
+function slotEnvironment(settings: SlotSettings): TaskEnvironment {
+  const { namespace, processId } = settings;
+  const logger = createLogger({ level: settings.logLevel as LogLevel, pretty: settings.pretty });
+  const log = connectLog(settings.log, settings.port, `${namespace}-slot-${settings.index}`);
+  const reader = log.reader();
+  const store = new DirectoryStore({ disk: nodeDisk, root: settings.checkpointsDirectory });
+  return {
+    clock: systemClock,
+    logger,
+    log,
+    reader,
+    ownership: { owns: () => isOwner(log, reader, namespace, processId) },
+    checkpoints: (identity, attempt) =>
+      new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger }),
+    attemptId: () => ulid(Date.now(), randomBytes(10)),
+    breathe: () => new Promise((resolve) => setImmediate(resolve)),
+  };
+}
+
+/** Compiles each job once; the version was computed by the main thread from the same module. */
+function planner(settings: SlotSettings): (assignment: TaskAssignment) => Promise<PlannedTask> {
+  const compiled = new Map<string, Promise<CompiledJob>>();
+  return async (assignment) => {
+    const job = settings.jobs.find((candidate) => candidate.configuration.name === assignment.job);
+    invariant(job !== undefined, `slot ${settings.index} does not know job ${assignment.job}`);
+    const { name } = job.configuration;
+    let loading = compiled.get(name);
+    if (loading === undefined) {
+      loading = loadJob(job.configuration);
+      compiled.set(name, loading);
+    }
+    const loaded = await loading;
+    const stage = loaded.plan.stages.find((candidate) => candidate.id === assignment.stage);
+    if (stage === undefined) {
+      throw new StreamError(
+        'version-mismatch',
+        `job ${name}: its module no longer has stage '${assignment.stage}'`,
+        'the module was changed while the process started: start again',
+      );
+    }
+    const run = {
+      namespace: settings.namespace,
+      job: name,
+      run: assignment.run,
+      generation: assignment.generation,
+    };
+    return {
+      plan: taskPlan({ job: loaded, version: job.version, run, source: job.source }, stage, assignment.partition),
+      options: loaded.settings,
+    };
+  };
+}
+
+function main(): void {
+  const port = parentPort;
+  invariant(port !== null, 'slot-main.ts runs as a worker thread only');
+  const settings = workerData as SlotSettings;
+  const environment = slotEnvironment(settings);
+  const say = (message: FromSlot) => port.postMessage(message);
+  const host = new SlotHost({ environment, planTask: planner(settings), say });
+  port.on('message', async (message: ToSlot | 'close') => {
+    if (message !== 'close') return host.hear(message);
+    await host.ended();
+    await environment.reader.close();
+    await environment.log.close();
+    process.exit(0);
+  });
+  say({ kind: 'ready' });
+}
+
+main();
