@@ -52,6 +52,12 @@ function compress(codec: Codec, bytes: Buffer): Buffer {
   return Buffer.concat(parts);
 }
 
+/** The records of a stored batch, decompressed: `bytes` from `start` to its end. */
+export function bodyOf(batch: Buffer): { readonly bytes: Buffer; readonly start: number } {
+  const codec = batch.readInt16BE(21) & 7;
+  return codec === 0 ? { bytes: batch, start: 61 } : { bytes: decompress(codec, batch.subarray(61)), start: 0 };
+}
+
 function decompress(codec: number, bytes: Buffer): Buffer {
   if (codec === 0) return bytes;
   if (codec === 1) return gunzipSync(bytes);

@@ -1,0 +1,315 @@
+// Owns a disk in memory with the durability of a real one: what was not synced may be lost or torn when the power
+// fails, directory entries apart from contents; killing a process loses nothing that a call had done. Every operation
+// happens in an event of its process, so a crash can come before it, between its halves and after it.
+
+import { posix } from 'node:path';
+import type { Disk } from '#runtime/std/disk.ts';
+import type { Process } from '#test/simulation/world/process.ts';
+import type { Random } from '#test/simulation/world/random.ts';
+
+export interface DiskFaults {
+  readonly latencyMs: number;
+  /** Per write: no space left, a part of the file stays. */
+  readonly noSpace: number;
+  /** Per write, read or sync: EIO. A sync that fails leaves data that will not survive, and does not fail again. */
+  readonly ioError: number;
+  /** Per sync of a file: one bit of what is stored is wrong from then on. */
+  readonly bitFlip: number;
+}
+
+export const NO_DISK_FAULTS: DiskFaults = { latencyMs: 0.2, noSpace: 0, ioError: 0, bitFlip: 0 };
+
+export function drawDiskFaults(random: Random): DiskFaults {
+  const draw = (rare: number) => random.pick([0, 0, 0, rare]);
+  return {
+    latencyMs: random.pick([0.1, 0.5, 5]),
+    noSpace: draw(0.01),
+    ioError: draw(0.005),
+    bitFlip: draw(0.01),
+  };
+}
+
+class File {
+  bytes: Buffer = Buffer.alloc(0);
+  /** What survives for sure; null before the first sync. */
+  durable: Buffer | null = null;
+}
+
+class Directory {
+  readonly entries = new Map<string, File | Directory>();
+}
+
+/** A change of directory entries that is not durable yet. */
+interface PendingChange {
+  readonly directories: readonly Directory[];
+  readonly apply: (durable: (directory: Directory) => Map<string, File | Directory>) => void;
+}
+
+export class SimulatedDisk {
+  faults: DiskFaults;
+  readonly #random: Random;
+  #root = new Directory();
+  /** Entries as they are on the platter. */
+  #durable = new Map<Directory, Map<string, File | Directory>>();
+  #pending: PendingChange[] = [];
+
+  constructor(random: Random, faults: DiskFaults = NO_DISK_FAULTS) {
+    this.#random = random;
+    this.faults = faults;
+  }
+
+  /** The disk as a process uses it. */
+  mount(process: Process): Disk {
+    const after = <T>(label: string, action: () => T) => process.after(this.#latencyMs(), label, action);
+    return {
+      readFile: async (path) => {
+        const file = await after('read file', () => {
+          this.#maybeFail('EIO', this.faults.ioError, path);
+          return Buffer.from(this.#file(path).bytes);
+        });
+        return file;
+      },
+      writeNewFile: async (path, bytes) => {
+        const whole = Buffer.from(bytes);
+        const part = this.#random.int(whole.length + 1);
+        const file = await after('create file', () => {
+          const created = new File();
+          this.#link(path, created);
+          created.bytes = whole.subarray(0, part);
+          this.#maybeFail('ENOSPC', this.faults.noSpace, path);
+          this.#maybeFail('EIO', this.faults.ioError, path);
+          return created;
+        });
+        await after('write file', () => {
+          file.bytes = whole;
+        });
+      },
+      syncFile: async (path) => {
+        await after('sync file', () => this.#sync(path));
+        await after('synced file', () => undefined);
+      },
+      syncDirectory: async (path) => {
+        await after('sync directory', () => {
+          this.#maybeFail('EIO', this.faults.ioError, path);
+          this.#syncDirectory(this.#directory(path));
+        });
+        await after('synced directory', () => undefined);
+      },
+      rename: async (from, to) => {
+        await after('rename', () => this.#rename(from, to));
+        await after('renamed', () => undefined);
+      },
+      remove: async (path) => {
+        await after('remove', () => this.#unlink(path));
+        await after('removed', () => undefined);
+      },
+      list: (path) => after('list', () => this.#list(path)),
+      makeDirectory: async (path) => {
+        await after('make directory', () => this.#makeDirectory(path));
+        await after('made directory', () => undefined);
+      },
+    };
+  }
+
+  /** The power fails: kill the processes first. Afterwards the disk is as a reboot finds it. */
+  powerFailure(): void {
+    const random = this.#random;
+    // Some file systems keep the order of changes, others do not.
+    const ordered = random.chance(0.5);
+    const kept = random.int(this.#pending.length + 1);
+    this.#pending.forEach((change, i) => {
+      if (ordered ? i < kept : random.chance(0.5)) change.apply((directory) => this.#entriesOf(directory));
+    });
+    this.#pending = [];
+    const seen = new Set<File | Directory>();
+    const visit = (directory: Directory) => {
+      if (seen.has(directory)) return;
+      seen.add(directory);
+      directory.entries.clear();
+      for (const [name, node] of this.#entriesOf(directory)) {
+        directory.entries.set(name, node);
+        if (node instanceof Directory) visit(node);
+        else if (!seen.has(node)) {
+          seen.add(node);
+          this.#lose(node);
+        }
+      }
+    };
+    visit(this.#root);
+  }
+
+  /** Paths of all files as a running process sees them, sorted. */
+  files(): string[] {
+    const paths: string[] = [];
+    const visit = (directory: Directory, path: string) => {
+      for (const [name, node] of directory.entries) {
+        if (node instanceof Directory) visit(node, `${path}/${name}`);
+        else paths.push(`${path}/${name}`);
+      }
+    };
+    visit(this.#root, '');
+    return paths.sort();
+  }
+
+  /** Flips one bit of a stored file. */
+  flipBit(path: string): void {
+    this.#flip(this.#file(path));
+  }
+
+  /** Removes a file, or a directory with all it holds, durably: a mistake of people. */
+  wipe(path: string): void {
+    const { directory, name } = this.#place(path);
+    directory.entries.delete(name);
+    this.#entriesOf(directory).delete(name);
+  }
+
+  #sync(path: string): void {
+    const file = this.#file(path);
+    const failed = this.#random.chance(this.faults.ioError);
+    if (failed) {
+      file.durable = file.bytes.subarray(0, this.#random.int(file.bytes.length + 1));
+      throw fault('EIO', path);
+    }
+    // After a failed sync the page cache calls itself clean.
+    if (file.durable !== null) return;
+    file.durable = file.bytes;
+    if (this.#random.chance(this.faults.bitFlip)) this.#flip(file);
+  }
+
+  #flip(file: File): void {
+    if (file.bytes.length === 0) return;
+    const flipped = Buffer.from(file.bytes);
+    flipped[this.#random.int(flipped.length)] ^= 1 << this.#random.int(8);
+    file.bytes = flipped;
+    if (file.durable !== null) file.durable = flipped;
+  }
+
+  /** What a power failure leaves of a file. */
+  #lose(file: File): void {
+    if (file.durable === null) {
+      const size = file.bytes.length;
+      const torn = Buffer.from(file.bytes.subarray(0, this.#random.pick([0, size, this.#random.int(size + 1)])));
+      // Blocks that were allocated and never written read as zeros.
+      if (torn.length > 0 && this.#random.chance(0.3)) torn.fill(0, this.#random.int(torn.length));
+      file.durable = torn;
+    }
+    file.bytes = file.durable;
+  }
+
+  #entriesOf(directory: Directory): Map<string, File | Directory> {
+    let entries = this.#durable.get(directory);
+    if (entries === undefined) {
+      entries = new Map();
+      this.#durable.set(directory, entries);
+    }
+    return entries;
+  }
+
+  #syncDirectory(directory: Directory): void {
+    const left: PendingChange[] = [];
+    for (const change of this.#pending) {
+      if (change.directories.includes(directory)) change.apply((one) => this.#entriesOf(one));
+      else left.push(change);
+    }
+    this.#pending = left;
+  }
+
+  #change(directories: readonly Directory[], apply: PendingChange['apply']): void {
+    apply((directory) => directory.entries);
+    this.#pending.push({ directories, apply });
+  }
+
+  #link(path: string, node: File | Directory): void {
+    const { directory, name } = this.#place(path);
+    if (directory.entries.has(name)) throw fault('EEXIST', path);
+    this.#change([directory], (entries) => entries(directory).set(name, node));
+  }
+
+  #unlink(path: string): void {
+    let place: { directory: Directory; name: string };
+    try {
+      place = this.#place(path);
+    } catch {
+      return;
+    }
+    const { directory, name } = place;
+    if (directory.entries.has(name)) this.#change([directory], (entries) => entries(directory).delete(name));
+  }
+
+  #rename(from: string, to: string): void {
+    const source = this.#place(from);
+    const target = this.#place(to);
+    const node = source.directory.entries.get(source.name);
+    if (node === undefined) throw fault('ENOENT', from);
+    this.#change([source.directory, target.directory], (entries) => {
+      entries(source.directory).delete(source.name);
+      entries(target.directory).set(target.name, node);
+    });
+  }
+
+  #makeDirectory(path: string): void {
+    let directory = this.#root;
+    for (const name of parts(path)) {
+      const next = directory.entries.get(name);
+      if (next instanceof File) throw fault('EEXIST', path);
+      if (next !== undefined) directory = next;
+      else {
+        const parent = directory;
+        const made = new Directory();
+        this.#change([parent], (entries) => entries(parent).set(name, made));
+        directory = made;
+      }
+    }
+  }
+
+  #list(path: string): string[] {
+    try {
+      return [...this.#directory(path).entries.keys()].sort();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  #file(path: string): File {
+    const { directory, name } = this.#place(path);
+    const node = directory.entries.get(name);
+    if (node === undefined) throw fault('ENOENT', path);
+    if (node instanceof Directory) throw fault('EISDIR', path);
+    return node;
+  }
+
+  #directory(path: string): Directory {
+    let directory = this.#root;
+    for (const name of parts(path)) {
+      const next = directory.entries.get(name);
+      if (next === undefined) throw fault('ENOENT', path);
+      if (next instanceof File) throw fault('ENOTDIR', path);
+      directory = next;
+    }
+    return directory;
+  }
+
+  #place(path: string): { directory: Directory; name: string } {
+    return { directory: this.#directory(posix.dirname(posix.normalize(path))), name: posix.basename(path) };
+  }
+
+  #maybeFail(code: string, probability: number, path: string): void {
+    if (this.#random.chance(probability)) throw fault(code, path);
+  }
+
+  #latencyMs(): number {
+    return this.faults.latencyMs * this.#random.between(0.2, 2);
+  }
+}
+
+function parts(path: string): string[] {
+  return posix
+    .normalize(path)
+    .split('/')
+    .filter((part) => part !== '' && part !== '.');
+}
+
+function fault(code: string, path: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${path}`), { code, path });
+}

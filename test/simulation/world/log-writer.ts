@@ -1,0 +1,229 @@
+// Owns writing to the simulated log by the rules that a transactional producer of Kafka must keep: only busy
+// coordinators are asked again in place, every other error makes the writer dead, a commit is sent only after all
+// answers are in, the entry's offset is checked before it. What is sent is a copy: late requests keep their bytes.
+
+import type { LogWriter, StagedBatch, Transaction, TransactionResult } from '#runtime/log/contract.ts';
+import { stampBatch } from '#runtime/log/record-batch.ts';
+import { type ErrorCode, invariant, StreamError } from '#runtime/std/errors.ts';
+import type { RequestKind } from '#test/simulation/world/log-channel.ts';
+import type { SimulatedCluster, TopicMetadata } from '#test/simulation/world/log-cluster.ts';
+import type { ProducerAnswer } from '#test/simulation/world/log-coordinator.ts';
+import { KAFKA, type SimulatedPartition } from '#test/simulation/world/log-partition.ts';
+import type { Process } from '#test/simulation/world/process.ts';
+
+const BROKERS = 3;
+const TRANSACTION_TIMEOUT_MS = 15_000;
+const RETRY_MS = 5;
+const RETRY_MAX_MS = 20_000;
+
+const BUSY: readonly number[] = [
+  KAFKA.coordinatorLoading,
+  KAFKA.coordinatorMoved,
+  KAFKA.notCoordinator,
+  KAFKA.concurrentTransactions,
+];
+
+interface ProduceAnswer {
+  readonly error: number;
+  readonly baseOffset: number;
+}
+
+export class SimulatedLogWriter implements LogWriter {
+  readonly transactionalId: string;
+  readonly #cluster: SimulatedCluster;
+  readonly #process: Process;
+  #state: 'new' | 'ready' | 'dead' = 'new';
+  #busy = false;
+  #producerId = -1;
+  #epoch = -1;
+  /** Grows with every state change: what a dead attempt still has under way stops there. */
+  #attempt = 0;
+  readonly #metadata = new Map<string, TopicMetadata>();
+
+  constructor(cluster: SimulatedCluster, process: Process, transactionalId: string) {
+    this.#cluster = cluster;
+    this.#process = process;
+    this.transactionalId = transactionalId;
+  }
+
+  fence(): Promise<void> {
+    return this.#once(() => this.#initialise(-1, -1));
+  }
+
+  initialiseAgain(): Promise<void> {
+    invariant(this.#state !== 'new' && this.#producerId >= 0, 'initialiseAgain before the first fence');
+    return this.#once(() => this.#initialise(this.#producerId, this.#epoch));
+  }
+
+  transact(transaction: Transaction): Promise<TransactionResult> {
+    return this.#once(async () => {
+      invariant(this.#state !== 'new', 'transact before fence');
+      if (this.#state === 'dead') throw this.#error('writer-dead', 'a transaction of it failed before');
+      return await this.#transact(transaction);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#die();
+  }
+
+  async #once<T>(work: () => Promise<T>): Promise<T> {
+    invariant(!this.#busy, `two calls at once of writer ${this.transactionalId}`);
+    this.#busy = true;
+    try {
+      return await work();
+    } catch (error) {
+      this.#die();
+      throw error;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #die(): void {
+    this.#state = 'dead';
+    this.#attempt++;
+    this.#metadata.clear();
+  }
+
+  async #initialise(producerId: number, epoch: number): Promise<void> {
+    const answer = await this.#ask('fence', () =>
+      this.#cluster.coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, producerId, epoch),
+    );
+    if (answer.error !== KAFKA.none) throw this.#refused('InitProducerId', answer.error);
+    this.#take(answer);
+    this.#state = 'ready';
+    this.#attempt++;
+  }
+
+  #take(answer: ProducerAnswer): void {
+    this.#producerId = answer.producerId;
+    this.#epoch = answer.epoch;
+  }
+
+  async #transact({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
+    const all = [...batches, entry];
+    await this.#learn(all);
+    const [producerId, epoch] = [this.#producerId, this.#epoch];
+    const added = await this.#ask('add-partitions', () => ({ error: this.#addPartitions(all, producerId, epoch) }));
+    if (added.error !== KAFKA.none) throw this.#refused('AddPartitionsToTxn', added.error);
+    const offset = await this.#produce(all);
+    if (BigInt(offset) !== expectedEntryOffset) {
+      await this.#end(false);
+      const message = `the entry got offset ${offset} instead of ${expectedEntryOffset}`;
+      throw this.#error('foreign-writer', message, `stop what else writes to ${entry.topic}/${entry.partition}`);
+    }
+    const answer = await this.#end(true);
+    if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
+    this.#take(answer);
+    // The marker takes an offset.
+    return { entryOffset: BigInt(offset), nextEntryOffset: BigInt(offset + entry.recordCount + 1) };
+  }
+
+  async #learn(batches: readonly StagedBatch[]): Promise<void> {
+    for (const { topic, partition } of batches) {
+      let known = this.#metadata.get(topic);
+      if (known === undefined || partition >= known.partitionCount) {
+        const found = await this.#cluster.channel.request<TopicMetadata | null>(this.#process, 'metadata', (answer) =>
+          answer(this.#cluster.describe(topic)),
+        );
+        if (found === null || partition >= found.partitionCount) {
+          throw this.#error('topic-unknown', `${topic}/${partition} does not exist`, 'create the topic');
+        }
+        known = found;
+        this.#metadata.set(topic, known);
+      }
+    }
+  }
+
+  #addPartitions(batches: readonly StagedBatch[], producerId: number, epoch: number): number {
+    const partitions: SimulatedPartition[] = [];
+    for (const batch of batches) {
+      const partition = this.#cluster.partition(batch);
+      if (partition === null) return KAFKA.unknownTopic;
+      if (!partitions.includes(partition)) partitions.push(partition);
+    }
+    return this.#cluster.coordinator.addPartitions(this.transactionalId, producerId, epoch, partitions);
+  }
+
+  /** Sends every batch, one request after the other to each leader, and gives the offset of the last (the entry's). */
+  async #produce(batches: readonly StagedBatch[]): Promise<number> {
+    const leaders: StagedBatch[][] = Array.from({ length: BROKERS }, () => []);
+    for (const batch of batches) leaders[(batch.partition + this.#leaderEpoch(batch)) % BROKERS].push(batch);
+    const sequences = new Map<string, number>();
+    const attempt = this.#attempt;
+    let entryOffset = -1;
+    const send = async (own: StagedBatch[]) => {
+      for (let at = 0; at < own.length && this.#attempt === attempt; ) {
+        const round: StagedBatch[] = [];
+        while (at < own.length && !round.some((one) => samePartition(one, own[at]))) round.push(own[at++]);
+        const answers = await this.#write(round, sequences);
+        for (let i = 0; i < round.length; i++) {
+          if (answers[i].error !== KAFKA.none) throw this.#refused('Produce', answers[i].error);
+          if (round[i] === batches.at(-1)) entryOffset = answers[i].baseOffset;
+        }
+      }
+    };
+    await Promise.all(leaders.filter((own) => own.length > 0).map(send));
+    invariant(entryOffset >= 0, 'the entry was not sent');
+    return entryOffset;
+  }
+
+  #write(round: readonly StagedBatch[], sequences: Map<string, number>): Promise<ProduceAnswer[]> {
+    const sent = round.map((batch) => {
+      const place = `${batch.topic}/${batch.partition}`;
+      const sequence = sequences.get(place) ?? 0;
+      sequences.set(place, sequence + batch.recordCount);
+      const bytes = Buffer.from(batch.bytes);
+      stampBatch(bytes, BigInt(this.#producerId), this.#epoch, sequence);
+      return { topic: batch.topic, partition: batch.partition, leaderEpoch: this.#leaderEpoch(batch), bytes };
+    });
+    return this.#cluster.channel.request(this.#process, 'write', (answer) =>
+      answer(sent.map((one) => this.#cluster.produce(this.transactionalId, one, one.leaderEpoch, one.bytes))),
+    );
+  }
+
+  #leaderEpoch(batch: StagedBatch): number {
+    return this.#metadata.get(batch.topic)?.leaderEpochs[batch.partition] ?? -1;
+  }
+
+  #end(commit: boolean): Promise<ProducerAnswer> {
+    const [producerId, epoch] = [this.#producerId, this.#epoch];
+    return this.#ask('commit', () =>
+      this.#cluster.coordinator.endTransaction(this.transactionalId, producerId, epoch, commit),
+    );
+  }
+
+  /** Asks the coordinator, again while it is busy. */
+  async #ask<T extends { readonly error: number }>(kind: RequestKind, serve: () => T): Promise<T> {
+    const { channel } = this.#cluster;
+    const givenUpMs = channel.scheduler.nowMs + RETRY_MAX_MS;
+    for (;;) {
+      const answer = await channel.request<T | { readonly error: number }>(this.#process, kind, (give) => {
+        const error = this.#cluster.coordinatorError();
+        give(error === KAFKA.none ? serve() : { error });
+      });
+      if (!BUSY.includes(answer.error)) return answer as T;
+      if (channel.scheduler.nowMs > givenUpMs) throw this.#error('log-timeout', `${kind} found the coordinator busy`);
+      await this.#process.after(RETRY_MS, 'retry', () => undefined);
+    }
+  }
+
+  #refused(request: string, error: number): StreamError {
+    const codes: Readonly<Record<number, ErrorCode>> = {
+      [KAFKA.producerFenced]: 'writer-fenced',
+      [KAFKA.invalidEpoch]: 'writer-fenced',
+      [KAFKA.messageTooLarge]: 'record-too-large',
+      [KAFKA.unknownTopic]: 'topic-unknown',
+    };
+    return this.#error(codes[error] ?? 'writer-dead', `${request} answered error ${error}`);
+  }
+
+  #error(code: ErrorCode, what: string, remedy = 'initialise the writer again and read the log'): StreamError {
+    return new StreamError(code, `writer ${this.transactionalId}: ${what}`, remedy);
+  }
+}
+
+function samePartition(a: StagedBatch, b: StagedBatch): boolean {
+  return a.partition === b.partition && a.topic === b.topic;
+}

@@ -1,0 +1,80 @@
+// Owns the notion of an operating system's process in the simulation: everything it waits for is an event of its own,
+// so it can be killed (nothing it waits for ever happens, nothing it does later has an effect) or stopped for a while
+// (SIGSTOP: what it waits for happens later, what it sent goes on).
+
+import { StreamError } from '#runtime/std/errors.ts';
+import type { EventOwner, Scheduler } from '#test/simulation/world/scheduler.ts';
+
+const NEVER: Promise<never> = new Promise(() => {});
+
+export class Process implements EventOwner {
+  readonly id: number;
+  readonly name: string;
+  readonly scheduler: Scheduler;
+  readonly startedMs: number;
+  alive = true;
+  pausedUntilMs = 0;
+  /** What the process's clock shows beyond the world's. */
+  clockOffsetMs = 0;
+  /** Events that happened to it. */
+  events = 0;
+  #killAtEvent = Number.POSITIVE_INFINITY;
+  readonly #onKill: (() => void)[] = [];
+
+  constructor(scheduler: Scheduler, id: number, name: string) {
+    this.scheduler = scheduler;
+    this.id = id;
+    this.name = name;
+    this.startedMs = scheduler.nowMs;
+  }
+
+  /** kill -9. */
+  kill(): void {
+    if (!this.alive) return;
+    this.alive = false;
+    for (const callback of this.#onKill) callback();
+  }
+
+  /** kill -9 in place of the event that comes after `count` more of its events: every await point can be hit. */
+  killAfterEvents(count: number): void {
+    this.#killAtEvent = this.events + count + 1;
+  }
+
+  onKill(callback: () => void): void {
+    this.#onKill.push(callback);
+  }
+
+  /** SIGSTOP, and SIGCONT after `ms`. */
+  pause(ms: number): void {
+    this.pausedUntilMs = Math.max(this.pausedUntilMs, this.scheduler.nowMs + ms);
+  }
+
+  beforeEvent(): void {
+    this.events++;
+    if (this.events >= this.#killAtEvent) this.kill();
+  }
+
+  /** Resolves with what `action` gives after `delayMs`; rejects when it throws a fault of the world. */
+  after<T>(delayMs: number, label: string, action: () => T): Promise<T> {
+    if (!this.alive) return NEVER;
+    return new Promise((resolve, reject) => {
+      this.scheduler.schedule(delayMs, label, this, () => {
+        try {
+          resolve(action());
+        } catch (error) {
+          if (!isWorldFault(error)) throw error;
+          reject(error);
+        }
+      });
+    });
+  }
+
+  /** What a call of a dead process gives. */
+  get never(): Promise<never> {
+    return NEVER;
+  }
+}
+
+function isWorldFault(error: unknown): boolean {
+  return error instanceof StreamError || (error as NodeJS.ErrnoException).code !== undefined;
+}

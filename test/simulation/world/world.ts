@@ -1,0 +1,80 @@
+// Owns one simulated world: a seed, virtual time, one log, one disk per machine, and the processes that live in it.
+// Everything random comes from the seed; nothing here knows what the processes do.
+
+import type { LogClient } from '#runtime/log/contract.ts';
+import type { Clock } from '#runtime/std/clock.ts';
+import type { Disk } from '#runtime/std/disk.ts';
+import { processClock } from '#test/simulation/world/clock.ts';
+import { type DiskFaults, NO_DISK_FAULTS, SimulatedDisk } from '#test/simulation/world/disk.ts';
+import { LogChannel } from '#test/simulation/world/log-channel.ts';
+import { simulatedLogClient } from '#test/simulation/world/log-client.ts';
+import { SimulatedCluster } from '#test/simulation/world/log-cluster.ts';
+import { type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
+import { Process } from '#test/simulation/world/process.ts';
+import { Random } from '#test/simulation/world/random.ts';
+import { Scheduler } from '#test/simulation/world/scheduler.ts';
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly faults?: Faults;
+  readonly diskFaults?: DiskFaults;
+}
+
+/** A process with what it may use of the world. */
+export interface Inhabitant {
+  readonly process: Process;
+  readonly clock: Clock;
+  readonly log: LogClient;
+  readonly disk: Disk;
+}
+
+export class World {
+  readonly seed: number;
+  readonly random: Random;
+  readonly scheduler = new Scheduler();
+  readonly channel: LogChannel;
+  readonly cluster: SimulatedCluster;
+  readonly processes: Process[] = [];
+  readonly #disks = new Map<string, SimulatedDisk>();
+  readonly #diskFaults: DiskFaults;
+  readonly #diskRandom: Random;
+
+  constructor(options: WorldOptions) {
+    this.seed = options.seed;
+    this.random = new Random(options.seed);
+    this.channel = new LogChannel(this.scheduler, this.random.fork(), options.faults ?? NO_FAULTS);
+    this.cluster = new SimulatedCluster(this.channel);
+    this.#diskFaults = options.diskFaults ?? NO_DISK_FAULTS;
+    this.#diskRandom = this.random.fork();
+  }
+
+  /** The disk of a machine; shared storage is a machine of its own. */
+  disk(machine: string): SimulatedDisk {
+    let disk = this.#disks.get(machine);
+    if (disk === undefined) {
+      disk = new SimulatedDisk(this.#diskRandom.fork(), this.#diskFaults);
+      this.#disks.set(machine, disk);
+    }
+    return disk;
+  }
+
+  /** A new process on a machine. */
+  start(name: string, machine = 'machine'): Inhabitant {
+    const process = new Process(this.scheduler, this.processes.length, name);
+    this.processes.push(process);
+    return {
+      process,
+      clock: processClock(process),
+      log: simulatedLogClient(this.cluster, process),
+      disk: this.disk(machine).mount(process),
+    };
+  }
+
+  /** The log does not answer for a while. */
+  logAway(ms: number): void {
+    this.channel.away = true;
+    this.scheduler.schedule(ms, 'log back', null, () => {
+      this.channel.away = false;
+    });
+  }
+}
