@@ -67,6 +67,18 @@ export interface CheckpointMoment {
   readonly task: Json;
 }
 
+/** One segment file as a manifest names it. */
+export interface CheckpointSegment {
+  readonly name: string;
+  readonly lengthBytes: number;
+  /** Of the whole file, lower-case hex. */
+  readonly sha256: string;
+  /** Page records in the file. */
+  readonly records: number;
+  /** Which records are the state: `all`, or base64 of a bitmap, record i in bit i % 8 (least first) of byte i / 8. */
+  readonly live: string;
+}
+
 /** A checkpoint as written to `<entry>-<attempt>.manifest.json`. checkpoint/README.md describes every field. */
 export interface CheckpointManifest extends CheckpointMoment {
   readonly format: 1;
@@ -76,7 +88,7 @@ export interface CheckpointManifest extends CheckpointMoment {
   readonly entryOffset: string;
   readonly createdMs: number;
   readonly schemaVersions: Readonly<Record<string, number>>;
-  readonly segments: readonly { readonly name: string; readonly lengthBytes: number; readonly sha256: string }[];
+  readonly segments: readonly CheckpointSegment[];
   /** Order-free digest over all pages of the state. */
   readonly digest: string;
 }
@@ -98,7 +110,10 @@ export interface PendingCheckpoint {
   readonly heldBytes: number;
   /** Makes what was serialised so far durable; call again until `advance` returned true and this resolved after. */
   writeSegments(): Promise<void>;
-  /** Renames the manifest into place. Only after the entry is known to be committed, and everything is written. */
+  /**
+   * Renames the manifest into place. Only after the entry is known to be committed, and everything is written. After a
+   * failure it may be called again, or abandoned.
+   */
   publish(entryOffset: bigint): Promise<CheckpointReference>;
   /** Gives up; its files stay as orphans. Touched pages count as changed for the next checkpoint. */
   abandon(): void;
@@ -141,6 +156,7 @@ export interface CheckpointStore {
   /** Writes it durably. Fails if there is another one. */
   writeInstallation(installationId: string): Promise<void>;
   list(task: TaskIdentity): Promise<string[]>;
+  /** The whole file; `checkpoint-corrupt` when it is not there. */
   read(task: TaskIdentity, name: string): Promise<Uint8Array>;
   /** Durable when it resolves: temporary name, sync, rename, sync of the directory. Never replaces a file. */
   write(task: TaskIdentity, name: string, bytes: Uint8Array): Promise<void>;
