@@ -130,7 +130,11 @@ export class Product {
   #exit: ProductExit | null = null;
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    const child = spawn(NODE, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(NODE, args, {
+      cwd: ROOT,
+      env: { ...ownEnvironment(), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     if (child.pid === undefined) throw new Error(`${NODE} could not be started: is the project installed?`);
     this.pid = child.pid;
     this.#child = child;
@@ -199,4 +203,10 @@ export class Product {
     );
     return this.exited;
   }
+}
+
+/** Ours without what the product would read: the test's configuration is the only one. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  const read = /^(KAFKA_|MILLRACE_|LOG_LEVEL$|NODE_OPTIONS$|VITEST)/;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !read.test(name)));
 }

@@ -1,20 +1,18 @@
 // What the independent reader must get right before it may judge anybody: every byte, and nothing that was aborted.
 
 import { Kafka, logLevel } from 'kafkajs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type KafkaHandle, startKafka } from '#test/harness/kafka.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { sharedKafka } from '#test/harness/shared-kafka.ts';
 import { CommittedTail } from './committed-tail.ts';
 import { topicOf } from './kafka-feed.ts';
 
-let cluster: KafkaHandle;
+let cluster: { readonly brokers: string[] };
 let kafka: Kafka;
 
 beforeAll(async () => {
-  cluster = await startKafka();
+  cluster = await sharedKafka();
   kafka = new Kafka({ brokers: cluster.brokers, logLevel: logLevel.NOTHING, retry: { retries: 10 } });
 });
-
-afterAll(() => cluster?.stop());
 
 const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
@@ -104,7 +102,7 @@ test('does not call a topic read while a transaction is open in it', async () =>
   const transaction = await producer.transaction();
   await transaction.send({ topic, messages: [{ partition: 1, value: 'v' }] });
   const tail = await CommittedTail.start(cluster.brokers, topic);
-  await expect(tail.finish(6000)).rejects.toThrow(/end-marks/);
+  await expect(tail.finish(3000)).rejects.toThrow(/end-marks/);
   await transaction.abort();
   await producer.disconnect();
 });

@@ -14,6 +14,8 @@ const CONSUMER = 'org.apache.kafka.tools.consumer.ConsoleConsumer';
 const BYTES = 'org.apache.kafka.common.serialization.BytesDeserializer';
 const END_MARK = 'millrace-test-end-mark';
 
+export type TakeRecord = (record: OutputRecord) => void;
+
 export class CommittedTail {
   readonly topic: string;
   /** Everything read so far, in the order of each partition, without end-marks. */
@@ -21,24 +23,32 @@ export class CommittedTail {
   readonly #brokers: readonly string[];
   readonly #nullText: string;
   readonly #child: ChildProcess;
+  readonly #take: TakeRecord;
   readonly #noise: string[] = [];
   readonly #marks = new Map<string, Set<number>>();
   #exited = false;
 
-  private constructor(brokers: readonly string[], topic: string, child: ChildProcess, nullText: string) {
+  private constructor(
+    brokers: readonly string[],
+    topic: string,
+    child: ChildProcess,
+    nullText: string,
+    take?: TakeRecord,
+  ) {
     this.#brokers = brokers;
     this.topic = topic;
     this.#nullText = nullText;
     this.#child = child;
+    this.#take = take ?? ((record) => void this.records.push(record));
     child.once('exit', () => {
       this.#exited = true;
     });
-    createInterface({ input: child.stdout! }).on('line', (line) => this.#take(line));
+    createInterface({ input: child.stdout! }).on('line', (line) => this.#read(line));
     createInterface({ input: child.stderr! }).on('line', (line) => this.#complain(line));
   }
 
-  /** Starts reading a topic from its beginning. The topic must exist. */
-  static async start(brokers: readonly string[], topic: string): Promise<CommittedTail> {
+  /** Starts reading a topic from its beginning; `take` gets the records instead of `records`. The topic must exist. */
+  static async start(brokers: readonly string[], topic: string, take?: TakeRecord): Promise<CommittedTail> {
     const nullText = `null-${randomUUID()}`;
     const [command, ...args] = await consumerCommand();
     const formatter = {
@@ -66,7 +76,7 @@ export class CommittedTail {
     const reading = ['--from-beginning', '--isolation-level', 'read_committed'];
     const format = Object.entries(formatter).flatMap(([name, value]) => ['--formatter-property', `${name}=${value}`]);
     const child = spawn(command, [...args, ...consumer, ...reading, ...format], { stdio: ['ignore', 'pipe', 'pipe'] });
-    return new CommittedTail(brokers, topic, child, nullText);
+    return new CommittedTail(brokers, topic, child, nullText, take);
   }
 
   /** Resolves when `done` of the records read so far is true; fails after `timeoutMs`, saying how far it got. */
@@ -98,7 +108,7 @@ export class CommittedTail {
     await gone;
   }
 
-  #take(line: string): void {
+  #read(line: string): void {
     const fields = line.split('\t');
     const time = /^(?:Create|LogAppend)Time:(-?\d+)$/.exec(fields[0]);
     if (time === null || fields.length !== 6) {
@@ -114,7 +124,7 @@ export class CommittedTail {
     }
     const offset = Number(fields[2].slice('Offset:'.length));
     const headers = this.#headers(fields[3]);
-    this.records.push({ topic: this.topic, partition, offset, timestampMs: Number(time[1]), key, value, headers });
+    this.#take({ topic: this.topic, partition, offset, timestampMs: Number(time[1]), key, value, headers });
   }
 
   #complain(line: string): void {
