@@ -58,7 +58,7 @@ export function by(...labels: readonly string[]): KeySelector {
 export interface TumblingOptions {
   /**
    * How long after its end a window still takes late samples and sends a corrected row.
-   * @default '0s'; of a window of windows: that of the window it is fed by
+   * @default '0s'; a window of windows has that of the window it is fed by, always
    */
   readonly allowedLateness?: Duration | undefined;
 }

@@ -134,17 +134,17 @@ function checkSize(step: WindowStep, upstream: CheckedWindow | null, fault: Fiel
   return sizeMs;
 }
 
+/** Windows of windows are corrected as long as what feeds them, no longer and no shorter. */
 function checkLateness(step: WindowStep, upstream: CheckedWindow | null, faults: Fault[], fault: FieldFault): number {
-  const least = upstream?.allowedLatenessMs ?? 0;
   const options = new OptionReader(faults, `window ${show(step.id)}`, step.window?.options, ['allowedLateness']);
-  const latenessMs = options.duration('allowedLateness', least);
-  if (latenessMs >= least) return latenessMs;
-  fault(
-    '.allowedLateness',
-    `${formatDuration(latenessMs)} is less than that of '${upstream?.id}', whose corrections would be lost`,
-    `leave it out, or choose at least ${formatDuration(least)}`,
-  );
-  return least;
+  const latenessMs = options.duration('allowedLateness', upstream?.allowedLatenessMs ?? 0);
+  if (upstream === null || latenessMs === upstream.allowedLatenessMs) return latenessMs;
+  const [own, theirs] = [formatDuration(latenessMs), formatDuration(upstream.allowedLatenessMs)];
+  const less = latenessMs < upstream.allowedLatenessMs;
+  const why = less ? 'whose corrections would be lost' : 'after which nothing comes';
+  const message = `${own} is ${less ? 'less' : 'more'} than the ${theirs} of '${upstream.id}', ${why}`;
+  fault('.allowedLateness', message, 'leave it out here; set it where the samples come in');
+  return upstream.allowedLatenessMs;
 }
 
 function checkTopic(

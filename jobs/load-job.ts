@@ -34,6 +34,8 @@ export interface LoadOptions {
   readonly workingDirectory: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly flags: ConfigurationFlags;
+  /** For every job: go on after a crash of another version. @default false */
+  readonly acceptDivergentReplay?: boolean;
 }
 
 /** Loads configuration and job modules. Error: config-invalid, with the faults of all of them. */
@@ -43,7 +45,9 @@ export async function loadInstallation(options: LoadOptions): Promise<LoadedInst
   const faults: Fault[] = [];
   const configuration = resolveConfig(config, { ...options, baseDirectory: dirname(configPath) }, faults);
   const jobs: LoadedJob[] = [];
-  for (const job of configuration.jobs) {
+  const more = options.acceptDivergentReplay ? { acceptDivergentReplay: true } : {};
+  for (const configured of configuration.jobs) {
+    const job = { ...configured, settings: { ...configured.settings, ...more } };
     const compiled = await checkConfiguredJob(job, faults);
     if (compiled !== null) jobs.push({ configuration: job, compiled });
   }

@@ -208,7 +208,7 @@ describe('faults', () => {
           .window('5m', tumbling('5m', { allowedLateness: '1m' }))
           .aggregate(mergedStats())
           .to(topic('a')),
-      "window '5m'.allowedLateness: 1m is less than that of '1m', whose corrections would be lost",
+      "window '5m'.allowedLateness: 1m is less than the 1h of '1m', whose corrections would be lost",
     ],
     [
       'rows into the source',

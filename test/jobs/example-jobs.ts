@@ -50,10 +50,7 @@ export function byLabelJob(): JobDefinition {
         .aggregate(stats());
       minute.to(topic('service.1m'));
       minute.to(topic('service.copy'));
-      minute
-        .window('quarter', tumbling('15m', { allowedLateness: '1h' }))
-        .aggregate(mergedStats())
-        .to(topic('service.15m'));
+      minute.window('quarter', tumbling('15m')).aggregate(mergedStats()).to(topic('service.15m'));
     },
   });
 }

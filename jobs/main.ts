@@ -1,0 +1,138 @@
+#!/usr/bin/env node
+// Owns the command `millrace`: runs what the command line asks for and turns errors into a message, a remedy and an
+// exit code. With env() the only place that reads the environment.
+
+import { resolve } from 'node:path';
+import { type Command, parseCommandLine, USAGE } from '#jobs/command-line.ts';
+import { compileJob } from '#jobs/compile.ts';
+import { explain } from '#jobs/explain.ts';
+import { runGeneratedLoad } from '#jobs/generated-load.ts';
+import { type LoadedInstallation, loadDefinition, loadInstallation } from '#jobs/load-job.ts';
+import { printRows } from '#jobs/row-printer.ts';
+import type { MillraceProcess } from '#jobs/run-process.ts';
+import { engineVersion } from '#jobs/version.ts';
+import { systemClock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import type { Logger } from '#runtime/std/logger.ts';
+import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
+import type { Failure } from '#runtime/task/task-supervisor.ts';
+
+const DONE = 0;
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+const GENERATED_PARTITIONS = 4;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const command = parseCommandLine(argv);
+  switch (command.kind) {
+    case 'help':
+      process.stdout.write(USAGE);
+      return DONE;
+    case 'version':
+      process.stdout.write(`${engineVersion()}\n`);
+      return DONE;
+    case 'wrong':
+      process.stderr.write(`millrace: ${command.message}\n  see millrace --help\n`);
+      return WRONG_USAGE;
+    case 'explain':
+      return explainModule(command);
+    case 'up':
+      return up(command);
+  }
+}
+
+async function explainModule(command: Extract<Command, { kind: 'explain' }>): Promise<number> {
+  const { plan, settings } = compileJob(await loadDefinition(resolve(command.module), command.options));
+  process.stdout.write(command.json ? `${JSON.stringify({ plan, settings }, null, 2)}\n` : explain(plan, settings));
+  return DONE;
+}
+
+async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
+  const logLevel = readLogLevel();
+  const installation = await loadInstallation({
+    configPath: command.config,
+    workingDirectory: process.cwd(),
+    environment: process.env,
+    flags: command.flags,
+    acceptDivergentReplay: command.acceptDivergentReplay,
+  });
+  const logger = createLogger({ level: logLevel });
+  // Loaded only now: explain and wrong configurations need neither Kafka nor threads.
+  const { MillraceProcess } = await import('#jobs/run-process.ts');
+  const createSource = command.generate ? GENERATED_PARTITIONS : null;
+  const running = await MillraceProcess.start({ installation, logger, logLevel, pretty: true, createSource });
+  const stopping = new AbortController();
+  const load = command.generate ? generate(running, installation, logger, stopping.signal) : Promise.resolve();
+  let failure: Failure | 'signal' | null;
+  try {
+    failure = await Promise.race([running.ended, untilSignal(), load.then(() => running.ended)]);
+  } finally {
+    stopping.abort();
+    await load.catch(() => {});
+    await running.stop();
+  }
+  if (failure === null || failure === 'signal') return DONE;
+  process.stderr.write(`millrace: ${failure.message}\n  remedy: ${failure.remedy}\n`);
+  return FAILED;
+}
+
+/** Load into the first job's source, and the rows of all jobs on standard output. */
+async function generate(
+  running: MillraceProcess,
+  installation: LoadedInstallation,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { configuration, jobs } = installation;
+  const plans = jobs.map((job) => job.compiled.plan);
+  const steps = plans.flatMap((plan) => plan.stages.flatMap((stage) => stage.steps));
+  const topics = steps.flatMap((step) => (step.kind === 'topic' ? [step.topic] : []));
+  const shared = { log: running.log, clock: systemClock, signal };
+  const { namespace } = configuration;
+  await Promise.all([
+    runGeneratedLoad({ ...shared, namespace, logger, topic: plans[0].source.topic }),
+    printRows({ ...shared, topics, write: (text) => process.stdout.write(text) }),
+  ]);
+}
+
+/** The first interrupt or termination asks for a clean stop, the second ends the process at once. */
+function untilSignal(): Promise<'signal'> {
+  return new Promise((done) => {
+    let asked = false;
+    const hear = () => {
+      if (asked) process.exit(130);
+      asked = true;
+      process.stderr.write('millrace: stopping; once more to end at once\n');
+      done('signal');
+    };
+    process.on('SIGINT', hear);
+    process.on('SIGTERM', hear);
+  });
+}
+
+function readLogLevel(): LogLevel {
+  const given = process.env['LOG_LEVEL'] || 'info';
+  const level = LOG_LEVELS.find((candidate) => candidate === given);
+  if (level !== undefined) return level;
+  throw new StreamError(
+    'config-invalid',
+    `LOG_LEVEL '${given}' is not possible`,
+    `choose one of ${LOG_LEVELS.join(', ')}`,
+  );
+}
+
+function report(error: unknown): number {
+  const stack = process.env['LOG_LEVEL'] === 'debug' && error instanceof Error ? `${error.stack}\n` : '';
+  const message = error instanceof Error ? error.message : String(error);
+  const remedy =
+    error instanceof StreamError
+      ? error.remedy
+      : 'this is a bug of Millrace: report it with the output of LOG_LEVEL=debug';
+  process.stderr.write(`millrace: ${message}\n  remedy: ${remedy}\n${stack}`);
+  return FAILED;
+}
+
+// By now everything is closed and said; a socket that lingers must not keep the process.
+process.exit(await main(process.argv.slice(2)).catch(report));

@@ -1,0 +1,54 @@
+// Owns how rollup rows look on a terminal: per window one line, below it a few of its rows. Pure text; where rows come
+// from and go to is not its affair.
+
+/** The fields of a rollup row that are shown (CONTRACT §5). */
+export interface ShownRow {
+  readonly metric_name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly resolution: string;
+  readonly window_start: number;
+  readonly count: number;
+  readonly min: number;
+  readonly max: number;
+  readonly avg: number;
+  readonly p95: number;
+  readonly revision: number;
+}
+
+const ROWS_PER_WINDOW = 3;
+
+/** Text of rows that arrived together, oldest window first; ends with a line feed, empty without rows. */
+export function rowText(rows: readonly ShownRow[]): string {
+  const windows = new Map<string, ShownRow[]>();
+  for (const row of rows) {
+    const key = `${row.window_start} ${row.resolution}`;
+    const same = windows.get(key);
+    if (same === undefined) windows.set(key, [row]);
+    else same.push(row);
+  }
+  const inOrder = [...windows.values()].sort((a, b) => a[0].window_start - b[0].window_start);
+  return inOrder.map(windowText).join('');
+}
+
+function windowText(rows: readonly ShownRow[]): string {
+  const { resolution, window_start: startMs } = rows[0];
+  const start = new Date(startMs).toISOString().slice(0, 19).replace('T', ' ');
+  const lines = [`${resolution.padEnd(3)} ${start}  ${rows.length} ${rows.length === 1 ? 'row' : 'rows'}`];
+  for (const row of rows.slice(0, ROWS_PER_WINDOW)) lines.push(`      ${seriesText(row)}  ${valuesText(row)}`);
+  if (rows.length > ROWS_PER_WINDOW) lines.push(`      … and ${rows.length - ROWS_PER_WINDOW} more`);
+  return `${lines.join('\n')}\n`;
+}
+
+function seriesText(row: ShownRow): string {
+  const labels = Object.entries(row.labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  return `${row.metric_name}{${labels.join(',')}}`;
+}
+
+function valuesText(row: ShownRow): string {
+  const correction = row.revision > 0 ? `  correction ${row.revision}` : '';
+  return `count ${row.count}  avg ${short(row.avg)}  min ${short(row.min)}  max ${short(row.max)}  p95 ${short(row.p95)}${correction}`;
+}
+
+function short(value: number): string {
+  return String(Number(value.toPrecision(5)));
+}

@@ -1,0 +1,79 @@
+// Generated samples: the same for the same seed, plausible, and where a source partitioned by series expects them.
+
+import { expect, test } from 'vitest';
+import { DISORDER_MS, generatedRecord, generatedSeries } from '#jobs/generator.ts';
+import { rowText, type ShownRow } from '#jobs/row-text.ts';
+
+const NOON_MS = 1_700_000_000_000 - (1_700_000_000_000 % 86_400_000) + 43_200_000;
+
+function day(seed: number): { name: string; timestampMs: number; tickMs: number; value: number; labels: object }[] {
+  return generatedSeries(seed).flatMap((series) =>
+    Array.from({ length: 96 }, (_, step) => {
+      const tickMs = NOON_MS + step * 900_000;
+      const record = generatedRecord(series, seed, tickMs);
+      const sample = JSON.parse(record.value);
+      expect(sample.timestamp).toBe(record.timestampMs);
+      const { metric_name: name, value, labels } = sample;
+      return { name, timestampMs: record.timestampMs, tickMs, value, labels };
+    }),
+  );
+}
+
+test('depends on the seed and nothing else', () => {
+  expect(day(1)).toEqual(day(1));
+  expect(day(2)).not.toEqual(day(1));
+});
+
+test('series are different and keyed by their canonical text', () => {
+  const keys = generatedSeries(1).map((series) => series.key.toString());
+  expect(new Set(keys).size).toBe(keys.length);
+  expect(keys[0]).toBe('cpu_usage{host="api-gateway-1",region="us-east",service="api-gateway"}');
+});
+
+test('values are such as a monitoring sees', () => {
+  const bounds: Record<string, readonly [number, number]> = {
+    cpu_usage: [0, 100],
+    memory_used_bytes: [1e9, 1e10],
+    http_requests_per_second: [1, 2_000],
+    http_latency_seconds: [0.001, 3],
+  };
+  for (const { name, value } of day(1)) {
+    expect(value, name).toBeGreaterThanOrEqual(bounds[name][0]);
+    expect(value, name).toBeLessThanOrEqual(bounds[name][1]);
+  }
+});
+
+test('a few samples are late, none by more than the bound', () => {
+  const samples = day(1);
+  const lags = samples.map(({ tickMs, timestampMs }) => tickMs - timestampMs);
+  expect(Math.min(...lags)).toBe(0);
+  expect(Math.max(...lags)).toBeLessThan(DISORDER_MS);
+  const late = lags.filter((lag) => lag > 0).length / lags.length;
+  expect(late).toBeGreaterThan(0.01);
+  expect(late).toBeLessThan(0.06);
+});
+
+test('rows are shown by window, oldest first, with a count of those left out', () => {
+  const row = (start: number, host: string, revision = 0): ShownRow => ({
+    metric_name: 'cpu_usage',
+    labels: { host },
+    resolution: '1m',
+    window_start: start,
+    count: 60,
+    min: 1,
+    max: 81,
+    avg: 75.508333,
+    p95: 79.9,
+    revision,
+  });
+  const rows = [row(60_000, 'a', 2), ...['a', 'b', 'c', 'd', 'e'].map((host) => row(0, host))];
+  expect(rowText(rows)).toBe(`1m  1970-01-01 00:00:00  5 rows
+      cpu_usage{host="a"}  count 60  avg 75.508  min 1  max 81  p95 79.9
+      cpu_usage{host="b"}  count 60  avg 75.508  min 1  max 81  p95 79.9
+      cpu_usage{host="c"}  count 60  avg 75.508  min 1  max 81  p95 79.9
+      … and 2 more
+1m  1970-01-01 00:01:00  1 row
+      cpu_usage{host="a"}  count 60  avg 75.508  min 1  max 81  p95 79.9  correction 2
+`);
+  expect(rowText([])).toBe('');
+});
