@@ -145,6 +145,7 @@ export class RecordWalker {
   left = 0;
   #at = 0;
   #recordAt = 0;
+  #recordEnd = 0;
   #end = 0;
   #cursor = 0;
 
@@ -183,6 +184,7 @@ export class RecordWalker {
     if (this.#cursor > stop || bytes.length < stop) throw new RangeError('record fields run past the record');
     this.headersAt = this.#cursor;
     this.#at = stop;
+    this.#recordEnd = stop;
     return true;
   }
 
@@ -197,17 +199,25 @@ export class RecordWalker {
   headers(): RecordHeader[] {
     this.#cursor = this.headersAt;
     const count = this.#varint();
+    if (count < 0) throw new RangeError('record has a negative number of headers');
     const headers: RecordHeader[] = [];
     for (let i = 0; i < count; i++) {
       const keySize = this.#varint();
-      const key = this.bytes.toString('utf8', this.#cursor, this.#cursor + keySize);
-      this.#cursor += keySize;
+      const keyStart = this.#skip(keySize);
+      const key = this.bytes.toString('utf8', keyStart, this.#cursor);
       const valueSize = this.#varint();
-      const value = valueSize < 0 ? Buffer.alloc(0) : this.bytes.subarray(this.#cursor, this.#cursor + valueSize);
-      this.#cursor += Math.max(0, valueSize);
-      headers.push({ key, value });
+      const valueStart = this.#skip(Math.max(0, valueSize));
+      headers.push({ key, value: this.bytes.subarray(valueStart, this.#cursor) });
     }
     return headers;
+  }
+
+  /** Moves over a field of a header and gives its start; without this check a wrong count would never end. */
+  #skip(size: number): number {
+    const start = this.#cursor;
+    this.#cursor += size;
+    if (size < 0 || this.#cursor > this.#recordEnd) throw new RangeError('record headers run past the record');
+    return start;
   }
 
   #varint(): number {
