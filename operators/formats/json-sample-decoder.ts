@@ -1,0 +1,241 @@
+// Owns turning one record's bytes into rows: one JSON sample object or an array of them. Scans what it can, parses the
+// rest, collects the faults of single parts. Invariant: a record that is no JSON leaves batch and series table
+// as they were; series get their slots in the order of the rows, however the record was read.
+
+import { isUtf8 } from 'node:buffer';
+import { readSample, type SampleFault } from '#operators/formats/json-sample.ts';
+import { JsonSampleScanner, SCAN_OVERREAD_BYTES } from '#operators/formats/json-sample-scanner.ts';
+import { RawSeriesCache, type RawSeriesCacheOptions } from '#operators/formats/raw-series-cache.ts';
+import type { SeriesTable } from '#operators/series/series-table.ts';
+import { murmur2 } from '#runtime/std/murmur2.ts';
+import type { Batch } from '#runtime/task/contract.ts';
+
+/** Faults of one record that are kept with their reasons; the rest is counted. */
+export const FAULTS_MAX = 100;
+/** Deepest nesting of objects and arrays in a record. */
+export const NESTING_MAX = 32;
+
+const OPEN = 0x7b;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const COMMA = 0x2c;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** Asked before a series gets its first slot; throws to refuse it. */
+export type SeriesAdmission = (canonical: Buffer, hash: number) => void;
+
+export interface JsonSampleDecoderOptions extends RawSeriesCacheOptions {
+  readonly table: SeriesTable;
+  readonly admit?: SeriesAdmission;
+}
+
+export class JsonSampleDecoder {
+  /** NaN, infinite and stale samples of the last record: good samples without a row. */
+  notFinite = 0;
+  /** What was wrong with the last record, by part: the first FAULTS_MAX of `faultCount`. */
+  readonly faults: SampleFault[] = [];
+  faultCount = 0;
+  /** Whether the last record was an array: then a fault concerns one part and the other parts became rows. */
+  isArray = false;
+  /** Event times above this are faults. */
+  skewLimitMs = Number.POSITIVE_INFINITY;
+  /** Records that took the slow way, for benchmarks and tests. */
+  parsedRecords = 0;
+  readonly #table: SeriesTable;
+  readonly #admit: SeriesAdmission | null;
+  readonly #cache: RawSeriesCache;
+  readonly #scanner: JsonSampleScanner;
+  readonly #find = (canonical: string): number => this.#table.find(Buffer.from(canonical));
+  /** Rows of this record whose series have no slot yet, and their canonical texts. */
+  readonly #pendingRows: number[] = [];
+  readonly #pendingSeries: string[] = [];
+  #scratch = Buffer.alloc(0);
+  #originPartition = 0;
+  #originOffset = 0;
+
+  constructor(options: JsonSampleDecoderOptions) {
+    this.#table = options.table;
+    this.#admit = options.admit ?? null;
+    this.#cache = new RawSeriesCache(options);
+    this.#scanner = new JsonSampleScanner(this.#cache);
+    this.#table.onEvict((slots) => this.#cache.drop(slots));
+  }
+
+  /**
+   * Appends the samples in bytes[start, end) to the batch. Leaves what went wrong in `faults`. Errors: series-limit and
+   * what `admit` throws.
+   */
+  decode(bytes: Buffer, start: number, end: number, originPartition: number, originOffset: number, batch: Batch): void {
+    this.notFinite = 0;
+    this.isArray = false;
+    if (this.faultCount > 0) this.faults.length = 0;
+    this.faultCount = 0;
+    this.#originPartition = originPartition;
+    this.#originOffset = originOffset;
+    if (end + SCAN_OVERREAD_BYTES > bytes.length) this.#decodeCopy(bytes, start, end, batch);
+    else this.#decode(bytes, start, end, batch);
+  }
+
+  // The scanner reads whole words, which the last record of a buffer has no room for.
+  #decodeCopy(bytes: Buffer, start: number, end: number, batch: Batch): void {
+    const size = end - start;
+    if (this.#scratch.length < size + SCAN_OVERREAD_BYTES) this.#scratch = Buffer.alloc(size * 2 + SCAN_OVERREAD_BYTES);
+    bytes.copy(this.#scratch, 0, start, end);
+    this.#decode(this.#scratch, 0, size, batch);
+  }
+
+  #decode(bytes: Buffer, start: number, end: number, batch: Batch): void {
+    const scanner = this.#scanner;
+    scanner.bind(bytes, end);
+    if (bytes[start] === OPEN && scanner.compact(start) === end && scanner.timestampMs <= this.skewLimitMs) {
+      this.#append(batch, scanner.timestampMs, scanner.value, scanner.slot);
+      return;
+    }
+    const countBefore = batch.count;
+    const maxBefore = batch.maxTimestampMs;
+    if (this.#scan(bytes, start, end, batch)) return;
+    batch.count = countBefore;
+    batch.maxTimestampMs = maxBefore;
+    this.notFinite = 0;
+    this.#pendingRows.length = 0;
+    this.#pendingSeries.length = 0;
+    this.#parse(bytes, start, end, batch);
+  }
+
+  // Whether every part was a good sample that the scanner takes; otherwise rows may have been appended.
+  #scan(bytes: Buffer, start: number, end: number, batch: Batch): boolean {
+    const scanner = this.#scanner;
+    let p = scanner.skipSpace(start);
+    if (bytes[p] === OPEN) {
+      p = this.#scanObject(p, batch);
+      if (p < 0 || scanner.skipSpace(p) !== end) return false;
+      if (this.#pendingRows.length > 0) {
+        this.#settlePending(batch);
+        scanner.remember(batch.key[batch.count - 1]);
+      }
+      return true;
+    }
+    if (bytes[p] !== OPEN_ARRAY) return false;
+    this.isArray = true;
+    p = scanner.skipSpace(p + 1);
+    if (bytes[p] === CLOSE_ARRAY) return scanner.skipSpace(p + 1) === end;
+    for (;;) {
+      if (bytes[p] !== OPEN) return false;
+      p = this.#scanObject(p, batch);
+      if (p < 0) return false;
+      p = scanner.skipSpace(p);
+      if (p >= end) return false;
+      if (bytes[p] === CLOSE_ARRAY) break;
+      if (bytes[p] !== COMMA) return false;
+      p = scanner.skipSpace(p + 1);
+    }
+    if (scanner.skipSpace(p + 1) !== end) return false;
+    this.#settlePending(batch);
+    return true;
+  }
+
+  #scanObject(start: number, batch: Batch): number {
+    const scanner = this.#scanner;
+    let end = scanner.compact(start);
+    if (end < 0) end = scanner.tolerant(start, this.#find);
+    if (end < 0 || scanner.timestampMs > this.skewLimitMs) return -1;
+    if (scanner.slot < 0 && Number.isFinite(scanner.value)) {
+      this.#pendingRows.push(batch.count);
+      this.#pendingSeries.push(scanner.canonical);
+    }
+    this.#append(batch, scanner.timestampMs, scanner.value, scanner.slot);
+    return end;
+  }
+
+  #append(batch: Batch, timestampMs: number, value: number, slot: number): void {
+    if (!Number.isFinite(value)) {
+      this.notFinite++;
+      return;
+    }
+    const row = batch.count;
+    if (row === batch.capacity) batch.grow();
+    batch.timestampMs[row] = timestampMs;
+    batch.key[row] = slot;
+    batch.value[row] = value;
+    batch.originPartition[row] = this.#originPartition;
+    batch.originOffset[row] = this.#originOffset;
+    batch.count = row + 1;
+    if (timestampMs > batch.maxTimestampMs) batch.maxTimestampMs = timestampMs;
+  }
+
+  // The record is whole: its new series get their slots now.
+  #settlePending(batch: Batch): void {
+    const rows = this.#pendingRows;
+    for (let i = 0; i < rows.length; i++) batch.key[rows[i]] = this.#slotOf(this.#pendingSeries[i]);
+    rows.length = 0;
+    this.#pendingSeries.length = 0;
+  }
+
+  #slotOf(canonical: string): number {
+    const bytes = Buffer.from(canonical);
+    const hash = murmur2(bytes);
+    const slot = this.#table.find(bytes, 0, bytes.length, hash);
+    if (slot >= 0) return slot;
+    this.#admit?.(bytes, hash);
+    return this.#table.slotOf(bytes, 0, bytes.length, hash);
+  }
+
+  #parse(bytes: Buffer, start: number, end: number, batch: Batch): void {
+    this.parsedRecords++;
+    this.isArray = false;
+    const parsed = this.#parseText(bytes.subarray(start, end));
+    if (parsed === undefined) return;
+    if (Array.isArray(parsed)) {
+      this.isArray = true;
+      for (let i = 0; i < parsed.length; i++) this.#take(parsed[i], `$[${i}]`, batch);
+    } else this.#take(parsed, '$', batch);
+  }
+
+  // Undefined: it was a fault.
+  #parseText(record: Buffer): unknown {
+    if (!isUtf8(record)) this.#fault('json-invalid', 'is no valid UTF-8', '$');
+    else if (isDeeperThan(record, NESTING_MAX)) this.#fault('json-invalid', `nests deeper than ${NESTING_MAX}`, '$');
+    else {
+      try {
+        return JSON.parse(record.toString());
+      } catch (error) {
+        this.#fault('json-invalid', `is no valid JSON: ${(error as Error).message}`, '$');
+      }
+    }
+    return undefined;
+  }
+
+  #take(parsed: unknown, at: string, batch: Batch): void {
+    const sample = readSample(parsed, at);
+    if ('code' in sample) this.#fault(sample.code, sample.message, sample.path);
+    else if (sample.timestampMs > this.skewLimitMs) {
+      this.#fault(
+        'timestamp-ahead',
+        `is further ahead of the clock than maxSkew: ${sample.timestampMs}`,
+        `${at}.timestamp`,
+      );
+    } else {
+      const slot = Number.isFinite(sample.value) ? this.#slotOf(sample.canonical) : -1;
+      this.#append(batch, sample.timestampMs, sample.value, slot);
+    }
+  }
+
+  #fault(code: SampleFault['code'], message: string, path: string): void {
+    if (this.faultCount++ < FAULTS_MAX) this.faults.push({ code, message, path });
+  }
+}
+
+/** Whether brackets outside of strings nest deeper than `depthMax`; the text need not be JSON. */
+function isDeeperThan(text: Uint8Array, depthMax: number): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const byte = text[i];
+    if (byte === QUOTE) {
+      for (i++; i < text.length && text[i] !== QUOTE; i++) if (text[i] === BACKSLASH) i++;
+    } else if (byte === OPEN || byte === OPEN_ARRAY) {
+      if (++depth > depthMax) return true;
+    } else if (byte === 0x7d || byte === CLOSE_ARRAY) depth--;
+  }
+  return false;
+}

@@ -1,0 +1,94 @@
+// Owns the slow truth about a record value: what CONTRACT's sample format says, by JSON.parse and plain strings. Shares
+// no code with the decoder.
+
+export interface ReferenceResult {
+  readonly rows: { readonly series: string; readonly timestampMs: number; readonly value: number }[];
+  notFinite: number;
+  /** `code path` of each bad part. */
+  readonly faults: string[];
+}
+
+export function referenceDecode(record: Uint8Array, skewLimitMs: number): ReferenceResult {
+  const result: ReferenceResult = { rows: [], notFinite: 0, faults: [] };
+  let parsed: unknown;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(record);
+    parsed = JSON.parse(text);
+    let depth = 0;
+    for (const bracket of text.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/[^[\]{}]/g, '')) {
+      depth += bracket === '{' || bracket === '[' ? 1 : -1;
+      if (depth > 32) throw new RangeError('too deep');
+    }
+  } catch {
+    result.faults.push('json-invalid $');
+    return result;
+  }
+  const parts = Array.isArray(parsed) ? parsed.map((part, i) => [part, `$[${i}]`]) : [[parsed, '$']];
+  for (const [part, path] of parts) take(part, path, skewLimitMs, result);
+  return result;
+}
+
+function take(part: unknown, path: string, skewLimitMs: number, result: ReferenceResult): void {
+  const bad = faultPath(part);
+  if (bad !== null) {
+    result.faults.push(`sample-invalid ${path}${bad}`);
+    return;
+  }
+  const { metric_name, timestamp, value, labels } = part as {
+    metric_name: string;
+    timestamp: number;
+    value: unknown;
+    labels?: Record<string, string>;
+  };
+  const number = typeof value === 'number' ? value : SPELLED.get(value)!;
+  if (timestamp > skewLimitMs) result.faults.push(`timestamp-ahead ${path}.timestamp`);
+  else if (Math.abs(number) < 1 / 0) {
+    const kept = Object.entries(labels ?? {}).filter(([, text]) => text !== '');
+    const timestampMs = timestamp === 0 ? 0 : timestamp;
+    result.rows.push({ series: seriesText(metric_name, kept), timestampMs, value: number });
+  } else result.notFinite++;
+}
+
+const SPELLED = new Map<unknown, number>([
+  ['NaN', Number.NaN],
+  [null, Number.NaN],
+  ['+Inf', 1 / 0],
+  ['-Inf', -1 / 0],
+]);
+
+function faultPath(part: unknown): string | null {
+  if (typeof part !== 'object' || part === null || Array.isArray(part)) return '';
+  const fields = new Map(Object.entries(part));
+  const timestamp = fields.get('timestamp');
+  if (typeof timestamp !== 'number' || Number.isNaN(new Date(timestamp).getTime()) || timestamp % 1 !== 0) {
+    return '.timestamp';
+  }
+  const value = fields.get('value');
+  if (typeof value !== 'number' && !SPELLED.has(value)) return '.value';
+  const name = fields.get('metric_name');
+  if (typeof name !== 'string' || name === '' || hasHalfPair(name)) return '.metric_name';
+  const labels = fields.has('labels') ? fields.get('labels') : {};
+  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return '.labels';
+  const pairs = Object.entries(labels as object);
+  for (const [label, text] of pairs) {
+    if (label === '') return '.labels';
+    if (typeof text !== 'string' || hasHalfPair(label) || hasHalfPair(text)) {
+      return /^[a-z_]\w*$/i.test(label) ? `.labels.${label}` : `.labels[${JSON.stringify(label)}]`;
+    }
+  }
+  return pairs.filter(([, text]) => text !== '').length > 64 ? '.labels' : null;
+}
+
+function hasHalfPair(text: string): boolean {
+  return /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
+}
+
+function seriesText(name: string, labels: [string, string][]): string {
+  const quote = (text: string): string =>
+    `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
+  const odd = (text: string): boolean => [...text].some((char) => char <= ' ' || '{}",=\\'.includes(char));
+  const sorted = labels.sort((a, b) => Buffer.compare(Buffer.from(a[0]), Buffer.from(b[0])));
+  const parts = sorted.map(([label, text]) => `${odd(label) ? quote(label) : label}=${quote(text)}`);
+  if (odd(name)) return `{${[quote(name), ...parts].join(',')}}`;
+  return parts.length === 0 ? name : `${name}{${parts.join(',')}}`;
+}
