@@ -114,7 +114,8 @@ export class Checkpointing {
 
   async #trim(): Promise<void> {
     const oldest = this.#checkpoints.oldestKept();
-    if (oldest === null) return;
+    // With one checkpoint the way back from entry 0 stays open: a damaged file must not be the end.
+    if (oldest === null || this.#checkpoints.kept().length < 2) return;
     const { commitTopic, identity, input, offsetsGroup } = this.#plan;
     const { admin } = this.#environment.log;
     const cuts = [{ topic: commitTopic, partition: identity.partition, before: BigInt(oldest.entryOffset) }];

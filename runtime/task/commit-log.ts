@@ -23,18 +23,38 @@ export interface CommitLogPlace extends TopicPartition {
   readonly topicId: string;
 }
 
-/** Reads the committed entries from `from` (null: all that are left) to the end. Error: commit-log-corrupt. */
-export async function readCommitLog(
-  edges: { readonly log: LogClient; readonly reader: LogReader; readonly clock: Clock; readonly signal: AbortSignal },
+export interface CommitLogEdges {
+  readonly log: LogClient;
+  readonly reader: LogReader;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** Reads all committed entries that are left. Error: commit-log-corrupt. */
+export async function readCommitLog(edges: CommitLogEdges, place: CommitLogPlace): Promise<CommitLogContent> {
+  for (;;) {
+    const [logStart, end] = await settledEnd(edges, place);
+    try {
+      const entries = await readEntries(edges, place, logStart, end);
+      checkChain(entries, `${place.topic}/${place.partition}`);
+      return { logStart, end, entries };
+    } catch (error) {
+      // An older instance trimmed the log while it was read: what it removed lies below a checkpoint. Look again.
+      if (!(error instanceof StreamError) || error.code !== 'offset-out-of-range') throw error;
+    }
+  }
+}
+
+async function readEntries(
+  edges: CommitLogEdges,
   place: CommitLogPlace,
-  from: bigint | null,
-): Promise<CommitLogContent> {
-  const { topic, partition } = place;
-  const [logStart, end] = await settledEnd(edges, place);
+  start: bigint,
+  end: bigint,
+): Promise<CommitLogEntry[]> {
+  const { topic, partition, topicId } = place;
   const entries: CommitLogEntry[] = [];
-  const start = from ?? logStart;
-  if (start >= end) return { logStart, end, entries };
-  const partitionReader = edges.reader.open({ topic, partition, topicId: place.topicId, offset: start });
+  if (start >= end) return entries;
+  const partitionReader = edges.reader.open({ topic, partition, topicId, offset: start });
   const walker = new RecordWalker();
   try {
     while (partitionReader.position < end) {
@@ -42,7 +62,7 @@ export async function readCommitLog(
       if (batch === null) {
         await partitionReader.ready();
         if (edges.signal.aborted)
-          throw new StreamError('superseded', `reading ${topic}/${partition} was stopped`, 'none needed');
+          throw new StreamError('log-unavailable', `reading ${topic}/${partition} was stopped`, 'none needed');
         continue;
       }
       walker.reset(batch.bytes, batch.start, batch.end, batch.count);
@@ -56,16 +76,12 @@ export async function readCommitLog(
   } finally {
     partitionReader.close();
   }
-  checkChain(entries, `${topic}/${partition}`);
-  return { logStart, end, entries };
+  return entries;
 }
 
 // After fencing no transaction of ours is open: the last stable offset must reach the high watermark. A short lag of
 // markers is waited for; a lasting difference means that somebody else writes here.
-async function settledEnd(
-  edges: { readonly log: LogClient; readonly clock: Clock; readonly signal: AbortSignal },
-  place: CommitLogPlace,
-): Promise<readonly [bigint, bigint]> {
+async function settledEnd(edges: CommitLogEdges, place: CommitLogPlace): Promise<readonly [bigint, bigint]> {
   const { topic, partition } = place;
   const deadlineMs = edges.clock.monotonicMs() + 60_000;
   for (;;) {

@@ -74,7 +74,7 @@ export class Committer {
   async #fate(written: WrittenEntry, previousChainHash: string): Promise<bigint | null> {
     await this.#becomeReady();
     const content = await this.#persist('read the commit log', () =>
-      readCommitLog({ ...this.#environment, signal: this.#signal }, this.#place, null),
+      readCommitLog({ ...this.#environment, signal: this.#signal }, this.#place),
     );
     this.#expectedOffset = content.end;
     const last = content.entries.at(-1);

@@ -80,7 +80,7 @@ export class TaskAttempt {
       this.#committer = committer;
       await committer.fence();
       this.#phase = 'reading commit log';
-      const content = await readCommitLog({ ...this.#environment, signal: this.#abort.signal }, place, null);
+      const content = await readCommitLog({ ...this.#environment, signal: this.#abort.signal }, place);
       committer.expect(content.end);
       await this.#prepare(topics, content);
       await this.#live();
@@ -138,7 +138,7 @@ export class TaskAttempt {
 
   #refuseLostLog(content: CommitLogContent, storedCheckpoints: number): void {
     const name = taskName(this.#plan.identity);
-    if (content.logStart === 0n && content.end === 0n && storedCheckpoints === 0) return;
+    if (content.logStart === 0n && storedCheckpoints === 0) return;
     throw new StreamError(
       'commit-log-lost',
       `task ${name}: its commit log ${this.#plan.commitTopic} holds no entry, but it ran before (log start ${content.logStart}, end ${content.end}, ${storedCheckpoints} checkpoints)`,
