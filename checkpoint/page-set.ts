@@ -121,6 +121,20 @@ export class PageSet implements StateRegistry {
     this.#snapshot = null;
   }
 
+  /** Durable segments are gone: what they held counts as changed. */
+  lost(names: ReadonlySet<string>): void {
+    this.#segments = this.#segments.filter((segment) => !names.has(segment.name));
+    for (const owner of this.#states.values()) {
+      for (const page of owner.pages.values()) {
+        if (page.segment === null || !names.has(page.segment.name)) continue;
+        page.segment = null;
+        if (page.dirty) continue;
+        page.dirty = true;
+        this.#dirty.push(page);
+      }
+    }
+  }
+
   /** Digest of all pages as they are now. Begins an epoch, so that a page changed later is hashed again. */
   digest(): string {
     this.#inUse = true;

@@ -10,7 +10,7 @@ import type {
   PendingCheckpoint,
   TaskIdentity,
 } from '#checkpoint/contract.ts';
-import { encodeManifest } from '#checkpoint/manifest.ts';
+import { damaged, encodeManifest } from '#checkpoint/manifest.ts';
 import type { PageSet } from '#checkpoint/page-set.ts';
 import type { PageSnapshot } from '#checkpoint/page-snapshot.ts';
 import type { StoredCheckpoint } from '#checkpoint/retention.ts';
@@ -65,23 +65,14 @@ export class WrittenCheckpoint implements PendingCheckpoint {
 
   async publish(entryOffset: bigint): Promise<CheckpointReference> {
     this.#mustBeOpen('published');
-    const { moment, identity, attempt, createdMs, pages, store } = this.#options;
+    const { identity, pages, store } = this.#options;
     invariant(this.#snapshot.done && this.heldBytes === 0, 'a checkpoint is published when all of it is written');
     this.#state = 'publishing';
-    const manifest: CheckpointManifest = {
-      ...moment,
-      format: 1,
-      identity,
-      attempt,
-      entryOffset: entryOffset.toString(),
-      createdMs,
-      schemaVersions: pages.schemaVersions(),
-      segments: [...pages.remainingSegments(this.#snapshot), ...this.#files],
-      digest: this.#snapshot.digest.toText(),
-    };
+    const manifest = this.#manifest(entryOffset);
     const bytes = encodeManifest(manifest);
     const name = this.#options.nameManifest();
     try {
+      await this.#requireSegments(manifest);
       await store.write(identity, name, bytes);
     } catch (error) {
       this.#state = 'open';
@@ -102,6 +93,31 @@ export class WrittenCheckpoint implements PendingCheckpoint {
     this.#state = 'abandoned';
     this.#options.pages.abandoned(this.#snapshot);
     this.#options.ended(null);
+  }
+
+  #manifest(entryOffset: bigint): CheckpointManifest {
+    const { moment, identity, attempt, createdMs, pages } = this.#options;
+    return {
+      ...moment,
+      format: 1,
+      identity,
+      attempt,
+      entryOffset: entryOffset.toString(),
+      createdMs,
+      schemaVersions: pages.schemaVersions(),
+      segments: [...pages.remainingSegments(this.#snapshot), ...this.#files],
+      digest: this.#snapshot.digest.toText(),
+    };
+  }
+
+  /** Somebody may have deleted files under a running task: then this one ends, and the next writes their pages anew. */
+  async #requireSegments(manifest: CheckpointManifest): Promise<void> {
+    const present = new Set(await this.#options.store.list(this.#options.identity));
+    const lost = new Set(manifest.segments.map((segment) => segment.name).filter((name) => !present.has(name)));
+    if (lost.size === 0) return;
+    this.#givenUp = true;
+    this.#options.pages.lost(lost);
+    throw damaged([...lost].join("', '"), 'is gone although this task needs it; the next checkpoint writes it anew');
   }
 
   async #drain(): Promise<void> {

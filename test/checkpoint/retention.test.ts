@@ -280,3 +280,29 @@ describe('a checkpoint under way', () => {
     expect(checkpoints.capture(momentAt(2)).advance(0)).toBe(true);
   });
 });
+
+describe('files that somebody deleted under a running task', () => {
+  it('fail the checkpoint that needs them, and the next one is whole again', async () => {
+    const disk = new PowerDisk();
+    const checkpoints = checkpointsOn(storeOn(disk));
+    const state = new Cells('s').open(checkpoints);
+    for (let cell = 0; cell < 800; cell++) state.set(cell, cell);
+    await confirmedAt(checkpoints, 1);
+    state.set(3, -3);
+    await confirmedAt(checkpoints, 2);
+    for (const name of namesOn(disk)) disk.tamper(`${taskDirectory}/${name}`, null);
+    state.set(20, -20);
+    const digest = checkpoints.digest();
+    await expect(checkpointAt(checkpoints, 3)).rejects.toMatchObject({
+      code: 'checkpoint-corrupt',
+      message: expect.stringContaining('0000000000000001-'),
+    });
+    expect(checkpoints.digest()).toBe(digest);
+    const whole = await confirmedAt(checkpoints, 4);
+    expect(whole.digest).toBe(digest);
+    const next = checkpointsOn(storeOn(disk));
+    const copy = new Cells('s').open(next);
+    expect((await next.restore(acceptAll)).manifest?.entry).toBe(4);
+    expect(copy.copy()).toEqual(state.copy());
+  });
+});
