@@ -4,8 +4,9 @@
 import { parseArgs } from 'node:util';
 import { endToEnd } from './end-to-end.ts';
 import type { Bench, Figure } from './figure.ts';
+import { decode, window } from './operators.ts';
 
-const BENCHES: readonly Bench[] = [endToEnd];
+const BENCHES: readonly Bench[] = [decode, window, endToEnd];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -44,5 +45,5 @@ function line(figure: Figure): string {
   if (values.json) return JSON.stringify(figure);
   const { name, value, unit, note } = figure;
   const digits = value === 0 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(Math.abs(value))));
-  return `${name.padEnd(32)} ${value.toFixed(Math.min(digits, 6)).padStart(12)} ${unit}${note === undefined ? '' : `  (${note})`}`;
+  return `${name.padEnd(48)} ${value.toFixed(Math.min(digits, 6)).padStart(12)} ${unit}${note === undefined ? '' : `  (${note})`}`;
 }
