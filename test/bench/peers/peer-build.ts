@@ -55,6 +55,6 @@ export function runPeer({ built, module, main, jvm, args, env }: PeerSettings) {
 
 /** The `name=number` pairs of a manifest or of a RESULT line. */
 export function readPairs(text: string): ReadonlyMap<string, number> {
-  const pairs = [...text.matchAll(/(\w+)=(-?[\d.]+(?:E-?\d+)?)(?=\s|$)/g)];
+  const pairs = [...text.matchAll(/(\w+)=(-?\d+(?:\.\d+)?(?:E-?\d+)?)(?=\s|$)/g)];
   return new Map(pairs.map(([, name, value]) => [name, Number(value)]));
 }
