@@ -1,6 +1,6 @@
 // Owns reading a closed or quiet embedded log's files from their description in its README, without its code.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TopicPartition } from '#runtime/log/contract.ts';
 
@@ -10,6 +10,7 @@ export function segmentPaths(directory: string, { topic, partition }: TopicParti
   const name = readdirSync(topics).find((entry) => entry.slice(entry.indexOf('.') + 1) === topic);
   if (name === undefined) return [];
   const path = join(topics, name, String(partition));
+  if (!existsSync(path)) return [];
   return readdirSync(path)
     .sort()
     .map((file) => join(path, file));
