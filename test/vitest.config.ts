@@ -1,3 +1,5 @@
+// How vitest runs the tests; paths are relative to the repository.
+
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

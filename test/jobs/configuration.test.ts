@@ -20,7 +20,7 @@ const GOOD: Config = {
 
 function resolved(config: unknown, environment: Record<string, string> = {}, flags: ConfigurationFlags = {}) {
   const faults: Fault[] = [];
-  const options = { baseDirectory: '/install', workingDirectory: '/work', environment, flags };
+  const options = { baseDirectory: '/install', workingDirectory: '/here', environment, flags };
   return { configuration: resolveConfig(config as Config, options, faults), faults };
 }
 
@@ -76,8 +76,8 @@ describe('a good configuration', () => {
     const fromEnvironment = resolved(config, environment).configuration;
     expect(fromEnvironment.namespace).toBe('environment');
     expect(fromEnvironment.http.port).toBe(2);
-    expect(fromEnvironment.log).toEqual({ kind: 'embedded', directory: '/work/mine/log' });
-    expect(fromEnvironment.checkpoints.directory).toBe('/work/mine/checkpoints');
+    expect(fromEnvironment.log).toEqual({ kind: 'embedded', directory: '/here/mine/log' });
+    expect(fromEnvironment.checkpoints.directory).toBe('/here/mine/checkpoints');
     const flags = { port: 3, data: '/other', slots: 7, jobs: ['rollups'] };
     const fromFlags = resolved(config, environment, flags).configuration;
     expect(fromFlags.http.port).toBe(3);

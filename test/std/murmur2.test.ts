@@ -1,3 +1,5 @@
+// murmur2 agrees with what Kafka's own producer computes.
+
 import { expect, test } from 'vitest';
 import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
 
