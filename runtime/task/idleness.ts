@@ -25,7 +25,7 @@ export class Idleness {
 
   /**
    * Looks at the reader; `sinceMs` for an entry that may advance idle time now, or null. Idle time never exceeds the
-   * monotonic time since the last tick, so a clock that jumps ahead closes nothing early.
+   * monotonic time since the last entry that used it, so a clock that jumps ahead closes nothing early.
    */
   observe(status: ReaderStatus): number | null {
     const { position, lastStable, highWatermark, fault, fetches } = status;
@@ -49,8 +49,11 @@ export class Idleness {
       this.#tickedMonotonicMs = monotonicMs;
       return null;
     }
-    const sinceMs = Math.max(this.#establishedMs, nowMs - Math.floor(monotonicMs - this.#tickedMonotonicMs));
-    this.#tickedMonotonicMs = monotonicMs;
-    return sinceMs;
+    return Math.max(this.#establishedMs, nowMs - Math.floor(monotonicMs - this.#tickedMonotonicMs));
+  }
+
+  /** An entry used the idle time that `observe` told. */
+  used(): void {
+    this.#tickedMonotonicMs = this.#clock.monotonicMs();
   }
 }

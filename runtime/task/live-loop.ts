@@ -114,8 +114,9 @@ export class LiveLoop {
     if (this.#open) return false;
     const sinceMs = idleness?.observe(reader.status()) ?? null;
     const idle = idleness === null ? runner.watermark.allWritersIdle : sinceMs !== null;
-    if (!runner.wantsTick(Math.max(runner.clockMs, environment.clock.nowMs()), idle)) return false;
+    if (!runner.wantsTick(Math.max(runner.clockMs, environment.clock.nowMs()), idle, sinceMs)) return false;
     this.#begin(sinceMs);
+    idleness?.used();
     return true;
   }
 

@@ -261,11 +261,12 @@ export class StageRunner {
     return this.output.records > 0 || this.#operatorsWant(this.entryEnd());
   }
 
-  /** Whether an entry that began now, without input, would have something to say. */
-  wantsTick(clockMs: number, idle: boolean): boolean {
-    if (this.#operatorsWant({ watermarkMs: this.watermark.valueMs, clockMs, idle })) return true;
-    if (!idle || this.watermark.valueMs === Number.NEGATIVE_INFINITY) return false;
-    return this.#program.operators.some((operator) => Number.isFinite(operator.nextTimerMs()));
+  /** Whether an entry that began now, without input, would fire something or have something to say. */
+  wantsTick(clockMs: number, idle: boolean, idleSinceMs: number | null): boolean {
+    let watermarkMs = this.watermark.valueMs;
+    if (idleSinceMs !== null) watermarkMs += Math.max(0, clockMs - Math.max(this.clockMs, idleSinceMs));
+    if (this.#operatorsWant({ watermarkMs, clockMs, idle })) return true;
+    return idleSinceMs !== null && this.#program.operators.some((operator) => operator.nextTimerMs() <= watermarkMs);
   }
 
   #operatorsWant(end: EntryEnd): boolean {

@@ -72,12 +72,25 @@ test('input interrupts', () => {
 });
 
 test('a clock that jumps an hour ahead advances no more than the time that really passed', () => {
-  const { clock, look } = scene();
+  const { clock, idleness, look } = scene();
   look(0);
   look(30_000);
   look(1_000);
+  idleness.used();
   clock.offset += 3_600_000;
   const sinceMs = look(1_000);
   expect(sinceMs).not.toBeNull();
   expect(clock.nowMs() - (sinceMs ?? 0)).toBe(1_000);
+});
+
+test('idle time that no entry used yet is not lost', () => {
+  const { clock, idleness, look } = scene();
+  look(0);
+  look(30_000);
+  look(1_000);
+  look(1_000);
+  const elapsed = (sinceMs: number | null) => clock.nowMs() - (sinceMs ?? 0);
+  expect(elapsed(look(1_000))).toBe(3_000);
+  idleness.used();
+  expect(elapsed(look(1_000))).toBe(1_000);
 });
