@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { readSample, type SampleFault } from '#operators/formats/json-sample.ts';
 import { JsonSampleScanner, SCAN_OVERREAD_BYTES } from '#operators/formats/json-sample-scanner.ts';
+import { parseJson } from '#operators/formats/json-value.ts';
 import { RawSeriesCache, type RawSeriesCacheOptions } from '#operators/formats/raw-series-cache.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { murmur2 } from '#runtime/std/murmur2.ts';
@@ -198,7 +199,7 @@ export class JsonSampleDecoder {
     else if (isDeeperThan(record, NESTING_MAX)) this.#fault('json-invalid', `nests deeper than ${NESTING_MAX}`, '$');
     else {
       try {
-        return JSON.parse(record.toString());
+        return parseJson(record.toString());
       } catch (error) {
         this.#fault('json-invalid', `is no valid JSON: ${(error as Error).message}`, '$');
       }

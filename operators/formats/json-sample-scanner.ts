@@ -4,7 +4,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { areDigits, fourDigits, JsonNumberScanner } from '#operators/formats/json-number.ts';
-import { isTimestamp } from '#operators/formats/json-sample.ts';
+import { parseJson } from '#operators/formats/json-value.ts';
 import {
   finishHash,
   HASH_SEED,
@@ -17,6 +17,9 @@ import { canonicalSeries } from '#operators/series/canonical.ts';
 
 /** Bytes that must be readable behind the end of a record: fields are compared by words. */
 export const SCAN_OVERREAD_BYTES = 32;
+
+/** Largest distance of an event time from 1970 in milliseconds, that of ECMAScript's Date. */
+export const TIMESTAMP_MAX_MS = 8.64e15;
 
 const NOT_MINE = -1;
 const QUOTE = 0x22;
@@ -380,10 +383,15 @@ export class JsonSampleScanner {
     if (this.#labelsSize > 0 && !isUtf8(labels)) return null;
     try {
       const metricName: unknown = JSON.parse(name.toString());
-      const series = canonicalSeries(metricName, this.#labelsSize === 0 ? undefined : JSON.parse(labels.toString()));
+      const series = canonicalSeries(metricName, this.#labelsSize === 0 ? undefined : parseJson(labels.toString()));
       return typeof series === 'string' ? series : null;
     } catch {
       return null;
     }
   }
+}
+
+/** Whether a number is an event time: whole milliseconds, before 1970 too, within the range of dates. */
+export function isTimestamp(value: number): boolean {
+  return Number.isInteger(value) && value <= TIMESTAMP_MAX_MS && value >= -TIMESTAMP_MAX_MS;
 }

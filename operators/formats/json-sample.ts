@@ -2,17 +2,10 @@
 // take, and the encoder of one sample. Invariant: says yes exactly where CONTRACT's sample format does.
 
 import { NUMBER_BYTES_MAX, writeNumber } from '#operators/formats/json-number-text.ts';
+import { isTimestamp, TIMESTAMP_MAX_MS } from '#operators/formats/json-sample-scanner.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import type { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
-
-/** Largest distance of an event time from 1970 in milliseconds, that of ECMAScript's Date. */
-const TIMESTAMP_MAX_MS = 8.64e15;
-
-/** Whether a number is an event time: whole milliseconds, before 1970 too, within the range of dates. */
-export function isTimestamp(value: number): boolean {
-  return Number.isInteger(value) && value <= TIMESTAMP_MAX_MS && value >= -TIMESTAMP_MAX_MS;
-}
 
 export interface JsonSample {
   readonly canonical: string;

@@ -13,7 +13,7 @@ export function referenceDecode(record: Uint8Array, skewLimitMs: number): Refere
   let parsed: unknown;
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(record);
-    parsed = JSON.parse(text);
+    parsed = parse(text);
     let depth = 0;
     for (const bracket of text.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/[^[\]{}]/g, '')) {
       depth += bracket === '{' || bracket === '[' ? 1 : -1;
@@ -28,24 +28,38 @@ export function referenceDecode(record: Uint8Array, skewLimitMs: number): Refere
   return result;
 }
 
+// V8 may give an escaped key the name of an earlier key with a backslash (nodejs/node#63785), so every key gets a
+// prefix of its own before JSON.parse sees it. Objects become maps.
+let keys = 0;
+
+function parse(text: string): unknown {
+  const prefixed = text.replace(/"((?:[^"\\]|\\.)*)"(\s*:)?/gs, (whole, body, colon) =>
+    colon === undefined ? whole : `"k${keys++}:${body}"${colon}`,
+  );
+  return withMaps(JSON.parse(prefixed));
+}
+
+function withMaps(value: unknown): unknown {
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map(withMaps);
+  return new Map(Object.entries(value).map(([key, field]) => [key.slice(key.indexOf(':') + 1), withMaps(field)]));
+}
+
 function take(part: unknown, path: string, skewLimitMs: number, result: ReferenceResult): void {
   const bad = faultPath(part);
   if (bad !== null) {
     result.faults.push(`sample-invalid ${path}${bad}`);
     return;
   }
-  const { metric_name, timestamp, value, labels } = part as {
-    metric_name: string;
-    timestamp: number;
-    value: unknown;
-    labels?: Record<string, string>;
-  };
+  const fields = part as Map<string, unknown>;
+  const timestamp = fields.get('timestamp') as number;
+  const value = fields.get('value');
   const number = typeof value === 'number' ? value : SPELLED.get(value)!;
   if (timestamp > skewLimitMs) result.faults.push(`timestamp-ahead ${path}.timestamp`);
   else if (Math.abs(number) < 1 / 0) {
-    const kept = Object.entries(labels ?? {}).filter(([, text]) => text !== '');
+    const kept = [...((fields.get('labels') ?? new Map()) as Map<string, string>)].filter(([, text]) => text !== '');
     const timestampMs = timestamp === 0 ? 0 : timestamp;
-    result.rows.push({ series: seriesText(metric_name, kept), timestampMs, value: number });
+    result.rows.push({ series: seriesText(fields.get('metric_name') as string, kept), timestampMs, value: number });
   } else result.notFinite++;
 }
 
@@ -57,8 +71,8 @@ const SPELLED = new Map<unknown, number>([
 ]);
 
 function faultPath(part: unknown): string | null {
-  if (typeof part !== 'object' || part === null || Array.isArray(part)) return '';
-  const fields = new Map(Object.entries(part));
+  if (!(part instanceof Map)) return '';
+  const fields = part;
   const timestamp = fields.get('timestamp');
   if (typeof timestamp !== 'number' || Number.isNaN(new Date(timestamp).getTime()) || timestamp % 1 !== 0) {
     return '.timestamp';
@@ -67,9 +81,9 @@ function faultPath(part: unknown): string | null {
   if (typeof value !== 'number' && !SPELLED.has(value)) return '.value';
   const name = fields.get('metric_name');
   if (typeof name !== 'string' || name === '' || hasHalfPair(name)) return '.metric_name';
-  const labels = fields.has('labels') ? fields.get('labels') : {};
-  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return '.labels';
-  const pairs = Object.entries(labels as object);
+  const labels = fields.has('labels') ? fields.get('labels') : new Map();
+  if (!(labels instanceof Map)) return '.labels';
+  const pairs: [string, unknown][] = [...labels];
   for (const [label, text] of pairs) {
     if (label === '') return '.labels';
     if (typeof text !== 'string' || hasHalfPair(label) || hasHalfPair(text)) {
