@@ -29,6 +29,7 @@ export class StatePages implements StateRegistry {
       },
       touch: (page) => {
         if (!Number.isSafeInteger(page) || page < 0) throw new Error(`page ${page} of ${state.stateId} is no page`);
+        if (registered.touched.has(page)) return;
         this.#expectUnchanged(state, page);
         registered.known.add(page);
         registered.touched.add(page);
