@@ -105,6 +105,25 @@ for (const [name, operation, path, code] of cases) {
   }
 }
 
+test('bytes of a failed write do not stay at the end of a segment that is then closed', async () => {
+  const files = new RefusingFiles();
+  files.shortWriteBytes = 37;
+  const log = await serveLog({ directory, files, segmentBytesMax: 2000 });
+  const { client, writer, transact } = await prepare(log);
+  await transact(0, 0);
+  files.refuse = (op, at) => (op === 'write' && SEGMENT.test(at) ? 'ENOSPC' : null);
+  await fault(transact(1, 1));
+  files.refuse = () => null;
+  await writer.initialiseAgain();
+  const large = batchOf('data', 1, 'w'.repeat(1900));
+  await writer.transact({ batches: [large], entry: batchOf('commits', 0, '1'), expectedEntryOffset: 1n });
+  const [description] = await client.admin.describeTopics(['data']);
+  const topicId = description?.topicId ?? '';
+  const reader = client.reader().open({ topic: 'data', partition: 1, topicId, offset: 0n });
+  expect(texts(await readTo(reader, 4n))).toEqual(['0a', 'z'.repeat(200), '0b', 'w'.repeat(1900)]);
+  await log.close();
+});
+
 test('a failed transaction does not come back when the process dies before the next one', async () => {
   const files = new RefusingFiles();
   const log = await serveLog({ directory, files });
@@ -169,6 +188,7 @@ test('a segment that cannot be synced breaks the log for good, and the next star
   await writer.initialiseAgain();
   expect((await fault(transact(committed, committed))).code).toBe('disk-failed');
   expect((await fault(log.close())).code).toBe('disk-failed');
+  expect(readdirSync(join(directory, 'wal')).sort()[0]).toBe('0000000000000001.wal');
   const successor = await serveLog({ directory });
   expect(stored('commits', 0)).toEqual(Array.from({ length: committed }, (_, i) => `${i}`));
   await successor.close();
