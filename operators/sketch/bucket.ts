@@ -86,9 +86,26 @@ export function codeOf(value: number): number {
   return codeOfBits(scratchBits[1], scratchBits[0]);
 }
 
-/** The value that stands for a bucket: within 0.54 % of every value in it (subnormal ones round to what there is). */
+// Direct-mapped memory of estimates: a bucket's decimal is costly to find (0.3 µs) and asked for again and again.
+const KNOWN = 1024;
+const knownCode = new Int32Array(KNOWN);
+const knownEstimate = new Float64Array(KNOWN);
+
+/**
+ * The value that stands for a bucket: within 0.542 % of every value in it (subnormal ones round to what there is). It
+ * has six significant digits, because more say nothing and cost time and bytes wherever they are printed.
+ */
 export function estimateOf(code: number): number {
   if (code === 0) return 0;
+  const place = code & (KNOWN - 1);
+  if (knownCode[place] === code) return knownEstimate[place];
+  const estimate = Number(centreOf(code).toPrecision(6));
+  knownCode[place] = code;
+  knownEstimate[place] = estimate;
+  return estimate;
+}
+
+function centreOf(code: number): number {
   const index = (code < 0 ? -code : code) - CODE_OFFSET;
   const exponent = index >> 6;
   const mantissa = ESTIMATE[index & 63];

@@ -13,7 +13,7 @@ export function nearestRank(q: number, count: number): number {
 
 /**
  * The value at `q` (0 to 1) of `count` values in `pairs` pairs (code, count) at `sketch[start]`, sorted by code: within
- * 0.54 % of the value of that rank, and within [min, max].
+ * 0.542 % of the value of that rank, within [min, max], and exact for the first and the last rank.
  */
 export function quantile(
   q: number,
@@ -26,6 +26,8 @@ export function quantile(
 ): number {
   invariant(pairs > 0, 'quantile of an empty sketch');
   const rank = nearestRank(q, count);
+  if (rank === 1) return min;
+  if (rank >= count) return max;
   const end = start + 2 * pairs;
   let seen = 0;
   let at = start;

@@ -62,10 +62,10 @@ export class WindowOracle {
       }
     }
     for (const row of record.rows) this.watermarkMs = Math.max(this.watermarkMs, row.timeMs - boundMs);
-    this.fireDue();
+    if (Math.floor(this.watermarkMs / minuteMs) > Math.floor(before / minuteMs)) this.#fireDue();
   }
 
-  fireDue(): void {
+  #fireDue(): void {
     const due: { endMs: number; place: number; slot: number; startMs: number }[] = [];
     this.#options.steps.forEach((step, place) => {
       for (const [slot, minutes] of this.#values) {
