@@ -135,36 +135,20 @@ export class DirectoryStore implements CheckpointStore {
     this.#durable.add(directory);
   }
 
-  /** Creates the root when it is missing, and makes its entry in its parent durable, as those of all new parents. */
+  /** Creates the root when it is missing, and makes the entries of all directories above it durable. */
   async #makeRoot(): Promise<void> {
     if (this.#durable.has(this.#root)) return;
-    const created: string[] = [];
-    let at = this.#root;
-    while (dirname(at) !== at && !(await this.#exists(at))) {
-      created.push(at);
-      at = dirname(at);
-    }
-    if (created.length > 0) await this.#disk.makeDirectory(this.#root);
-    else created.push(this.#root);
-    for (const path of created) if (dirname(path) !== path) await this.#syncParent(path);
+    await this.#disk.makeDirectory(this.#root);
+    for (let at = this.#root; dirname(at) !== at; at = dirname(at)) await this.#syncAbove(dirname(at));
     this.#durable.add(this.#root);
   }
 
-  async #exists(path: string): Promise<boolean> {
+  /** A directory above the root that cannot be synced by us was not made by us. */
+  async #syncAbove(path: string): Promise<void> {
     try {
-      return (await this.#disk.list(dirname(path))).includes(basename(path));
+      await this.#disk.syncDirectory(path);
     } catch (error) {
-      // A parent that may be passed through but not listed was not made by us.
-      if (codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM') return true;
-      throw error;
-    }
-  }
-
-  async #syncParent(path: string): Promise<void> {
-    try {
-      await this.#disk.syncDirectory(dirname(path));
-    } catch (error) {
-      if (codeOf(error) !== 'EACCES' && codeOf(error) !== 'EPERM') throw error;
+      if (!NOT_OURS.has(codeOf(error) ?? '')) throw error;
     }
   }
 
@@ -179,6 +163,7 @@ export class DirectoryStore implements CheckpointStore {
   }
 }
 
+const NOT_OURS = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL']);
 const NOT_WRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST']);
 
 function diskFault(root: string, action: string, code: string, cause: unknown): StreamError {

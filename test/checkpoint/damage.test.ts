@@ -1,7 +1,9 @@
 // Damage of every kind is found, said with file and reason, and the checkpoint before is used.
 
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { CheckpointManifest } from '#checkpoint/contract.ts';
+import { sealJson } from '#checkpoint/sealed-json.ts';
 import { Cells } from '#test/checkpoint/cells.ts';
 import { PowerDisk } from '#test/checkpoint/power-disk.ts';
 import {
@@ -28,6 +30,10 @@ async function threeCheckpoints(): Promise<{ disk: PowerDisk; manifests: string[
   const segments = paths.filter((path) => path.endsWith('.segment'));
   expect([manifests.length, segments.length]).toEqual([3, 3]);
   return { disk, manifests, segments };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 async function restored(disk: PowerDisk) {
@@ -128,6 +134,37 @@ describe('damaged checkpoints', () => {
     new Cells('panes/1m').open(checkpoints);
     expect((await checkpoints.restore(acceptAll)).manifest).toBeNull();
     expect(logger.warnings.join()).toContain('belongs to another task');
+  });
+
+  it('are found when the manifest is sealed anew around a lie', async () => {
+    const { disk, manifests, segments } = await threeCheckpoints();
+    const honest = disk.files().get(manifests[2])!;
+    const { sha256: _, ...manifest } = JSON.parse(Buffer.from(honest).toString());
+    const reasonFor = async (lie: object) => {
+      disk.tamper(manifests[2], sealJson({ ...manifest, ...lie }));
+      const { entry, warnings } = await restored(disk);
+      expect(entry).toBe(2);
+      return warnings.join();
+    };
+    const [segment] = manifest.segments;
+    const other = disk.files().get(segments[1])!;
+    const older = { ...segment, name: segments[1].slice(taskDirectory.length + 1), sha256: sha256(other) };
+    const digest = '0123456789abcdef0123456789abcdef';
+    expect(await reasonFor({ digest })).toContain('another digest');
+    expect(await reasonFor({ segments: [{ ...segment, live: 'BQ==' }] })).toContain('another digest');
+    expect(await reasonFor({ segments: [{ ...segment, live: 'DQ==' }] })).toContain('beyond the last');
+    expect(await reasonFor({ segments: [{ ...segment, live: 'BQAA' }] })).toContain('a bitmap of 3 bytes');
+    expect(await reasonFor({ segments: [{ ...segment, records: 4 }] })).toContain('has 3 records, not 4');
+    expect(await reasonFor({ segments: [older] })).toContain('another digest');
+    expect(await reasonFor({ segments: [segment, older] })).toContain('twice');
+    expect(await reasonFor({ segments: [] })).toContain('another digest');
+    expect(await reasonFor({ schemaVersions: { other: 1 } })).toContain('does not list');
+    expect(await reasonFor({ format: 2 })).toContain('format 2');
+
+    const changed = Uint8Array.from(disk.files().get(segments[2])!);
+    changed[changed.length - 40] ^= 1;
+    disk.tamper(segments[2], changed);
+    expect(await reasonFor({ segments: [{ ...segment, sha256: sha256(changed) }] })).toContain('fails its hash');
   });
 
   it('are neither kept nor built upon', async () => {

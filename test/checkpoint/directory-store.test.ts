@@ -87,6 +87,23 @@ describe('the directory store', () => {
     }
   });
 
+  it('makes durable what a killed process left, when power is lost only later', async () => {
+    const measured = new PowerDisk();
+    await storeOn(measured).write(task, NAME, CONTENT);
+    const next = '0000000000000002-01B-1.segment';
+    for (let cut = 1; cut <= measured.operations; cut++) {
+      for (let seed = 1; seed <= 10; seed++) {
+        const disk = new PowerDisk();
+        disk.cutAt = cut;
+        await expect(storeOn(disk).write(task, NAME, CONTENT)).rejects.toThrow(PowerCut);
+        disk.cutAt = Number.POSITIVE_INFINITY;
+        await storeOn(disk).write(task, next, CONTENT);
+        disk.losePower(seed);
+        expect(await storeOn(disk).read(task, next), `cut ${cut} seed ${seed}`).toEqual(CONTENT);
+      }
+    }
+  });
+
   it('clears away what it could not finish', async () => {
     const disk = new PowerDisk();
     const store = storeOn(disk);

@@ -183,7 +183,11 @@ async function randomLife(seed: number): Promise<void> {
     listed = checkpoints.dead();
     if (random.chance(30)) await checkpoints.deleteOrphans();
     const names = new Set(namesOn(disk));
-    for (const name of neededBy(checkpoints, disk)) expect(names, `seed ${seed} entry ${entry}`).toContain(name);
+    const dead = new Set(checkpoints.dead());
+    for (const name of neededBy(checkpoints, disk)) {
+      expect(names, `seed ${seed} entry ${entry}`).toContain(name);
+      expect(dead, `seed ${seed} entry ${entry}`).not.toContain(name);
+    }
   }
   const last = checkpoints.capture(momentAt(40));
   last.advance(Number.POSITIVE_INFINITY);
@@ -264,6 +268,21 @@ describe('a checkpoint under way', () => {
     const copy = new Cells('s').open(next);
     expect((await next.restore(acceptAll)).manifest?.entry).toBe(5);
     expect(copy.copy().size).toBe(40);
+  });
+
+  it('that is given up does not complain that its write failed', async () => {
+    const disk = new PowerDisk();
+    const checkpoints = checkpointsOn(storeOn(disk));
+    const state = new Cells('s').open(checkpoints);
+    fill(state, 1);
+    const pending = checkpoints.capture(momentAt(1));
+    pending.advance(1_000_000);
+    disk.refuse = (operation) => (operation === 'syncFile' ? 'EIO' : null);
+    const writing = pending.writeSegments();
+    pending.abandon();
+    await writing;
+    disk.refuse = () => null;
+    expect((await confirmedAt(checkpoints, 2)).entry).toBe(2);
   });
 
   it('that is given up while it is published is published', async () => {
