@@ -1,0 +1,30 @@
+// The broker goes away under load, cleanly and by SIGKILL, and comes back: the process stays, no task starts again, and
+// every row is there once and right. MILLRACE_TEST_SEED repeats a run.
+
+import { expect, test } from 'vitest';
+import { startKafka } from '#test/harness/kafka.ts';
+import { KafkaRun } from './rollups-kafka-run.ts';
+
+const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
+const DATA = { seriesCount: 1000, rounds: 100, partitionCount: 6 };
+
+test('a broker restarted and killed under load costs neither a row nor a restart of a task', async () => {
+  const kafka = await startKafka({ own: true });
+  const run = await KafkaRun.prepare({ brokers: kafka.brokers, seed: SEED, placement: 'spread', data: DATA });
+  try {
+    const product = await run.start();
+    for (const away of [() => kafka.restartBroker(0), () => kafka.killBroker(0).then(() => kafka.startBroker(0))]) {
+      await run.write(25_000);
+      await away();
+      const before = await run.entries();
+      await run.write(1000);
+      await run.untilEntriesAbove(before, product);
+    }
+    await run.write(run.size);
+    expect(await run.verdict(product)).toBe('');
+    expect(product.lines.filter((line) => /restor|restart/i.test(line))).toEqual([]);
+  } finally {
+    await run.end();
+    await kafka.stop();
+  }
+}, 240_000);

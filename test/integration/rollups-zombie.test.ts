@@ -1,0 +1,44 @@
+// A process that is stopped (SIGSTOP) and replaced, and wakes up beside its successor: it ends by itself, and the
+// successor's rows are all there once and right. MILLRACE_TEST_SEED repeats a run.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { sharedKafka } from '#test/harness/shared-kafka.ts';
+import { until } from './oracle/until.ts';
+import { KafkaRun } from './rollups-kafka-run.ts';
+
+const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
+/** Longer than a transaction may stay open. */
+const ASLEEP_MS = Number(process.env['MILLRACE_TEST_ASLEEP_MS'] ?? 20_000);
+const DATA = { seriesCount: 1000, rounds: 100, partitionCount: 6 };
+
+test('a process that was asleep beside its successor ends and disturbs nothing', async () => {
+  const { brokers } = await sharedKafka();
+  const run = await KafkaRun.prepare({ brokers, seed: SEED, placement: 'spread', data: DATA });
+  try {
+    const sleeper = await run.start();
+    await run.write(20_000);
+    sleeper.signal('SIGSTOP');
+    const asleepSince = performance.now();
+    const successor = await run.start();
+    await run.write(20_000);
+    while (performance.now() - asleepSince < ASLEEP_MS) {
+      await run.write(500);
+      await sleep(1000);
+    }
+    sleeper.signal('SIGCONT');
+    await run.write(10_000);
+    await until(
+      () => !sleeper.running,
+      'the end of the process that was asleep',
+      60_000,
+      () => sleeper.tail(),
+    );
+    expect(successor.running, successor.tail()).toBe(true);
+    await run.write(run.size);
+    expect(await run.verdict(successor)).toBe('');
+    expect(sleeper.lines.join('\n')).toMatch(/superseded|newer process|fenced/);
+  } finally {
+    await run.end();
+  }
+}, 240_000);
