@@ -1,16 +1,9 @@
 // Owns the way from a compiled job to the tasks that run it: which tasks there are, what each reads and writes, and
 // how its operators are made. Plain composition; nothing is opened here.
 
-import { instantiate } from '#jobs/instantiate.ts';
+import { instantiate, stageOutputs } from '#jobs/instantiate.ts';
 import type { CompiledJob, StagePlan } from '#jobs/plan.ts';
-import {
-  commitTopic,
-  exchangeTopic,
-  inputTopic,
-  type RunIdentity,
-  type SourceTopic,
-  stageTaskCount,
-} from '#jobs/topics.ts';
+import { commitTopic, inputTopic, type RunIdentity, type SourceTopic, stageTaskCount } from '#jobs/topics.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
 
 export interface TaskPlanOptions {
@@ -32,7 +25,7 @@ export function taskPlans(options: TaskPlanOptions): TaskPlan[] {
 }
 
 export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: number): TaskPlan {
-  const { job, run, source, version } = options;
+  const { job, run, version } = options;
   const { plan } = job;
   const topic = inputTopic(plan, run, stage);
   const fromSource = stage.input.kind === 'source';
@@ -46,26 +39,11 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
       internal: !fromSource,
     },
     commitTopic: commitTopic(run, stage.id),
-    topics: stageTopics(options, stage),
+    topics: [...new Set([topic, ...stageOutputs(job, stage, run).map((output) => output.topic)])],
     writers: writerCount(options, stage),
     offsetsGroup: fromSource && run.run === 'live' ? `${run.namespace}.${run.job}` : null,
-    program: (partitionCounts) => instantiate(job, { stageId: stage.id, partition, run, source, partitionCounts }),
+    program: () => instantiate(job, { stageId: stage.id, run }),
   };
-}
-
-/** Input first, then what the stage writes. */
-function stageTopics(options: TaskPlanOptions, stage: StagePlan): string[] {
-  const { plan } = options.job;
-  const topics = new Set([inputTopic(plan, options.run, stage)]);
-  for (const step of stage.steps) {
-    if (step.kind === 'exchange') topics.add(exchangeTopic(options.run, step.to));
-    else if (step.kind === 'topic') topics.add(step.topic);
-  }
-  if (stage.steps.some((step) => step.kind === 'window' && step.aggregate === 'stats'))
-    topics.add(plan.source.lateTopic);
-  if (stage.input.kind === 'source' && plan.source.badRecords === 'dead-letter')
-    topics.add(plan.source.deadLetterTopic);
-  return [...topics];
 }
 
 function writerCount(options: TaskPlanOptions, stage: StagePlan): number {
