@@ -1,15 +1,15 @@
 // Owns writing numbers as JSON text into bytes, exactly as JSON.stringify writes them: the shortest digits that read
 // back to the same number, 0 for -0, null for what JSON has no number for. No string is made for the usual numbers.
 
+import { writeDigits, writeInteger } from '#operators/formats/decimal-digits.ts';
+import { writeShortest } from '#operators/formats/shortest-decimal.ts';
+
 /** Most bytes that one number takes. */
 export const NUMBER_BYTES_MAX = 32;
 
 const INTEGER_MAX = 9007199254740992;
 /** Decimals of at most 15 digits are all different numbers, so one that reads back right is the shortest one. */
 const EXACT_MAX = 1e15;
-const DIGIT_PAIRS = Uint8Array.from(
-  Buffer.from(Array.from({ length: 100 }, (_, i) => String(i).padStart(2, '0')).join('')),
-);
 
 /** Writes `value` at `at` and returns the index behind it; NUMBER_BYTES_MAX bytes must be free. */
 export function writeNumber(bytes: Uint8Array, at: number, value: number): number {
@@ -25,16 +25,10 @@ export function writeNumber(bytes: Uint8Array, at: number, value: number): numbe
     if (thousands < EXACT_MAX && thousands / 1000 === rest) return writeDecimal(bytes, p, thousands, 3);
     const millionths = Math.floor(rest * 1e6 + 0.5);
     if (millionths < EXACT_MAX && millionths / 1e6 === rest) return writeDecimal(bytes, p, millionths, 6);
+    const end = rest >= 1e-6 ? writeShortest(bytes, p, rest) : -1;
+    if (end >= 0) return end;
   }
   return writeText(bytes, at, Number.isFinite(value) ? String(value) : 'null');
-}
-
-/** Writes a non-negative integer below 2^53. */
-export function writeInteger(bytes: Uint8Array, at: number, value: number): number {
-  if (value < 1e9) return writeSmall(bytes, at, value, digitCount(value));
-  const high = Math.floor(value / 1e8);
-  const low = value - high * 1e8;
-  return writeSmall(bytes, writeSmall(bytes, at, high, digitCount(high)), low, 8);
 }
 
 // `scaled` / 10^`scale`, not an integer, with the zeros at the end left out.
@@ -49,33 +43,7 @@ function writeDecimal(bytes: Uint8Array, at: number, scaled: number, scale: numb
   }
   const point = writeInteger(bytes, at, whole);
   bytes[point] = 0x2e;
-  return writeSmall(bytes, point + 1, fraction, digits);
-}
-
-// Exactly `digits` digits of an integer below 2^31, zeros in front.
-function writeSmall(bytes: Uint8Array, at: number, value: number, digits: number): number {
-  const end = at + digits;
-  let p = end;
-  let rest = value | 0;
-  while (p - at >= 2) {
-    const next = (rest / 100) | 0;
-    const pair = (rest - next * 100) << 1;
-    bytes[--p] = DIGIT_PAIRS[pair + 1];
-    bytes[--p] = DIGIT_PAIRS[pair];
-    rest = next;
-  }
-  if (p > at) bytes[at] = 0x30 + rest;
-  return end;
-}
-
-function digitCount(value: number): number {
-  if (value < 1e4) {
-    if (value < 100) return value < 10 ? 1 : 2;
-    return value < 1000 ? 3 : 4;
-  }
-  if (value < 1e6) return value < 1e5 ? 5 : 6;
-  if (value < 1e8) return value < 1e7 ? 7 : 8;
-  return value < 1e9 ? 9 : 10;
+  return writeDigits(bytes, point + 1, fraction, digits);
 }
 
 function writeText(bytes: Uint8Array, at: number, text: string): number {
