@@ -27,7 +27,7 @@ class EmbeddedClient implements LogClient {
   readonly admin: LogAdmin;
   readonly #connection: EmbeddedConnection;
   readonly #directory: string;
-  readonly #readers: LogReader[] = [];
+  readonly #readers = new Set<LogReader>();
 
   constructor(connection: EmbeddedConnection, directory: string) {
     this.#connection = connection;
@@ -36,8 +36,8 @@ class EmbeddedClient implements LogClient {
   }
 
   reader(): LogReader {
-    const reader = new EmbeddedLogReader(this.#connection, this.#directory);
-    this.#readers.push(reader);
+    const reader = new EmbeddedLogReader(this.#connection, this.#directory, () => this.#readers.delete(reader));
+    this.#readers.add(reader);
     return reader;
   }
 
@@ -46,7 +46,7 @@ class EmbeddedClient implements LogClient {
   }
 
   async close(): Promise<void> {
-    for (const reader of this.#readers) await reader.close();
+    for (const reader of [...this.#readers]) await reader.close();
     this.#connection.close();
   }
 }

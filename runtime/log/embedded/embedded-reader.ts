@@ -17,11 +17,13 @@ export class EmbeddedLogReader implements LogReader {
   readonly #connection: EmbeddedConnection;
   readonly #directory: string;
   readonly #pool = new ChunkPool();
+  readonly #onClose: () => void;
   readonly #open = new Set<EmbeddedPartitionReader>();
 
-  constructor(connection: EmbeddedConnection, directory: string) {
+  constructor(connection: EmbeddedConnection, directory: string, onClose: () => void) {
     this.#connection = connection;
     this.#directory = directory;
+    this.#onClose = onClose;
   }
 
   open(at: ReadAt): PartitionReader {
@@ -33,6 +35,7 @@ export class EmbeddedLogReader implements LogReader {
 
   async close(): Promise<void> {
     for (const reader of [...this.#open]) reader.close();
+    this.#onClose();
   }
 }
 

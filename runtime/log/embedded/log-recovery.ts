@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Change, decodeChanges } from '#runtime/log/embedded/log-changes.ts';
 import type { LogFiles } from '#runtime/log/embedded/log-files.ts';
 import { encodeSnapshot, type LogSnapshot, readSnapshot, SNAPSHOT_FILE } from '#runtime/log/embedded/log-snapshot.ts';
@@ -49,7 +49,7 @@ export async function recoverLog(directory: string, options: PartitionOptions): 
 async function firstSnapshot(directory: string, files: LogFiles): Promise<LogSnapshot> {
   const path = join(directory, SNAPSHOT_FILE);
   // Only the first write-ahead log file, and that empty, may be left of a first start that did not get here.
-  if (readdirSync(join(directory, TOPICS_DIRECTORY)).length > 0 || walNumbers(directory).some((number) => number > 1)) {
+  if (topicDirectories(directory).length > 0 || walNumbers(directory).some((number) => number > 1)) {
     throw new StreamError(
       'log-corrupt',
       `${path} is missing, but the directory holds a log`,
@@ -59,6 +59,7 @@ async function firstSnapshot(directory: string, files: LogFiles): Promise<LogSna
   const fd = files.open(join(directory, WAL_DIRECTORY, walFileName(1)));
   files.close(fd);
   files.syncDirectory(join(directory, WAL_DIRECTORY));
+  files.syncDirectory(dirname(resolve(directory)));
   const wal = { number: 1, sequence: 1 };
   const snapshot = { identity: randomUUID(), nextTopicNumber: 1, wal, topics: [], offsets: {} };
   await files.replace(path, encodeSnapshot(snapshot));
@@ -68,10 +69,13 @@ async function firstSnapshot(directory: string, files: LogFiles): Promise<LogSna
 /** Topics made after the snapshot come back with the replay; topics deleted before it must not. */
 function removeUnknownTopics(directory: string, files: LogFiles, topics: LogTopics): void {
   const known = new Set([...topics.all()].map((topic) => topicPath(topic.number, topic.topic)));
-  for (const name of readdirSync(join(directory, TOPICS_DIRECTORY))) {
-    const path = join(TOPICS_DIRECTORY, name);
-    if (!known.has(path)) files.remove(join(directory, path));
-  }
+  for (const path of topicDirectories(directory)) if (!known.has(path)) files.remove(join(directory, path));
+}
+
+/** Relative to the log's directory; what others put beside them is not ours to touch. */
+function topicDirectories(directory: string): string[] {
+  const names = readdirSync(join(directory, TOPICS_DIRECTORY));
+  return names.filter((name) => /^\d+\./.test(name)).map((name) => join(TOPICS_DIRECTORY, name));
 }
 
 const walker = new FrameWalker();

@@ -2,7 +2,7 @@
 // same time into one group, fencing, waking readers. Knows nothing of threads: it serves any MessagePort.
 // Invariant: a call is answered after everything that arrived before it is durable or refused.
 
-import type { MessagePort } from 'node:worker_threads';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { TopicPartition } from '#runtime/log/contract.ts';
 import { type Change, withDefaults } from '#runtime/log/embedded/log-changes.ts';
 import type { LogStore } from '#runtime/log/embedded/log-store.ts';
@@ -46,8 +46,10 @@ interface Pending {
   readonly fault: StreamError | null;
 }
 
+/** Transactions are not answered one by one but staged. */
+type Answered = Exclude<CallName, 'transact'>;
 type Handlers = {
-  readonly [K in CallName]: (client: Client, argument: Parameters<Calls[K]>[0]) => ReturnType<Calls[K]>;
+  readonly [K in Answered]: (client: Client, argument: Parameters<Calls[K]>[0]) => ReturnType<Calls[K]>;
 };
 
 export class LogServer {
@@ -90,9 +92,19 @@ export class LogServer {
   /** Answers what has arrived, then hangs up. The store stays open. */
   async close(): Promise<void> {
     await this.#running;
+    for (const client of this.#clients) this.#collect(client);
     await this.#drain();
     for (const client of this.#clients) client.port.close();
     this.#clients.clear();
+  }
+
+  /** What was sent but not delivered yet: messages of different ports have no order among each other. */
+  #collect(client: Client): void {
+    for (;;) {
+      const received = receiveMessageOnPort(client.port);
+      if (received === undefined) return;
+      this.#queue.push({ client, request: received.message as Request });
+    }
   }
 
   /** After all messages of this turn of the event loop have arrived, so that they share a group. */
@@ -154,7 +166,7 @@ export class LogServer {
     }
   }
 
-  #answer(client: Client, request: Request): void {
+  #answer(client: Client, request: Request & { readonly call: Answered }): void {
     this.#flush();
     try {
       const handler = this.#handlers[request.call] as (client: Client, argument: unknown) => unknown;
@@ -188,9 +200,6 @@ export class LogServer {
     initialiseAgain: (_, { transactionalId, instance }) => {
       this.#assertInstance(transactionalId, instance);
       return this.#newInstance(transactionalId);
-    },
-    transact: () => {
-      throw new Error('transactions are staged');
     },
     subscribe: (client, call) => this.#subscribe(client, call),
     unsubscribe: (client, handle) => this.#unsubscribe(client, handle),

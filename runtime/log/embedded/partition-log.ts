@@ -159,7 +159,7 @@ export class PartitionLog {
     const { files } = this.#options;
     const known = new Set(this.#segments.map((segment) => segmentFileName(segment.baseOffset)));
     for (const name of listFiles(this.path)) {
-      if (!known.has(name)) files.remove(join(this.path, name));
+      if (segmentBaseOffset(name) >= 0n && !known.has(name)) files.remove(join(this.path, name));
     }
     for (const segment of this.#segments) {
       const path = join(this.path, segmentFileName(segment.baseOffset));

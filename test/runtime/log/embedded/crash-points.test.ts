@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { LogStore } from '#runtime/log/embedded/log-store.ts';
 import { frameSizeBytes, writeFrame } from '#runtime/log/embedded/transaction-frame.ts';
-import { Stopped, StoppingFiles } from '#test/runtime/log/embedded/failing-files.ts';
+import { Stopped, StoppingFiles, unsyncedFiles } from '#test/runtime/log/embedded/failing-files.ts';
 import { batchOf, temporaryDirectory } from '#test/runtime/log/embedded/served-log.ts';
 import { storedBytes } from '#test/runtime/log/embedded/stored-bytes.ts';
 import { decodeBatches } from '#test/suites/log/bytes.ts';
@@ -78,7 +78,7 @@ async function workUntilStopped(files: StoppingFiles, progress: Progress): Promi
 
 /** What the files hold after a recovery on a good disk, decoded by the oracle. */
 async function expectWhole(progress: Progress, what: string): Promise<void> {
-  const store = await LogStore.open({ directory, ...LIMITS });
+  const store = await LogStore.open({ directory, files: unsyncedFiles, ...LIMITS });
   if (store.topics.find('commits') === undefined) {
     await store.close();
     expect(progress.tried, what).toBe(0);
@@ -117,7 +117,9 @@ async function changesOfWholeWork(): Promise<number> {
 }
 
 for (const power of [false, true]) {
-  test(`dies at every change of the disk ${power ? 'by power cut' : 'by kill'} and loses nothing acknowledged`, async () => {
+  test(`dies at every change of the disk ${power ? 'by power cut' : 'by kill'} and loses nothing acknowledged`, {
+    timeout: 120_000,
+  }, async () => {
     const changes = await changesOfWholeWork();
     expect(changes).toBeGreaterThan(100);
     for (let stopAt = 1; stopAt <= changes; stopAt++) {

@@ -1,7 +1,7 @@
 // Owns disks that misbehave under an embedded log: one that refuses on request, and one that stops for good at its n-th
 // change and then loses what was not synced. Content is kept in real files; what was synced is remembered beside them.
 
-import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type LogFiles, nodeLogFiles } from '#runtime/log/embedded/log-files.ts';
 
@@ -83,6 +83,18 @@ export class RefusingFiles implements LogFiles {
     await nodeLogFiles.replace(path, bytes);
   }
 }
+
+/** The real disk without the waiting: for tests in which syncs are only thought of. */
+export const unsyncedFiles: LogFiles = {
+  ...nodeLogFiles,
+  syncData: () => undefined,
+  syncDirectory: () => undefined,
+  syncLater: async () => undefined,
+  replace: async (path, bytes) => {
+    writeFileSync(`${path}.tmp`, bytes);
+    renameSync(`${path}.tmp`, path);
+  },
+};
 
 /** Thrown by a disk that has stopped; not a fault of the disk but the end of the process. */
 export class Stopped extends Error {
@@ -182,7 +194,7 @@ export class StoppingFiles implements LogFiles {
 
   async replace(path: string, bytes: Uint8Array): Promise<void> {
     this.#step();
-    await nodeLogFiles.replace(path, bytes);
+    await unsyncedFiles.replace(path, bytes);
   }
 
   losePower(chance: () => number): void {
