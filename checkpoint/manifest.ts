@@ -10,6 +10,7 @@ const SEGMENT_SUFFIX = '.segment';
 const TEMPORARY_SUFFIX = '.tmp';
 /** Digits of the largest safe integer: names sort as entries do. */
 const ENTRY_DIGITS = 16;
+const PASSED_OVER = 'none is needed when an older checkpoint is restored; look at the disk it was on';
 
 /** `<entry>-<attempt>`: what all files of one checkpoint begin with. */
 export function checkpointPrefix(entry: number, attempt: string): string {
@@ -48,12 +49,8 @@ export function prefixOfSegment(name: string): string {
 }
 
 /** A checkpoint that cannot be used, with the reason; restore logs it and takes the one before. */
-export function damaged(file: string, reason: string): StreamError {
-  return new StreamError(
-    'checkpoint-corrupt',
-    `checkpoint file '${file}' ${reason}`,
-    'none is needed when an older checkpoint is restored; look at the disk it was on',
-  );
+export function damaged(file: string, reason: string, remedy = PASSED_OVER): StreamError {
+  return new StreamError('checkpoint-corrupt', `checkpoint file '${file}' ${reason}`, remedy);
 }
 
 export function isDamage(error: unknown): error is StreamError {

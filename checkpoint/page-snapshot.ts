@@ -28,6 +28,9 @@ export interface SnapshotOptions {
   readonly hashed: (page: Page, hash: PageHash, bodyBytes: number) => void;
 }
 
+const SMALLEST_BYTES = 16 * 1024;
+const RECORD_FRAME_BYTES = 64;
+
 export class PageSnapshot {
   /** Digest of the state at the capture, once every page is copied. */
   readonly digest = new PageDigest();
@@ -44,6 +47,8 @@ export class PageSnapshot {
   #sealed: SealedSegment[] = [];
   #sealedBytes = 0;
   #segmentCount = 0;
+  /** Of the pages still to be copied, as far as they were serialised before. */
+  #expectedBytes = 0;
 
   constructor(options: SnapshotOptions) {
     this.#label = options.label;
@@ -53,7 +58,10 @@ export class PageSnapshot {
     this.pages = options.pages;
     this.changedCount = options.changedCount;
     this.segments = options.segments;
-    for (const page of options.pages) page.pending = true;
+    for (const page of options.pages) {
+      page.pending = true;
+      this.#expectedBytes += expectedBytes(page);
+    }
   }
 
   /** Copies about `bytesMax` bytes more; true when every page is copied. */
@@ -73,8 +81,8 @@ export class PageSnapshot {
   /** Copies one pending page as it is now; returns the bytes of its record. */
   copy(page: Page): number {
     invariant(page.pending, 'a page is copied once');
-    this.#writer ??= new SegmentWriter(this.#label);
-    const writer = this.#writer;
+    const writer = (this.#writer ??= this.#newWriter());
+    this.#expectedBytes -= expectedBytes(page);
     const before = writer.lengthBytes;
     const bodyBytes = writer.append(page.owner.state, page.number, this.#hash);
     this.#hashed(page, this.#hash, bodyBytes);
@@ -84,6 +92,12 @@ export class PageSnapshot {
     this.copied.push({ page, segment, ordinal: writer.records - 1, recordBytes });
     if (writer.lengthBytes >= this.#segmentBytesMax) this.seal();
     return recordBytes;
+  }
+
+  /** The last page may reach beyond the cut: leave it an eighth. */
+  #newWriter(): SegmentWriter {
+    const room = Math.min(this.#expectedBytes, this.#segmentBytesMax) * 1.125;
+    return new SegmentWriter(this.#label, Math.max(SMALLEST_BYTES, Math.ceil(room)));
   }
 
   get done(): boolean {
@@ -125,4 +139,8 @@ export class PageSnapshot {
     this.#sealedBytes = 0;
     this.#writer = null;
   }
+}
+
+function expectedBytes(page: Page): number {
+  return page.sizeBytes + RECORD_FRAME_BYTES;
 }

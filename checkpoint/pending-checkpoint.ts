@@ -117,7 +117,11 @@ export class WrittenCheckpoint implements PendingCheckpoint {
     if (lost.size === 0) return;
     this.#givenUp = true;
     this.#options.pages.lost(lost);
-    throw damaged([...lost].join("', '"), 'is gone although this task needs it; the next checkpoint writes it anew');
+    throw damaged(
+      [...lost].join("', '"),
+      'is gone although this task needs it',
+      'none: the next checkpoint writes it anew; find out who deletes files of checkpoints',
+    );
   }
 
   async #drain(): Promise<void> {

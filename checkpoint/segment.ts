@@ -13,7 +13,7 @@ const END_MAGIC = Buffer.from('GESM', 'latin1');
 const FORMAT = 1;
 const KIND_PAGE = 1;
 const KIND_FOOTER = 255;
-const INITIAL_BYTES = 64 * 1024;
+const FRAME_BYTES = 1024;
 
 /** Who wrote a segment and for which checkpoint; only people and tools read it. */
 export interface SegmentLabel {
@@ -30,12 +30,14 @@ export interface SealedSegment {
 
 /** Builds one segment in memory. Hashes as it grows, so that sealing a large one does not stall the loop. */
 export class SegmentWriter {
-  readonly #out = new ByteWriter(INITIAL_BYTES);
+  readonly #out: ByteWriter;
   readonly #sha = createHash('sha256');
   #hashedBytes = 0;
   #records = 0;
 
-  constructor(label: SegmentLabel) {
+  /** `expectedBytes`: what the records will take, as far as known; a buffer that need not grow saves half the time. */
+  constructor(label: SegmentLabel, expectedBytes: number) {
+    this.#out = new ByteWriter(FRAME_BYTES + expectedBytes);
     this.#out.raw(MAGIC);
     this.#out.u8(FORMAT);
     this.#out.text(JSON.stringify({ ...label.identity, attempt: label.attempt, entry: label.entry }));
