@@ -206,6 +206,7 @@ describe('shape', () => {
     expect(checkSourceFile(JOB, '\n// Late.\n').map(({ rule }) => rule)).toEqual(['opening']);
     expect(checkSourceFile(JOB, '// a\n'.repeat(6)).map(({ rule }) => rule)).toEqual(['opening']);
     expect(checkSourceFile(JOB, '// a\n'.repeat(5))).toEqual([]);
+    expect(checkSourceFile(TEST, 'const a = 1;\n')).toEqual([]);
     expect(checkSourceFile('jobs/main.ts', '#!/usr/bin/env node\n// Runs.\n')).toEqual([]);
   });
 

@@ -60,7 +60,9 @@ function checkOpening(text: SourceText, report: Report): void {
   if (lines[0].startsWith('#!')) lines.shift();
   let size = 0;
   while (lines[size]?.startsWith('//')) size++;
-  if (size === 0) report('opening', 1, 'opens without a comment: say what it owns, what it does not, its invariant');
+  // The names of its tests say what a test file owns.
+  if (size === 0 && !text.path.endsWith('.test.ts'))
+    report('opening', 1, 'opens without a comment: say what it owns, what it does not, its invariant');
   if (size > OPENING_LINES_MAX)
     report('opening', 1, `opens with ${size} lines of comment: at most ${OPENING_LINES_MAX}`);
 }
