@@ -60,6 +60,7 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
   readonly #retention: Retention;
   /** Names handed out to the checkpoint under way, whether written or not. */
   readonly #pendingNames = new Set<string>();
+  readonly #foundAtRestore = new Set<string>();
   #pending: WrittenCheckpoint | null = null;
   #segmentNumber = 0;
   #lastEntry = -1;
@@ -88,6 +89,7 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
   async restore(accept: (manifest: CheckpointManifest) => boolean): ReturnType<TaskCheckpoints['restore']> {
     const names = await this.#store.list(this.#identity);
     const present = new Set(names);
+    for (const name of names) this.#foundAtRestore.add(name);
     const manifestNames = names.filter(isManifestName).sort().reverse();
     const known = new Set<string>();
     let restored: CheckpointManifest | null = null;
@@ -172,16 +174,26 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
     this.#retention.deleted(names);
   }
 
-  /** Retired checkpoints stay: they are dead, not orphans, and leave by a committed entry. */
+  /**
+   * Only what was there at restore, or is of this attempt: whoever owns the task after us writes later than that, and
+   * must lose nothing to a process that was stopped between its commit and this. Retired checkpoints stay: they are
+   * dead, not orphans, and leave by a committed entry.
+   */
   async deleteOrphans(): Promise<void> {
     const names = await this.#store.list(this.#identity);
     const needed = this.#protected();
     const orphans = names.filter(
-      (name) => isCheckpointFile(name) && !needed.has(name) && !this.#retention.isRetired(name),
+      (name) =>
+        isCheckpointFile(name) &&
+        (this.#foundAtRestore.has(name) || name.includes(this.#attempt)) &&
+        !needed.has(name) &&
+        !this.#retention.isRetired(name),
     );
-    if (orphans.length === 0) return;
-    this.#logger.info({ files: orphans }, 'deleting files that no checkpoint of this task needs');
-    await this.#remove(orphans);
+    if (orphans.length > 0) {
+      this.#logger.info({ files: orphans }, 'deleting files that no checkpoint of this task needs');
+      await this.#remove(orphans);
+    }
+    this.#foundAtRestore.clear();
   }
 
   /** Manifests go first: after a crash in between no manifest is left without its segments. */

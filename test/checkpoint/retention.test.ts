@@ -127,6 +127,36 @@ describe('retention', () => {
     expect(checkpoints.kept().map((reference) => reference.entry)).toEqual([1, 20]);
   });
 
+  it('lets a process that was stopped after its first commit delete nothing of its successor', async () => {
+    const disk = new PowerDisk();
+    const first = checkpointsOn(storeOn(disk));
+    fill(new Cells('s').open(first), 1);
+    await confirmedAt(first, 1);
+    const stopped = checkpointsOn(storeOn(disk));
+    const stoppedState = new Cells('s').open(stopped);
+    await stopped.restore(acceptAll);
+    fill(stoppedState, 2);
+    const given = stopped.capture(momentAt(2));
+    given.advance(1_000_000);
+    await given.writeSegments();
+    given.abandon();
+
+    const successor = checkpointsOn(storeOn(disk));
+    const state = new Cells('s').open(successor);
+    await successor.restore(acceptAll);
+    fill(state, 3);
+    await confirmedAt(successor, 3);
+    const pending = successor.capture(momentAt(4));
+    disk.tamper(`${taskDirectory}/0000000000000004-01SUCCESSOR-1.segment.tmp`, new Uint8Array(9));
+
+    await stopped.deleteOrphans();
+    pending.abandon();
+    const names = namesOn(disk);
+    for (const name of neededBy(successor, disk)) expect(names).toContain(name);
+    expect(names).toContain('0000000000000004-01SUCCESSOR-1.segment.tmp');
+    expect(names.filter((name) => name.startsWith('0000000000000002-'))).toEqual([]);
+  });
+
   it('counts as kept what earlier attempts published on the same chain without saying so', async () => {
     const disk = new PowerDisk();
     for (let entry = 1; entry <= 6; entry++) {
