@@ -14,7 +14,8 @@ export class MergedStats extends StatsRows implements MergeableAggregate<StatsRo
   foldOne(batch: Batch, index: number, row: number): void {
     const stats = batch.stats;
     invariant(stats !== null, 'mergedStats folds window results, not samples');
-    this.mergeNumbers(row, stats.count[index], stats.sum[index], stats.min[index], stats.max[index]);
-    this.sketches.merge(row, stats.sketch, stats.sketchStart[index], stats.sketchLength[index]);
+    const count = stats.count[index];
+    this.mergeNumbers(row, count, stats.sum[index], stats.min[index], stats.max[index]);
+    this.sketches.merge(row, stats.sketch, stats.sketchStart[index], stats.sketchLength[index], count);
   }
 }

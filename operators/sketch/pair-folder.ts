@@ -15,7 +15,7 @@ export class PairFolder {
 
   /**
    * Folds chunk[from, from + used), of which the first `pairs` pairs are sorted and the rest raw codes, and `extraPairs`
-   * sorted pairs of `extra` into `target[at]`, which must have room; returns the number of pairs.
+   * sorted pairs at `extra[extraStart]` into `target[at]`, which must have room; returns the number of pairs.
    */
   fold(
     chunk: Int32Array,
@@ -23,6 +23,7 @@ export class PairFolder {
     pairs: number,
     used: number,
     extra: Int32Array,
+    extraStart: number,
     extraPairs: number,
     target: Int32Array,
     at: number,
@@ -40,8 +41,8 @@ export class PairFolder {
       most = chunk[tailFrom - 2];
     }
     if (extraPairs > 0) {
-      least = Math.min(least, extra[0]);
-      most = Math.max(most, extra[2 * extraPairs - 2]);
+      least = Math.min(least, extra[extraStart]);
+      most = Math.max(most, extra[extraStart + 2 * extraPairs - 2]);
     }
     for (let i = tailFrom; i < end; i++) {
       const code = chunk[i];
@@ -50,11 +51,11 @@ export class PairFolder {
     }
     const span = most - least + 1;
     if (span > DENSE_SPAN_MAX || span > 16 * (end - from + extraPairs)) {
-      return this.#foldSorted(chunk, from, pairs, used, extra, extraPairs, target, at);
+      return this.#foldSorted(chunk, from, pairs, used, extra, extraStart, extraPairs, target, at);
     }
     const dense = this.#dense;
     for (let i = from; i < tailFrom; i += 2) dense[chunk[i] - least] = chunk[i + 1];
-    for (let i = 0; i < 2 * extraPairs; i += 2) {
+    for (let i = extraStart; i < extraStart + 2 * extraPairs; i += 2) {
       const place = extra[i] - least;
       dense[place] = sumOf(dense[place], extra[i + 1]);
     }
@@ -77,6 +78,7 @@ export class PairFolder {
     pairs: number,
     used: number,
     extra: Int32Array,
+    extraStart: number,
     extraPairs: number,
     target: Int32Array,
     at: number,
@@ -89,7 +91,7 @@ export class PairFolder {
     sortCodes(sorted, tail);
     const tailPairs = countRuns(sorted, tail, this.#one);
     if (this.#two.length < 2 * (tailPairs + extraPairs)) this.#two = new Int32Array(4 * (tailPairs + extraPairs));
-    const added = mergePairs(this.#one, 0, tailPairs, extra, 0, extraPairs, this.#two, 0);
+    const added = mergePairs(this.#one, 0, tailPairs, extra, extraStart, extraPairs, this.#two, 0);
     return mergePairs(chunk, from, pairs, this.#two, 0, added, target, at);
   }
 }

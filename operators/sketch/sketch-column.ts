@@ -15,7 +15,9 @@ const USED = 1;
 const SIZE = 2;
 const PAIRS = 3;
 
-/** Raw codes that one merge may push for pairs it did not find; more are folded at once. */
+/** Values per bucket up to which a merge pushes them one by one. */
+const RAW_PER_PAIR = 2;
+/** Raw codes that another merge may push for pairs it did not find; more are folded at once. */
 const RAW_MAX = 64;
 
 export class SketchColumn {
@@ -70,14 +72,32 @@ export class SketchColumn {
   }
 
   // A fold overwrites #folded, which mergeFrom hands in as `sketch`: by then all of it was taken over.
-  /** Adds `pairs` pairs (code, count) at `sketch[start]`, sorted by code. */
-  merge(row: number, sketch: Int32Array, start: number, pairs: number): void {
+  /** Adds `pairs` pairs (code, count) at `sketch[start]`, sorted by code, `count` values in all. */
+  merge(row: number, sketch: Int32Array, start: number, pairs: number, count: number): void {
     const refs = this.#refs;
     const at = row * STRIDE;
-    if (refs[at + USED] === 0) {
-      this.#store(at, sketch, start, pairs);
-      return;
+    if (refs[at + USED] === 0) this.#store(at, sketch, start, pairs);
+    else if (count > RAW_PER_PAIR * pairs) this.#mergeCounts(at, sketch, start, pairs);
+    else if (count <= refs[at + SIZE] - refs[at + USED]) this.#push(at, sketch, start, pairs, count);
+    else this.#fold(at, sketch, start, pairs);
+  }
+
+  // Few values per bucket: they go to the tail one by one, which touches the end of the chunk alone.
+  #push(at: number, sketch: Int32Array, start: number, pairs: number, count: number): void {
+    const refs = this.#refs;
+    const address = refs[at + ADDRESS];
+    const chunk = this.#pool.slabs[address >>> 16];
+    let tail = (address & SLAB_MASK) + refs[at + USED];
+    for (let i = start; i < start + 2 * pairs; i += 2) {
+      const code = sketch[i];
+      for (let n = sketch[i + 1]; n > 0; n--) chunk[tail++] = code;
     }
+    refs[at + USED] += count;
+  }
+
+  // Many values per bucket: buckets that are there are counted up, the others pushed or folded in.
+  #mergeCounts(at: number, sketch: Int32Array, start: number, pairs: number): void {
+    const refs = this.#refs;
     const address = refs[at + ADDRESS];
     const chunk = this.#pool.slabs[address >>> 16];
     const from = address & SLAB_MASK;
@@ -101,23 +121,18 @@ export class SketchColumn {
       }
     }
     if (missed === 0) return;
-    const used = refs[at + USED];
-    if (missedCount > RAW_MAX || missedCount > refs[at + SIZE] - used) {
-      this.#fold(at, missing, missed);
-      return;
-    }
-    let tail = from + used;
-    for (let i = 0; i < 2 * missed; i += 2) {
-      for (let n = missing[i + 1]; n > 0; n--) chunk[tail++] = missing[i];
-    }
-    refs[at + USED] = used + missedCount;
+    if (missedCount <= RAW_MAX && missedCount <= refs[at + SIZE] - refs[at + USED]) {
+      this.#push(at, missing, 0, missed, missedCount);
+    } else this.#fold(at, missing, 0, missed);
   }
 
   /** Adds what `other` holds in `otherRow`. */
   mergeFrom(other: SketchColumn, otherRow: number, row: number): void {
     this.#ensureFolded(other.pairsMax(otherRow));
     const pairs = other.copyTo(otherRow, this.#folded, 0);
-    if (pairs > 0) this.merge(row, this.#folded, 0, pairs);
+    let count = 0;
+    for (let i = 1; i < 2 * pairs; i += 2) count += this.#folded[i];
+    if (pairs > 0) this.merge(row, this.#folded, 0, pairs, count);
   }
 
   /** Upper bound of the pairs that copyTo gives. */
@@ -134,7 +149,7 @@ export class SketchColumn {
     if (used === 0) return 0;
     const address = refs[ref + ADDRESS];
     const chunk = this.#pool.slabs[address >>> 16];
-    return this.#folder.fold(chunk, address & SLAB_MASK, refs[ref + PAIRS], used, NOTHING, 0, target, at);
+    return this.#folder.fold(chunk, address & SLAB_MASK, refs[ref + PAIRS], used, NOTHING, 0, 0, target, at);
   }
 
   clear(row: number): void {
@@ -183,17 +198,27 @@ export class SketchColumn {
       this.#refs[at + SIZE] = size;
       return;
     }
-    this.#fold(at, NOTHING, 0);
+    this.#fold(at, NOTHING, 0, 0);
   }
 
-  #fold(at: number, extra: Int32Array, extraPairs: number): void {
+  #fold(at: number, extra: Int32Array, extraStart: number, extraPairs: number): void {
     const refs = this.#refs;
     const used = refs[at + USED];
     this.#ensureFolded(used - refs[at + PAIRS] + extraPairs);
     const address = refs[at + ADDRESS];
     const chunk = this.#pool.slabs[address >>> 16];
     const from = address & SLAB_MASK;
-    const pairs = this.#folder.fold(chunk, from, refs[at + PAIRS], used, extra, extraPairs, this.#folded, 0);
+    const pairs = this.#folder.fold(
+      chunk,
+      from,
+      refs[at + PAIRS],
+      used,
+      extra,
+      extraStart,
+      extraPairs,
+      this.#folded,
+      0,
+    );
     this.#store(at, this.#folded, 0, pairs);
   }
 

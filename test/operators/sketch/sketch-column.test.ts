@@ -156,11 +156,11 @@ describe('a column of sketches', () => {
     const column = new SketchColumn();
     column.reserve(1);
     const half = Int32Array.from([5, 2 ** 30]);
-    column.merge(0, half, 0, 1);
-    expect(() => column.merge(0, half, 0, 1)).toThrow('2^31');
+    column.merge(0, half, 0, 1, 2 ** 30);
+    expect(() => column.merge(0, half, 0, 1, 2 ** 30)).toThrow('2^31');
     const other = new SketchColumn();
     other.reserve(1);
-    other.merge(0, Int32Array.from([5, 2 ** 31 - 1]), 0, 1);
+    other.merge(0, Int32Array.from([5, 2 ** 31 - 1]), 0, 1, 2 ** 31 - 1);
     other.add(0, 5);
     expect(() => pairsOf(other, 0)).toThrow('2^31');
   });
