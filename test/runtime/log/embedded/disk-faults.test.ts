@@ -8,8 +8,8 @@ import { StreamError } from '#runtime/std/errors.ts';
 import { type Operation, RefusingFiles } from '#test/runtime/log/embedded/failing-files.ts';
 import { batchOf, type ServedLog, serveLog, temporaryDirectory } from '#test/runtime/log/embedded/served-log.ts';
 import { storedBytes } from '#test/runtime/log/embedded/stored-bytes.ts';
-import { readTo, texts } from '#test/suites/log/bench.ts';
-import { decodeBatches } from '#test/suites/log/bytes.ts';
+import { readTo, take, texts } from '#test/suites/log/bench.ts';
+import { decodeBatches, type StoredRecord } from '#test/suites/log/bytes.ts';
 
 let directory = '';
 beforeEach(() => {
@@ -121,6 +121,30 @@ test('bytes of a failed write do not stay at the end of a segment that is then c
   const topicId = description?.topicId ?? '';
   const reader = client.reader().open({ topic: 'data', partition: 1, topicId, offset: 0n });
   expect(texts(await readTo(reader, 4n))).toEqual(['0a', 'z'.repeat(200), '0b', 'w'.repeat(1900)]);
+  await log.close();
+});
+
+test('a reader never uses bytes it read before they were committed', async () => {
+  const files = new RefusingFiles();
+  const log = await serveLog({ directory, files });
+  const { client, writer, transact } = await prepare(log);
+  await transact(0, 0);
+  await transact(1, 1);
+  files.refuse = (op) => (op === 'syncData' || op === 'truncate' ? 'EIO' : null);
+  await fault(transact(2, 2));
+  const [description] = await client.admin.describeTopics(['data']);
+  const topicId = description?.topicId ?? '';
+  const reader = client.reader().open({ topic: 'data', partition: 1, topicId, offset: 0n });
+  const seen: StoredRecord[] = [];
+  await reader.ready();
+  take(reader, seen);
+  expect(texts(seen)).toEqual(['0a', 'z'.repeat(200), '0b']);
+  files.refuse = () => null;
+  await writer.initialiseAgain();
+  await transact(3, 2);
+  expect(texts(await readTo(reader, 9n, seen)).slice(3)).toEqual(
+    ['1', '3'].flatMap((number) => [`${number}a`, 'z'.repeat(200), `${number}b`]),
+  );
   await log.close();
 });
 
