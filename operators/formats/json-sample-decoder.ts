@@ -16,6 +16,7 @@ export const FAULTS_MAX = 100;
 /** Deepest nesting of objects and arrays in a record. */
 export const NESTING_MAX = 32;
 
+const SCRATCH_BYTES = 16 * 1024;
 const OPEN = 0x7b;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
@@ -51,7 +52,7 @@ export class JsonSampleDecoder {
   /** Rows of this record whose series have no slot yet, and their canonical texts. */
   readonly #pendingRows: number[] = [];
   readonly #pendingSeries: string[] = [];
-  #scratch = Buffer.alloc(0);
+  readonly #scratch = Buffer.alloc(SCRATCH_BYTES + SCAN_OVERREAD_BYTES);
   #originPartition = 0;
   #originOffset = 0;
 
@@ -81,9 +82,9 @@ export class JsonSampleDecoder {
   // The scanner reads whole words, which the last record of a buffer has no room for.
   #decodeCopy(bytes: Buffer, start: number, end: number, batch: Batch): void {
     const size = end - start;
-    if (this.#scratch.length < size + SCAN_OVERREAD_BYTES) this.#scratch = Buffer.alloc(size * 2 + SCAN_OVERREAD_BYTES);
-    bytes.copy(this.#scratch, 0, start, end);
-    this.#decode(this.#scratch, 0, size, batch);
+    const copy = size <= SCRATCH_BYTES ? this.#scratch : Buffer.alloc(size + SCAN_OVERREAD_BYTES);
+    bytes.copy(copy, 0, start, end);
+    this.#decode(copy, 0, size, batch);
   }
 
   #decode(bytes: Buffer, start: number, end: number, batch: Batch): void {

@@ -22,6 +22,7 @@ export const SCAN_OVERREAD_BYTES = 32;
 export const TIMESTAMP_MAX_MS = 8.64e15;
 
 const NOT_MINE = -1;
+const SPACE = 0x20;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
@@ -37,14 +38,14 @@ const ALL = 15;
 
 const METR = word('metr');
 const IC_N = word('ic_n');
-const NAME_END = word('me":');
+const AME = word('ame"');
 const TIME = word('time');
 const STAM = word('stam');
-const TIMESTAMP_END = word('mp":');
+const AMP = word('amp"');
 const VALU = word('valu');
-const VALUE_END = word('ue":');
+const LUE = word('lue"');
 const LABE = word('labe');
-const LABELS_END = word('ls":');
+const ELS = word('els"');
 
 function word(text: string): number {
   return Buffer.from(text).readInt32LE(0);
@@ -82,9 +83,9 @@ export class JsonSampleScanner {
   }
 
   /**
-   * Text as JSON encoders write it, with all four fields in any order and a known series. The labels are taken to end
-   * at the first brace: when a label value holds one, the cache does not know the range and the answer is -1. The end
-   * of the object, or -1. About 0.1 µs.
+   * Text as JSON encoders write it (no spaces, or one behind colon and comma), all four fields in any order, and a known
+   * series. The labels are taken to end at the first brace: when a label value holds one, the cache does not know the
+   * range and the answer is -1. The end of the object, or -1. About 0.13 µs.
    */
   compact(start: number): number {
     const view = this.#view;
@@ -95,45 +96,63 @@ export class JsonSampleScanner {
     let nameHash = 0;
     let labelsHash = 0;
     for (;;) {
-      if (p >= end || bytes[p] !== QUOTE) return NOT_MINE;
-      const head = view.getInt32(p + 1, true);
-      if (head === TIME) {
-        if (view.getInt32(p + 5, true) !== STAM || view.getInt32(p + 8, true) !== TIMESTAMP_END) return NOT_MINE;
-        if ((seen & TIMESTAMP) !== 0) return NOT_MINE;
-        seen |= TIMESTAMP;
-        p = this.#timestamp(p + 12);
+      if (p >= end) return NOT_MINE;
+      const key = this.#key(p);
+      const field = key >> 4;
+      if (field === 0 || (seen & field) !== 0) return NOT_MINE;
+      seen |= field;
+      p += key & 15;
+      if (bytes[p++] !== COLON) return NOT_MINE;
+      if (bytes[p] === SPACE) p++;
+      if (field === TIMESTAMP) {
+        p = this.#timestamp(p);
         if (p < 0) return NOT_MINE;
-      } else if (head === VALU) {
-        if (view.getInt32(p + 4, true) !== VALUE_END || (seen & VALUE) !== 0) return NOT_MINE;
-        seen |= VALUE;
-        this.value = this.#number.scan(bytes, p + 8);
+      } else if (field === VALUE) {
+        this.value = this.#number.scan(bytes, p);
         p = this.#number.end;
         if (p < 0) return NOT_MINE;
-      } else if (head === METR) {
-        if (view.getInt32(p + 5, true) !== IC_N || view.getInt32(p + 10, true) !== NAME_END) return NOT_MINE;
-        if (bytes[p + 9] !== 0x61 || bytes[p + 14] !== QUOTE || (seen & NAME) !== 0) return NOT_MINE;
-        seen |= NAME;
-        p += 15;
+      } else if (field === NAME) {
+        if (bytes[p++] !== QUOTE) return NOT_MINE;
         this.#nameStart = p;
         nameHash = this.#hashUntil(p, QUOTE * 0x01010101);
-        p += this.#hashed;
-        this.#nameSize = p++ - this.#nameStart;
-      } else if (head === LABE) {
-        if (view.getInt32(p + 5, true) !== LABELS_END || bytes[p + 9] !== OPEN) return NOT_MINE;
-        if ((seen & LABELS) !== 0) return NOT_MINE;
-        seen |= LABELS;
-        p += 9;
+        this.#nameSize = this.#hashed;
+        p += this.#hashed + 1;
+      } else {
+        if (bytes[p] !== OPEN) return NOT_MINE;
         this.#labelsStart = p;
         labelsHash = this.#hashUntil(p, CLOSE * 0x01010101);
-        p += this.#hashed;
-        this.#labelsSize = p++ - this.#labelsStart;
-      } else return NOT_MINE;
+        this.#labelsSize = this.#hashed;
+        p += this.#hashed + 1;
+      }
       const byte = bytes[p++];
-      if (byte === COMMA) continue;
+      if (byte === COMMA) {
+        if (bytes[p] === SPACE) p++;
+        continue;
+      }
       if (byte !== CLOSE || seen !== ALL || p > end) return NOT_MINE;
       const hash = finishHash(nameHash, labelsHash);
       this.slot = this.#cache.find(view, this.#nameStart, this.#nameSize, this.#labelsStart, this.#labelsSize, hash);
       return this.slot < 0 ? NOT_MINE : p;
+    }
+  }
+
+  // Field whose quoted key stands at `at`, times 16, plus the key's size; 0 for anything else.
+  #key(at: number): number {
+    const view = this.#view;
+    if (this.#bytes[at] !== QUOTE) return 0;
+    switch (view.getInt32(at + 1, true)) {
+      case TIME:
+        if (view.getInt32(at + 5, true) !== STAM || view.getInt32(at + 7, true) !== AMP) return 0;
+        return (TIMESTAMP << 4) | 11;
+      case VALU:
+        return view.getInt32(at + 3, true) === LUE ? (VALUE << 4) | 7 : 0;
+      case METR:
+        if (view.getInt32(at + 5, true) !== IC_N || view.getInt32(at + 9, true) !== AME) return 0;
+        return (NAME << 4) | 13;
+      case LABE:
+        return view.getInt32(at + 4, true) === ELS ? (LABELS << 4) | 8 : 0;
+      default:
+        return 0;
     }
   }
 
@@ -196,10 +215,11 @@ export class JsonSampleScanner {
     this.#labelsStart = start;
     this.#labelsSize = 0;
     for (;;) {
-      const keyEnd = this.#plainStringEnd(p);
-      if (keyEnd < 0) return NOT_MINE;
-      const field = this.#fieldOf(p + 1, keyEnd);
-      p = this.skipSpace(keyEnd + 1);
+      const key = this.#key(p);
+      const field = key >> 4;
+      const close = field === 0 ? this.#plainStringEnd(p) : p + (key & 15) - 1;
+      if (close < 0) return NOT_MINE;
+      p = this.skipSpace(close + 1);
       if (bytes[p] !== COLON || (seen & field) !== 0) return NOT_MINE;
       seen |= field;
       p = this.#field(field, this.skipSpace(p + 1));
@@ -221,32 +241,10 @@ export class JsonSampleScanner {
     let p = at;
     while (p < this.#end) {
       const byte = bytes[p];
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
+      if (byte !== SPACE && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
       p++;
     }
     return p;
-  }
-
-  #fieldOf(start: number, end: number): number {
-    const view = this.#view;
-    const head = view.getInt32(start, true);
-    const tail = view.getInt32(end - 2, true) & 0xffffff;
-    switch (end - start) {
-      case 5:
-        return head === VALU && tail === (VALUE_END & 0xffffff) ? VALUE : 0;
-      case 6:
-        return head === LABE && tail === (LABELS_END & 0xffffff) ? LABELS : 0;
-      case 9: {
-        const stamp = view.getInt32(start + 4, true) === STAM;
-        return head === TIME && stamp && tail === (TIMESTAMP_END & 0xffffff) ? TIMESTAMP : 0;
-      }
-      case 11: {
-        const middle = view.getInt32(start + 4, true) === IC_N && this.#bytes[start + 8] === 0x61;
-        return head === METR && middle && tail === (NAME_END & 0xffffff) ? NAME : 0;
-      }
-      default:
-        return 0;
-    }
   }
 
   #field(field: number, at: number): number {

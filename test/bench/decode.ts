@@ -108,6 +108,7 @@ function benchDecode(
   return measure(`${name}, ${Math.round(ends[count - 1] / count)} B`, count, rounds, () => {
     let start = 0;
     let sum = 0;
+    batch.clear();
     for (let i = 0; i < count; i++) {
       decoder.decode(bytes, start, ends[i], 0, i, batch);
       start = ends[i];
@@ -167,6 +168,7 @@ function benchRows(name: string, count: number, rounds: number, decimals: number
   const out = new ByteWriter(1 << 16);
   return measure(name, count, rounds, () => {
     let sum = 0;
+    out.clear();
     for (let i = 0; i < count; i++) {
       if (out.length > 32 * 1024) out.clear();
       const at = i * 3;
