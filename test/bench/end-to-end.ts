@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { type KafkaHandle, startKafka } from '#test/harness/kafka.ts';
+import { createTopic } from '../integration/oracle/kafka-feed.ts';
 import { Installation } from '../integration/process-harness.ts';
 import { ChildUsage } from './child-usage.ts';
 import { type Bench, type BenchOptions, type Figure, median } from './figure.ts';
@@ -107,15 +108,14 @@ async function compare(arena: Arena, options: BenchOptions): Promise<Figure[]> {
   return [...figures, { name: 'e2e.ratio', value, unit: 'times less CPU than Flink', note }];
 }
 
-/** A topic of its own for the rows; they lie at a fixed time, which retention would take for old. */
-async function makeOutput(admin: Admin, topic: string): Promise<void> {
-  const configEntries = [{ name: 'retention.ms', value: '-1' }];
-  await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: PARTITIONS, configEntries }] });
+/** Retention would take the rows, which lie at a fixed time, for old: the topic is made here, without any. */
+function makeOutput({ brokers }: KafkaHandle, topic: string): Promise<void> {
+  return createTopic(new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 10 } }), topic, PARTITIONS);
 }
 
-async function runFlink({ kafka, admin, built, work }: Arena, round: number): Promise<Run> {
+async function runFlink({ kafka, built, work }: Arena, round: number): Promise<Run> {
   const output = `b-flink-${round}`;
-  await makeOutput(admin, output);
+  await makeOutput(kafka, output);
   const env = {
     BROKER: kafka.brokers[0],
     TOPIC: INPUT,
@@ -133,7 +133,7 @@ async function runFlink({ kafka, admin, built, work }: Arena, round: number): Pr
 
 async function runMillrace({ kafka, admin, manifest }: Arena, round: number): Promise<Run> {
   const output = `b-millrace-${round}`;
-  await makeOutput(admin, output);
+  await makeOutput(kafka, output);
   const installation = await Installation.create({
     brokers: kafka.brokers,
     namespace: `bench-${round}`,

@@ -13,6 +13,7 @@ import { until } from './oracle/until.ts';
 const ROOT = resolve(import.meta.dirname, '../..');
 const NODE = join(ROOT, 'node_modules/node/bin/node');
 const LINES_MAX = 20_000;
+const LINE_SHOWN_MAX = 400;
 
 /** One job of the generated configuration; `options` go to a module that exports a function. */
 export interface JobChoice {
@@ -84,14 +85,21 @@ export class Installation {
     return product;
   }
 
-  /** Kills what still runs and removes the directory. */
+  /** Kills what still runs and removes the directory; with MILLRACE_TEST_KEEP it stays, with all that was written. */
   async remove(): Promise<void> {
     await Promise.all(this.#started.map((product) => product.kill()));
+    if (process.env['MILLRACE_TEST_KEEP']) {
+      for (const [index, { lines }] of this.#started.entries()) {
+        await writeFile(join(this.directory, `process-${index}.log`), `${lines.join('\n')}\n`);
+      }
+      process.stderr.write(`kept ${this.directory}\n`);
+      return;
+    }
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** The last lines of every process, for the message of a failed test. */
-  report(lines = 40): string {
+  /** The last lines of every process, shortened, for the message of a failed test. */
+  report(lines = 12): string {
     return this.#started.map((product, index) => `-- process ${index}\n${product.tail(lines)}`).join('\n');
   }
 
@@ -163,8 +171,11 @@ export class Product {
     return this.#exit === null;
   }
 
-  tail(lines = 40): string {
-    return [...this.lines.slice(-lines), this.#exit === null ? '(runs)' : JSON.stringify(this.#exit)].join('\n');
+  tail(lines = 12): string {
+    const last = this.lines
+      .slice(-lines)
+      .map((line) => (line.length > LINE_SHOWN_MAX ? `${line.slice(0, LINE_SHOWN_MAX)}…` : line));
+    return [...last, this.#exit === null ? '(runs)' : JSON.stringify(this.#exit)].join('\n');
   }
 
   /** Waits until a line matches; fails at once when the process ends without it. */

@@ -121,7 +121,8 @@ export class KafkaRun {
   async entries(): Promise<number> {
     const names = await this.#admin.listTopics();
     const logs = names.filter((topic) => topic.startsWith(`__${this.#namespace}.`) && topic.includes('.commits.'));
-    const offsets = await Promise.all(logs.map((topic) => this.#admin.fetchTopicOffsets(topic)));
+    // A topic that was only just created may have no leader yet.
+    const offsets = await Promise.all(logs.map((topic) => this.#admin.fetchTopicOffsets(topic).catch(() => [])));
     return offsets.flat().reduce((sum, { high }) => sum + Number(high), 0);
   }
 

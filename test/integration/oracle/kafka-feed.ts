@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel, type Message, type Producer } from 'kafkajs';
 import type { DataRecord } from './data-set.ts';
 import type { InputRecord } from './rollup-oracle.ts';
+import { until } from './until.ts';
 
 /** Creates a topic with a name of its own; returns the name. */
 export async function topicOf(kafka: Kafka, name: string, partitionCount: number): Promise<string> {
@@ -13,15 +14,19 @@ export async function topicOf(kafka: Kafka, name: string, partitionCount: number
   return topic;
 }
 
+/** Returns when every partition has a leader: kafkajs' own waiting gives up while the cluster is still telling itself. */
 export async function createTopic(kafka: Kafka, topic: string, partitionCount: number): Promise<void> {
   const admin = kafka.admin();
   await admin.connect();
   try {
     const configEntries = [{ name: 'retention.ms', value: '-1' }];
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: [{ topic, numPartitions: partitionCount, configEntries }],
-    });
+    const topics = [{ topic, numPartitions: partitionCount, configEntries }];
+    await admin.createTopics({ waitForLeaders: false, topics });
+    const ready = async () => {
+      const offsets = await admin.fetchTopicOffsets(topic).catch(() => []);
+      return offsets.length === partitionCount;
+    };
+    await until(ready, `leaders of topic ${topic}`, 30_000);
   } finally {
     await admin.disconnect();
   }
