@@ -1,15 +1,15 @@
 // Owns the records of an exchange: a block of samples in columns with the writer's watermark, or a control alone.
 // Knows no table and no log. Invariant: what `encode` wrote `read` gives back, and nothing else is ever taken for it:
 // lengths and counts are checked before they are used.
-//
-//   u8 kind, u8 version, uvarint writer, f64 watermark (little-endian); for data also: u8 flags, text origin topic,
-//   uvarint keys, keys × (uvarint length, canonical bytes), uvarint rows, then the columns, each over all rows:
-//   varint key difference; varint time difference (or f64 with RAW_TIMES); f64 value;
-//   varint origin partition difference (or once, with ONE_PARTITION); varint origin offset difference.
 
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import type { Batch } from '#runtime/task/contract.ts';
+
+// u8 kind, u8 version, uvarint writer, f64 watermark (little-endian); for data also: u8 flags, text origin topic,
+// uvarint keys, keys × (uvarint length, canonical bytes), uvarint rows, then the columns, each over all rows:
+// varint key difference; varint time difference (or f64 with RAW_TIMES); f64 value;
+// varint origin partition difference (or once, with ONE_PARTITION); varint origin offset difference.
 
 export const EXCHANGE_DATA = 1;
 export const EXCHANGE_WATERMARK = 2;

@@ -12,20 +12,23 @@ const CELLS = 128;
 const CELL_SHIFT = 13;
 const EXPONENT_BIAS = 1023;
 const CODE_OF_EXPONENT_0 = CODE_OFFSET - EXPONENT_BIAS * BUCKETS_PER_OCTAVE;
-const NO_BOUND = 0x7fffffff;
+const NO_BOUND = 0x7fffffffn << 32n;
+/** Width of a bucket, and what brings its lower bound to its centre: 2b / (1 + b). */
+const BASE = 2 ** (1 / BUCKETS_PER_OCTAVE);
+const CENTRE = (2 * BASE) / (1 + BASE);
 const TWO_54 = 2 ** 54;
 
 /** Largest code there is: that of Number.MAX_VALUE. The smallest is its negative. */
 export const CODE_MAX = 1023 * BUCKETS_PER_OCTAVE + 63 + CODE_OFFSET;
 
+const BOUNDS = Array.from({ length: BUCKETS_PER_OCTAVE }, (_, k) => exactBound(k));
 // The mantissa is cut into 128 cells, narrower than any bucket, so a cell holds at most one bound. For each cell: the
 // bucket (within its octave, -1: last of the octave below) at its start, and the bound within it in two halves.
-const CELL_BUCKET = new Int32Array(CELLS);
-const CELL_BOUND_HIGH = new Int32Array(CELLS).fill(NO_BOUND);
-const CELL_BOUND_LOW = new Uint32Array(CELLS);
+const CELL_BUCKET = Int32Array.from({ length: CELLS }, (_, cell) => bucketAt(cell));
+const CELL_BOUND_HIGH = Int32Array.from({ length: CELLS }, (_, cell) => Number(boundIn(cell) >> 32n));
+const CELL_BOUND_LOW = Uint32Array.from({ length: CELLS }, (_, cell) => Number(boundIn(cell) & 0xffffffffn));
 /** Estimate of the buckets of the octave [1, 2): halfway in relative terms. */
-const ESTIMATE = new Float64Array(BUCKETS_PER_OCTAVE);
-fillTables();
+const ESTIMATE = Float64Array.from(BOUNDS, (bound) => (Number(bound) / 2 ** 52) * CENTRE);
 
 const scratch = new Float64Array(1);
 const scratchBits = new Int32Array(scratch.buffer);
@@ -39,23 +42,18 @@ function exactBound(k: number): bigint {
   return bound;
 }
 
-function fillTables(): void {
-  const one = 1n << 52n;
-  const bounds = Array.from({ length: BUCKETS_PER_OCTAVE }, (_, k) => exactBound(k));
-  const base = Number(bounds[1]) / 2 ** 52;
-  const factor = (2 * base) / (1 + base);
-  for (let k = 0; k < BUCKETS_PER_OCTAVE; k++) ESTIMATE[k] = (Number(bounds[k]) / 2 ** 52) * factor;
-  for (let cell = 0; cell < CELLS; cell++) {
-    const from = one + (BigInt(cell) << 45n);
-    const to = from + (1n << 45n);
-    const bucket = bounds.filter((bound) => bound < from).length - 1;
-    CELL_BUCKET[cell] = bucket;
-    const next = bucket + 1 < BUCKETS_PER_OCTAVE ? bounds[bucket + 1] : to;
-    if (next >= to) continue;
-    const mantissa = next - one;
-    CELL_BOUND_HIGH[cell] = Number(mantissa >> 32n);
-    CELL_BOUND_LOW[cell] = Number(mantissa & 0xffffffffn);
-  }
+function cellStart(cell: number): bigint {
+  return (1n << 52n) + (BigInt(cell) << 45n);
+}
+
+function bucketAt(cell: number): number {
+  return BOUNDS.filter((bound) => bound < cellStart(cell)).length - 1;
+}
+
+/** Mantissa bits of the bound within a cell, or more than any mantissa has. */
+function boundIn(cell: number): bigint {
+  const bound = BOUNDS[bucketAt(cell) + 1];
+  return bound === undefined || bound >= cellStart(cell + 1) ? NO_BOUND : bound - (1n << 52n);
 }
 
 /** Bucket code of a finite value, given its bits as two halves (signed or unsigned). */

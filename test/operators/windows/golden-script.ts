@@ -1,14 +1,5 @@
 // Owns the language of golden scripts for operators: commands a line each, what they put out behind `>`. `play` runs
 // the commands and returns the script with the output as it really is, to be compared with the file.
-//
-//   stage windows SIZE… lateness TIME    a tumbling window and merged ones behind it
-//   stage exchange PARTITIONS every TIME the writing end of an exchange
-//   stage keys TTL                       keyBy(series) with eviction
-//   sample (KEY TIME VALUE)…             one log record
-//   watermark TIME [budget N]            the watermark arrives; N firings, then the entry ends
-//   continue [budget N]                  the next entry fires what is left
-//   clock TIME · end [idle]              the clock moves · the entry ends
-//   restart                              goes on from pages alone
 
 import { MergedStats } from '#operators/aggregates/merged-stats.ts';
 import { Stats } from '#operators/aggregates/stats.ts';
@@ -54,6 +45,15 @@ const STAGES: Readonly<
     },
   }),
 };
+
+//   stage windows SIZE… lateness TIME    a tumbling window and merged ones behind it
+//   stage exchange PARTITIONS every TIME the writing end of an exchange
+//   stage keys TTL                       keyBy(series) with eviction
+//   sample (KEY TIME VALUE)…             one log record
+//   watermark TIME [budget N]            the watermark arrives; N firings, then the entry ends
+//   continue [budget N]                  the next entry fires what is left
+//   clock TIME · end [idle]              the clock moves · the entry ends
+//   restart                              goes on from pages alone
 
 export function play(script: string): string {
   const lines: string[] = [];
