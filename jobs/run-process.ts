@@ -84,12 +84,15 @@ export class MillraceProcess {
   static async start(options: ProcessOptions): Promise<MillraceProcess> {
     const { log, namespace } = options.installation.configuration;
     const embedded =
-      log.kind === 'embedded' ? await openEmbeddedLog({ directory: log.directory, clock: systemClock }) : null;
+      log.kind === 'embedded'
+        ? await openEmbeddedLog({ directory: log.directory, clock: systemClock, logger: options.logger })
+        : null;
     const client = embedded?.client() ?? connectLog(log, null, `${namespace}-main`);
     const running = new MillraceProcess(options, embedded, client);
     try {
       await running.#claim();
       await running.#startJobs();
+      embedded?.failure.then((fault) => running.#processFailed(describe(fault)));
     } catch (error) {
       await running.#release();
       throw error;
@@ -196,15 +199,21 @@ export class MillraceProcess {
 
   #taskFailed(assignment: TaskAssignment, failure: Failure): void {
     if (failure.code === 'superseded') {
-      this.#options.logger.error({ code: failure.code, remedy: failure.remedy }, failure.message);
-      this.#closing.abort();
-      this.#pool?.terminate().then(() => this.#resolveEnded(failure));
+      this.#processFailed(failure);
       return;
     }
     const job = this.#jobs.get(assignment.job);
     if (job !== undefined) this.#jobFailed(job, failure);
     this.#pool?.stopJob(assignment.job);
     this.#taskEnded(assignment);
+  }
+
+  // Nothing here can go on: another process took over, or the log is broken.
+  #processFailed(failure: Failure): void {
+    if (this.#closing.signal.aborted) return;
+    this.#options.logger.error({ code: failure.code, remedy: failure.remedy }, failure.message);
+    this.#closing.abort();
+    this.#pool?.terminate().then(() => this.#resolveEnded(failure));
   }
 
   #jobFailed(job: RunningJob, failure: Failure): void {

@@ -137,7 +137,7 @@ export class Checkpointing {
       version: entry.version,
       inputs: entry.inputs,
       clockMs: runner.clockMs,
-      watermarkMs: Number.isFinite(runner.watermark.valueMs) ? runner.watermark.valueMs : 0,
+      watermarkMs: runner.watermark.valueMs,
       task: { runner: runner.save(), genesis: { ...this.#genesis } },
     });
     this.#lastCapturedEntry = entry.number;

@@ -204,9 +204,10 @@ export class StageRunner {
     return true;
   }
 
-  /** Moves the input over invisible records. */
+  /** Moves the input over invisible records, at most up to the batch in hand. */
   skipTo(offset: bigint): void {
-    invariant(this.#batch === null && offset >= this.inputOffset, 'skipping over records in hand');
+    const free = this.#batch === null || offset <= this.#batch.baseOffset;
+    invariant(free && offset >= this.inputOffset, 'skipping over records in hand');
     this.inputOffset = offset;
   }
 
