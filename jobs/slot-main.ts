@@ -34,7 +34,7 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
     ownership: { owns: () => isOwner(log, reader, namespace, processId) },
     checkpoints: (identity, attempt) =>
       new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger }),
-    attemptId: () => ulid(Date.now(), randomBytes(10)),
+    attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),
     breathe: () => new Promise((resolve) => setImmediate(resolve)),
   };
 }

@@ -13,7 +13,7 @@ export default function rollup({ source, output }: RollupOptions): JobDefinition
   return defineJob({
     name: 'rollup-1m',
     // The input lies at a fixed time, which may be ahead of this machine's clock.
-    source: samples({ topic: source, partitionedBy: 'producer', outOfOrderness: '5s', maxSkew: '36500d' }),
+    source: samples({ topic: source, partitionedBy: 'producer', outOfOrderness: '5s', maxSkew: '366d' }),
     build: (raw) => {
       raw.keyBy(series).window('1m', tumbling('1m')).aggregate(stats()).to(topic(output));
     },
