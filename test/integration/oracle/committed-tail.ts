@@ -25,6 +25,8 @@ export class CommittedTail {
   readonly #child: ChildProcess;
   readonly #take: TakeRecord;
   readonly #noise: string[] = [];
+  /** The offset after the last one read, by partition: a reader whose group rejoins begins again. */
+  readonly #next = new Map<number, number>();
   readonly #marks = new Map<string, Set<number>>();
   #exited = false;
 
@@ -118,11 +120,13 @@ export class CommittedTail {
     const key = this.#bytes(fields[4]);
     const value = this.#bytes(fields[5]);
     const partition = Number(fields[1].slice('Partition:'.length));
+    const offset = Number(fields[2].slice('Offset:'.length));
+    if (offset < (this.#next.get(partition) ?? 0)) return;
+    this.#next.set(partition, offset + 1);
     if (key?.toString() === END_MARK) {
       this.#marks.get(value?.toString() ?? '')?.add(partition);
       return;
     }
-    const offset = Number(fields[2].slice('Offset:'.length));
     const headers = this.#headers(fields[3]);
     this.#take({ topic: this.topic, partition, offset, timestampMs: Number(time[1]), key, value, headers });
   }
