@@ -3,7 +3,7 @@
 
 import type { LogClient, PartitionReader, StagedBatch, TopicPartition } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
-import { encodeBatch, record, type StoredRecord } from '#test/suites/log/bytes.ts';
+import { encodeBatch, type PlainRecord, record, type StoredRecord } from '#test/suites/log/bytes.ts';
 import type { LogFault, LogSuiteSubject, OpenLog } from '#test/suites/log/subject.ts';
 
 export const DEADLINE_MS = 25_000;
@@ -163,9 +163,12 @@ export async function readTo(
   end: bigint,
   records: StoredRecord[] = [],
 ): Promise<StoredRecord[]> {
-  for (;;) {
+  for (let fruitless = 0; ; fruitless++) {
+    const { position } = reader;
     while (take(reader, records));
     if (reader.position >= end) return records;
+    if (reader.position > position) fruitless = 0;
+    if (fruitless > 1000) throw new Error(`${reader.topic}/${reader.partition} is always ready and gives nothing`);
     const { fault } = reader.status();
     await inTime(
       reader.ready(),
@@ -176,7 +179,8 @@ export async function readTo(
 
 /** What the reader throws in the end; the records before that go to `into`. */
 export async function readToError(reader: PartitionReader, into: StoredRecord[]): Promise<unknown> {
-  for (;;) {
+  for (let fruitless = 0; ; fruitless++) {
+    if (fruitless > 1000) throw new Error(`${reader.topic}/${reader.partition} never has an error`);
     try {
       while (take(reader, into));
     } catch (error) {
@@ -192,6 +196,19 @@ export async function readToError(reader: PartitionReader, into: StoredRecord[])
 
 export function texts(records: readonly StoredRecord[]): (string | null)[] {
   return records.map((one) => one.value?.toString() ?? null);
+}
+
+/** All fields as text: comparing buffers element by element, and printing how they differ, takes very long. */
+export function shown(records: readonly PlainRecord[]): string[] {
+  return records.map(({ timestampMs, key, value, headers }) => {
+    const fields = headers.map(([name, bytes]) => `${name}=${bytes?.toString('latin1')}`);
+    return `${timestampMs} ${key?.toString('latin1')} ${value?.toString('latin1')} ${fields.join()}`;
+  });
+}
+
+/** The same with offsets. */
+export function placed(records: readonly StoredRecord[]): string[] {
+  return shown(records).map((text, i) => `${records[i].offset} ${text}`);
 }
 
 /** Writes everything through one transactional id into its own commit log, keeping the expected entry offset. */

@@ -2,7 +2,7 @@
 
 import { expect, it } from 'vitest';
 import { StreamError } from '#runtime/std/errors.ts';
-import { type LogBench, readTo, SuiteWriter, staged, suiteWriter, take, texts } from '#test/suites/log/bench.ts';
+import { type LogBench, readTo, SuiteWriter, shown, staged, suiteWriter, take, texts } from '#test/suites/log/bench.ts';
 import { encodeBatch, record, type StoredRecord } from '#test/suites/log/bytes.ts';
 
 export async function codeOf(work: Promise<unknown>): Promise<string> {
@@ -63,7 +63,7 @@ export function writingTests(bench: LogBench): void {
     await writer.transact('one', [encodeBatch(topic, 0, records)]);
     const reader = await bench.reader(client, topic);
     const seen = await readTo(reader, await bench.settledEnd(client, topic));
-    expect(seen.map(({ offset: _, ...rest }) => rest)).toEqual(records);
+    expect(shown(seen)).toEqual(shown(records));
   });
 
   it('commits all partitions of a transaction or none, while a reader polls in between', async () => {
