@@ -3,6 +3,7 @@
 
 import type { OffsetSpec, TopicDescription, TopicPartition, TopicSpec } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
+import { crc32c } from '#runtime/std/crc32c.ts';
 import type { LogChannel } from '#test/simulation/world/log-channel.ts';
 import { SimulatedCoordinator } from '#test/simulation/world/log-coordinator.ts';
 import { KAFKA, SimulatedPartition, type StoredBatch } from '#test/simulation/world/log-partition.ts';
@@ -131,6 +132,21 @@ export class SimulatedCluster {
     const partition = this.partition(at);
     if (partition === null) throw new Error(`${at.topic}/${at.partition} does not exist`);
     return partition.append(bytes, 'committed').baseOffset;
+  }
+
+  /** Offsets without records, as compaction leaves them: an empty batch. Not for commit logs, which Kafka never compacts. */
+  leaveGap(at: TopicPartition, size: number): void {
+    const bytes = Buffer.alloc(61);
+    bytes.writeInt32BE(49, 8);
+    bytes[16] = 2;
+    bytes.writeInt32BE(size - 1, 23);
+    bytes.writeBigInt64BE(-1n, 27);
+    bytes.writeBigInt64BE(-1n, 35);
+    bytes.writeBigInt64BE(-1n, 43);
+    bytes.writeInt16BE(-1, 51);
+    bytes.writeInt32BE(-1, 53);
+    bytes.writeUInt32BE(crc32c(bytes, 21), 17);
+    this.append(at, bytes);
   }
 
   /** Produce v12, one batch per partition. The bytes belong to the log from now on. */

@@ -215,7 +215,8 @@ class SimulatedPartitionReader implements PartitionReader {
       const { nextOffset } = batch;
       if (nextOffset <= this.#fetchOffset) continue;
       const count = batch.bytes.readInt32BE(57);
-      if (batch.control || batch.fate !== 'committed') this.#ahead.push({ batch: null, count: 0, nextOffset });
+      const invisible = batch.control || batch.fate !== 'committed' || count === 0;
+      if (invisible) this.#ahead.push({ batch: null, count: 0, nextOffset });
       else {
         const first = Math.max(0, this.#fetchOffset - batch.baseOffset);
         if (count === nextOffset - batch.baseOffset && count - first > 1 && random.chance(faults.batchSplit)) {
