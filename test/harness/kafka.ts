@@ -73,10 +73,13 @@ function testConfig(brokers: number, more: Readonly<Record<string, string>> = {}
     'num.io.threads': '4',
     'num.recovery.threads.per.data.dir': '1',
     'log.cleaner.dedupe.buffer.size': '2097152',
+    // Tests write event times long past; a test of retention sets retention.ms on its topic.
+    'log.retention.ms': '-1',
     'log.retention.check.interval.ms': '500',
     'log.initial.task.delay.ms': '500',
     'file.delete.delay.ms': '1000',
     'broker.session.timeout.ms': '6000',
+    'transaction.abort.timed.out.transaction.cleanup.interval.ms': '1000',
     'controlled.shutdown.enable': 'true',
     ...more,
   };

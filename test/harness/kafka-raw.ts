@@ -1,0 +1,301 @@
+// Owns a slow, plain Kafka client for tests, written from the protocol's layouts alone in their oldest usable versions:
+// it opens transactions and leaves them open, appends finished batches as they are, and dumps a partition as stored.
+// Shares no code with the product.
+
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+interface RawBatch {
+  readonly topic: string;
+  readonly partition: number;
+  readonly bytes: Buffer;
+}
+
+export class RawKafkaError extends Error {
+  readonly code: number;
+
+  constructor(what: string, code: number) {
+    super(`${what}: Kafka error ${code}`);
+    this.code = code;
+  }
+}
+
+const int8 = (value: number) => Buffer.from([value & 255]);
+const int16 = (value: number) => Buffer.from([(value >> 8) & 255, value & 255]);
+const int32 = (value: number) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(value);
+  return bytes;
+};
+const int64 = (value: bigint) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigInt64BE(value);
+  return bytes;
+};
+const text = (value: string | null) =>
+  value === null ? int16(-1) : Buffer.concat([int16(Buffer.byteLength(value)), Buffer.from(value)]);
+const body = (...parts: Buffer[]) => Buffer.concat(parts);
+
+class Answer {
+  readonly bytes: Buffer;
+  at = 0;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  int8 = () => this.bytes.readInt8((this.at += 1) - 1);
+  int16 = () => this.bytes.readInt16BE((this.at += 2) - 2);
+  int32 = () => this.bytes.readInt32BE((this.at += 4) - 4);
+  int64 = () => this.bytes.readBigInt64BE((this.at += 8) - 8);
+
+  text(): string | null {
+    const size = this.int16();
+    if (size < 0) return null;
+    this.at += size;
+    return this.bytes.toString('utf8', this.at - size, this.at);
+  }
+}
+
+/** One request at a time to one broker. */
+class RawConnection {
+  readonly #socket: Socket;
+  #correlation = 0;
+  #held: Buffer = Buffer.alloc(0);
+  #waiting: { resolve: (answer: Buffer) => void; reject: (error: Error) => void } | null = null;
+
+  constructor(address: string) {
+    const [host, port] = address.split(':');
+    this.#socket = connect({ host, port: Number(port), noDelay: true });
+    this.#socket.on('data', (chunk: Buffer) => {
+      this.#held = Buffer.concat([this.#held, chunk]);
+      while (this.#held.length >= 4 && this.#held.length >= 4 + this.#held.readInt32BE(0)) {
+        const size = this.#held.readInt32BE(0);
+        this.#waiting?.resolve(Buffer.from(this.#held.subarray(8, 4 + size)));
+        this.#held = this.#held.subarray(4 + size);
+      }
+    });
+    this.#socket.on('error', (error) => this.#waiting?.reject(error));
+    this.#socket.on('close', () => this.#waiting?.reject(new Error(`${address} closed the connection`)));
+  }
+
+  async request(apiKey: number, version: number, payload: Buffer): Promise<Answer> {
+    const head = body(int16(apiKey), int16(version), int32(++this.#correlation), text('raw-test-client'));
+    const answer = new Promise<Buffer>((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+    this.#socket.write(body(int32(head.length + payload.length), head, payload));
+    const bytes = await answer;
+    this.#waiting = null;
+    return new Answer(bytes);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+export class RawKafka {
+  readonly #brokers: readonly string[];
+
+  constructor(brokers: readonly string[]) {
+    this.#brokers = brokers;
+  }
+
+  /** A connection to the leader of a partition. */
+  async leader(topic: string, partition: number): Promise<RawConnection> {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const any = new RawConnection(this.#brokers[0]);
+      const answer = await any.request(3, 1, body(int32(1), text(topic)));
+      any.close();
+      const addresses = new Map<number, string>();
+      for (let left = answer.int32(); left > 0; left--) {
+        const node = answer.int32();
+        addresses.set(node, `${answer.text()}:${answer.int32()}`);
+        answer.text();
+      }
+      answer.int32();
+      answer.int32();
+      answer.int16();
+      answer.text();
+      answer.int8();
+      for (let left = answer.int32(); left > 0; left--) {
+        answer.int16();
+        const index = answer.int32();
+        const address = addresses.get(answer.int32());
+        for (let lists = 0; lists < 2; lists++) for (let more = answer.int32(); more > 0; more--) answer.int32();
+        if (index === partition && address !== undefined) return new RawConnection(address);
+      }
+      await sleep(50);
+    }
+    throw new Error(`${topic}/${partition} has no leader`);
+  }
+
+  async coordinator(transactionalId: string): Promise<RawConnection> {
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const any = new RawConnection(this.#brokers[0]);
+      const answer = await any.request(10, 1, body(text(transactionalId), int8(1)));
+      any.close();
+      answer.int32();
+      const error = answer.int16();
+      answer.text();
+      answer.int32();
+      if (error === 0) return new RawConnection(`${answer.text()}:${answer.int32()}`);
+      await sleep(50);
+    }
+    throw new Error(`${transactionalId} has no coordinator`);
+  }
+
+  /** Produce v7; returns the base offset. */
+  async produce(batch: RawBatch, transactionalId: string | null): Promise<bigint> {
+    const connection = await this.leader(batch.topic, batch.partition);
+    try {
+      const data = body(int32(1), int32(batch.partition), int32(batch.bytes.length), batch.bytes);
+      const payload = body(text(transactionalId), int16(-1), int32(10_000), int32(1), text(batch.topic), data);
+      const answer = await connection.request(0, 7, payload);
+      answer.int32();
+      answer.text();
+      answer.int32();
+      answer.int32();
+      const error = answer.int16();
+      if (error !== 0) throw new RawKafkaError('Produce', error);
+      return answer.int64();
+    } finally {
+      connection.close();
+    }
+  }
+
+  /** All batches of a partition from its start to its high watermark, as stored (Fetch v4, read uncommitted). */
+  async dump(topic: string, partition: number): Promise<Buffer> {
+    const connection = await this.leader(topic, partition);
+    try {
+      const parts: Buffer[] = [];
+      let offset = await this.#earliest(connection, topic, partition);
+      for (;;) {
+        const limits = body(int32(-1), int32(0), int32(1), int32(1 << 24), int8(0));
+        const asked = body(int32(1), text(topic), int32(1), int32(partition), int64(offset), int32(1 << 23));
+        const answer = await connection.request(1, 4, body(limits, asked));
+        answer.int32();
+        answer.int32();
+        answer.text();
+        answer.int32();
+        answer.int32();
+        const error = answer.int16();
+        if (error !== 0) throw new RawKafkaError('Fetch', error);
+        const end = answer.int64();
+        answer.int64();
+        for (let left = answer.int32(); left > 0; left--) answer.at += 16;
+        const size = answer.int32();
+        const records = answer.bytes.subarray(answer.at, answer.at + Math.max(0, size));
+        for (let at = 0; at + 12 <= records.length; ) {
+          const next = at + 12 + records.readInt32BE(at + 8);
+          if (next > records.length) break;
+          parts.push(records.subarray(at, next));
+          offset = records.readBigInt64BE(at) + BigInt(records.readInt32BE(at + 23)) + 1n;
+          at = next;
+        }
+        if (offset >= end) return Buffer.concat(parts);
+      }
+    } finally {
+      connection.close();
+    }
+  }
+
+  async #earliest(connection: RawConnection, topic: string, partition: number): Promise<bigint> {
+    const payload = body(int32(-1), int32(1), text(topic), int32(1), int32(partition), int64(-2n));
+    const answer = await connection.request(2, 1, payload);
+    answer.int32();
+    answer.text();
+    answer.int32();
+    answer.int32();
+    const error = answer.int16();
+    if (error !== 0) throw new RawKafkaError('ListOffsets', error);
+    answer.int64();
+    return answer.int64();
+  }
+
+  /** Fences the id and begins a transaction. */
+  async begin(transactionalId: string, timeoutMs: number): Promise<RawKafkaTransaction> {
+    const connection = await this.coordinator(transactionalId);
+    for (;;) {
+      const answer = await connection.request(22, 1, body(text(transactionalId), int32(timeoutMs)));
+      answer.int32();
+      const error = answer.int16();
+      if (error === 0) {
+        return new RawKafkaTransaction(this, connection, transactionalId, answer.int64(), answer.int16());
+      }
+      if (error !== 51 && error !== 14) throw new RawKafkaError('InitProducerId', error);
+      await sleep(10);
+    }
+  }
+}
+
+/** A transaction step by step, in the style before transaction.version 2. */
+export class RawKafkaTransaction {
+  readonly #kafka: RawKafka;
+  readonly #coordinator: RawConnection;
+  readonly #id: string;
+  readonly #producerId: bigint;
+  readonly #epoch: number;
+  readonly #sequences = new Map<string, number>();
+
+  constructor(kafka: RawKafka, coordinator: RawConnection, id: string, producerId: bigint, epoch: number) {
+    this.#kafka = kafka;
+    this.#coordinator = coordinator;
+    this.#id = id;
+    this.#producerId = producerId;
+    this.#epoch = epoch;
+  }
+
+  /** `stamp` writes producer id, epoch, sequence and the transactional bit into the batch. */
+  async append(
+    batch: RawBatch,
+    stamp: (bytes: Buffer, producerId: bigint, epoch: number, sequence: number) => Buffer,
+  ): Promise<bigint> {
+    const { topic, partition } = batch;
+    const name = `${topic}/${partition}`;
+    const own = body(text(this.#id), int64(this.#producerId), int16(this.#epoch));
+    await this.#patiently('AddPartitionsToTxn', async () => {
+      const payload = body(own, int32(1), text(topic), int32(1), int32(partition));
+      const answer = await this.#coordinator.request(24, 1, payload);
+      answer.int32();
+      answer.int32();
+      answer.text();
+      answer.int32();
+      answer.int32();
+      return answer.int16();
+    });
+    const sequence = this.#sequences.get(name) ?? 0;
+    const bytes = stamp(Buffer.from(batch.bytes), this.#producerId, this.#epoch, sequence);
+    const offset = await this.#kafka.produce({ topic, partition, bytes }, this.#id);
+    this.#sequences.set(name, sequence + bytes.readInt32BE(57));
+    return offset;
+  }
+
+  commit(): Promise<void> {
+    return this.#end(1);
+  }
+
+  abort(): Promise<void> {
+    return this.#end(0);
+  }
+
+  async #end(commit: number): Promise<void> {
+    const own = body(text(this.#id), int64(this.#producerId), int16(this.#epoch));
+    await this.#patiently('EndTxn', async () => {
+      const answer = await this.#coordinator.request(26, 1, body(own, int8(commit)));
+      answer.int32();
+      return answer.int16();
+    });
+    this.#coordinator.close();
+  }
+
+  async #patiently(what: string, send: () => Promise<number>): Promise<void> {
+    for (;;) {
+      const error = await send();
+      if (error === 0) return;
+      if (error !== 51) throw new RawKafkaError(what, error);
+      await sleep(5);
+    }
+  }
+}
