@@ -7,6 +7,8 @@ import type { LogAdmin, OffsetQuery, TopicDescription, TopicPartition, TopicSpec
 import { errorName, isCoordinatorMoved, NONE, UNKNOWN_TOPIC_OR_PARTITION } from '#runtime/log/kafka/broker-error.ts';
 import { type Cluster, topicUnknown, unavailable } from '#runtime/log/kafka/cluster.ts';
 import { listOffsets } from '#runtime/log/kafka/offsets.ts';
+import type { ReaderOptions } from '#runtime/log/kafka/reader.ts';
+import { searchTimes } from '#runtime/log/kafka/time-search.ts';
 import { offsetCommitRequest } from '#runtime/log/kafka/wire/coordinator.ts';
 import { metadataRequest, type TopicMetadata } from '#runtime/log/kafka/wire/metadata.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -14,6 +16,8 @@ import { StreamError } from '#runtime/std/errors.ts';
 export interface AdminOptions {
   /** Replication of topics it creates; -1 leaves it to the brokers. */
   readonly replication: number;
+  /** For looking at records by time. */
+  readonly reading: ReaderOptions;
 }
 
 const PAUSE_MS = 100;
@@ -53,8 +57,10 @@ export class KafkaAdmin implements LogAdmin {
     return topics.filter(({ error, internal }) => error === NONE && !internal).map(({ topic }) => topic);
   }
 
-  listOffsets(queries: readonly OffsetQuery[]): Promise<bigint[]> {
-    return listOffsets(this.#cluster, queries);
+  async listOffsets(queries: readonly OffsetQuery[]): Promise<bigint[]> {
+    const offsets = await listOffsets(this.#cluster, queries);
+    await searchTimes(this.#cluster, this.#options.reading, queries, offsets);
+    return offsets;
   }
 
   async describeConfig(topic: string): Promise<Readonly<Record<string, string>>> {

@@ -73,7 +73,7 @@ class KafkaClient implements LogClient {
     this.#cluster = cluster;
     this.#reading = reading;
     this.#writing = writing;
-    this.admin = new KafkaAdmin(cluster, { replication });
+    this.admin = new KafkaAdmin(cluster, { replication, reading });
   }
 
   reader(): LogReader {

@@ -1,4 +1,4 @@
-// Owns looking up offsets by place and time: grouped by leader, asked again while leaders move, answered in order.
+// Owns asking brokers for offsets by place and time: grouped by leader, asked again while leaders move, in order.
 
 import type { OffsetQuery, OffsetSpec } from '#runtime/log/contract.ts';
 import { errorName, UNKNOWN_TOPIC_OR_PARTITION } from '#runtime/log/kafka/broker-error.ts';
@@ -22,7 +22,10 @@ interface Group {
 const PAUSE_MS = 50;
 const RETRIED = new Set(['log-unavailable', 'log-timeout', 'log-protocol']);
 
-/** In the order asked. Errors: topic-unknown, log-unavailable, log-timeout. */
+/**
+ * In the order asked. By time it is Kafka's own answer: it counts markers and aborted records (time-search.ts does not),
+ * and is -1 when nothing is that young. Errors: topic-unknown, log-unavailable, log-timeout.
+ */
 export async function listOffsets(cluster: Cluster, queries: readonly OffsetQuery[]): Promise<bigint[]> {
   const { clock, requestTimeoutMs } = cluster.options;
   const deadlineMs = clock.monotonicMs() + requestTimeoutMs;
@@ -45,7 +48,6 @@ export async function listOffsets(cluster: Cluster, queries: readonly OffsetQuer
     cluster.forget(left.map(({ topic }) => topic));
     if (clock.monotonicMs() > deadlineMs) throw failure.error ?? unavailable('offsets could not be listed');
   }
-  await fillYoungest(cluster, queries, offsets);
   return offsets;
 }
 
@@ -100,15 +102,4 @@ async function ask(
     failure.error = error;
   }
   again.push(...waiting.values());
-}
-
-/** No record is that young: the high watermark. */
-async function fillYoungest(cluster: Cluster, queries: readonly OffsetQuery[], offsets: bigint[]): Promise<void> {
-  const none = queries.map((_, index) => index).filter((index) => offsets[index] < 0n);
-  if (none.length === 0) return;
-  const ends = await listOffsets(
-    cluster,
-    none.map((index) => ({ ...queries[index], at: 'high-watermark' })),
-  );
-  for (let i = 0; i < none.length; i++) offsets[none[i]] = ends[i];
 }
