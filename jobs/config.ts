@@ -6,6 +6,8 @@ export interface KafkaOptions {
   readonly brokers: string | readonly string[] | undefined;
   /** Replication factor of topics that are created; -1: the broker's default. @default -1 */
   readonly replication?: number | undefined;
+  /** How long brokers that do not answer are waited for at start; afterwards they are waited for however long. @default '60s', minimum '1s' */
+  readonly startTimeout?: string | undefined;
 }
 
 export interface EmbeddedOptions {

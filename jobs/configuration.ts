@@ -15,6 +15,7 @@ export type LogConfiguration =
       readonly brokers: readonly string[];
       /** Of topics that are created; -1: the broker's default. */
       readonly replication: number;
+      readonly startTimeoutMs: number;
     }
   | { readonly kind: 'embedded'; readonly directory: string };
 
@@ -122,7 +123,7 @@ function resolveLog(
 }
 
 function resolveKafka(given: unknown, options: ResolveOptions, faults: Fault[]): LogConfiguration {
-  const reader = new OptionReader(faults, 'log', given, ['brokers', 'replication']);
+  const reader = new OptionReader(faults, 'log', given, ['brokers', 'replication', 'startTimeout']);
   const raw = reader.raw('brokers') ?? '';
   const brokers = (Array.isArray(raw) ? raw.map(String) : String(raw).split(',')).map((broker) => broker.trim());
   for (const broker of brokers) {
@@ -137,7 +138,8 @@ function resolveKafka(given: unknown, options: ResolveOptions, faults: Fault[]):
   }
   const replication = reader.integer('replication', -1, { min: -1, max: 100 });
   if (replication === 0) reader.fault('replication', '0 is not possible', 'give 1 or more, or -1 for the default');
-  return { kind: 'kafka', brokers, replication };
+  const startTimeoutMs = reader.duration('startTimeout', 60_000, { min: 1_000, max: 86_400_000 });
+  return { kind: 'kafka', brokers, replication, startTimeoutMs };
 }
 
 function resolveStore(store: unknown, options: ResolveOptions, dataDirectory: string | null, faults: Fault[]): string {

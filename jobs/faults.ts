@@ -10,15 +10,21 @@ export interface Fault {
   readonly remedy: string;
 }
 
+/** Keeps the faults that its message lists, so that they can be listed among others. */
+export class FaultsError extends StreamError {
+  readonly faults: readonly Fault[];
+
+  constructor(code: ErrorCode, message: string, faults: readonly Fault[]) {
+    super(code, message, 'mend what is listed; nothing was started');
+    this.faults = faults;
+  }
+}
+
 /** One error that lists all `faults`; `subject` names what has them: `job 'rollups'`. */
-export function faultsError(code: ErrorCode, subject: string, faults: readonly Fault[]): StreamError {
+export function faultsError(code: ErrorCode, subject: string, faults: readonly Fault[]): FaultsError {
   const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`;
   const lines = faults.map((fault) => `  ${fault.path}: ${fault.message}\n    remedy: ${fault.remedy}`);
-  return new StreamError(
-    code,
-    `${subject} has ${count}:\n${lines.join('\n')}`,
-    'mend what is listed; nothing was started',
-  );
+  return new FaultsError(code, `${subject} has ${count}:\n${lines.join('\n')}`, faults);
 }
 
 /** The name of `known` that `name` was probably meant to be, or null. */

@@ -13,7 +13,7 @@ import {
   resolveConfig,
 } from '#jobs/configuration.ts';
 import type { JobDefinition } from '#jobs/define-job.ts';
-import { type Fault, faultsError } from '#jobs/faults.ts';
+import { type Fault, FaultsError, faultsError } from '#jobs/faults.ts';
 import { isPlainObject, show } from '#jobs/option-reader.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -62,12 +62,16 @@ export async function loadJob(job: JobConfiguration): Promise<CompiledJob> {
 
 async function checkConfiguredJob(job: JobConfiguration, faults: Fault[]): Promise<CompiledJob | null> {
   const path = `jobs.${job.name}.module`;
+  // Without a module there is nothing to load, and that was said already.
+  if (faults.some((fault) => fault.path === path)) return null;
   let definition: JobDefinition;
   try {
     definition = await loadDefinition(job.modulePath, job.options);
   } catch (error) {
     if (!(error instanceof StreamError)) throw error;
-    faults.push({ path, message: error.message, remedy: error.remedy });
+    const listed = error instanceof FaultsError ? error.faults : null;
+    for (const fault of listed ?? []) faults.push({ ...fault, path: `${path}: ${fault.path}` });
+    if (listed === null) faults.push({ path, message: error.message, remedy: error.remedy });
     return null;
   }
   const own: Fault[] = [];

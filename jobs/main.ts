@@ -15,7 +15,7 @@ import { systemClock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
-import type { Failure } from '#runtime/task/task-supervisor.ts';
+import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
 
 const DONE = 0;
 const FAILED = 1;
@@ -34,7 +34,7 @@ async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(`${engineVersion()}\n`);
       return DONE;
     case 'wrong':
-      process.stderr.write(`millrace: ${command.message}\n  see millrace --help\n`);
+      process.stderr.write(`millrace: ${command.message}\n  remedy: see millrace --help\n`);
       return WRONG_USAGE;
     case 'explain':
       return explainModule(command);
@@ -65,17 +65,15 @@ async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
   const running = await MillraceProcess.start({ installation, logger, logLevel, pretty: true, createSource });
   const stopping = new AbortController();
   const load = command.generate ? generate(running, installation, logger, stopping.signal) : Promise.resolve();
-  let failure: Failure | 'signal' | null;
   try {
-    failure = await Promise.race([running.ended, untilSignal(), load.then(() => running.ended)]);
+    await Promise.race([running.ended, untilSignal(), load.then(() => running.ended)]);
   } finally {
     stopping.abort();
     await load.catch(() => {});
     await running.stop();
   }
-  if (failure === null || failure === 'signal') return DONE;
-  process.stderr.write(`millrace: ${failure.message}\n  remedy: ${failure.remedy}\n`);
-  return FAILED;
+  for (const failure of running.failures) say(failure);
+  return running.failures.length === 0 ? DONE : FAILED;
 }
 
 /** Load into the first job's source, and the rows of all jobs on standard output. */
@@ -124,14 +122,15 @@ function readLogLevel(): LogLevel {
 }
 
 function report(error: unknown): number {
-  const stack = process.env['LOG_LEVEL'] === 'debug' && error instanceof Error ? `${error.stack}\n` : '';
-  const message = error instanceof Error ? error.message : String(error);
-  const remedy =
-    error instanceof StreamError
-      ? error.remedy
-      : 'this is a bug of Millrace: report it with the output of LOG_LEVEL=debug';
-  process.stderr.write(`millrace: ${message}\n  remedy: ${remedy}\n${stack}`);
+  say(describe(error));
   return FAILED;
+}
+
+/** What went wrong and what to do about it; the stack only for those who debug. */
+function say({ message, remedy, stack }: Failure): void {
+  const what = remedy || 'this is a bug of Millrace or of the job: report it with the output of LOG_LEVEL=debug';
+  const where = process.env['LOG_LEVEL'] === 'debug' ? `${stack}\n` : '';
+  process.stderr.write(`millrace: ${message}\n  remedy: ${what}\n${where}`);
 }
 
 // By now everything is closed and said; a socket that lingers must not keep the process.

@@ -7,10 +7,10 @@ import type { CheckpointStore } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
-import type { LoadedInstallation } from '#jobs/load-job.ts';
+import type { LoadedInstallation, LoadedJob } from '#jobs/load-job.ts';
 import { type PreparedJob, prepareJob } from '#jobs/prepare-job.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
-import { ControlLog, readControlLog } from '#runtime/control/control-log.ts';
+import { ControlLog, isOwner, readControlLog } from '#runtime/control/control-log.ts';
 import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
@@ -50,16 +50,18 @@ interface RunningJob {
   tasksLeft: number;
 }
 
-/** How long a log that does not answer is waited for at start. */
-const START_PATIENCE_MS = 60_000;
-const TOPIC_CHECK_INTERVAL_MS = 30_000;
+/** How long an embedded log that cannot be used is waited for at start; Kafka's is configured. */
+const START_TIMEOUT_MS = 60_000;
+const RETRY_PAUSE_MS = 500;
+const TELL_INTERVAL_MS = 5_000;
+const TOPIC_CHECK_INTERVAL_MS = 5_000;
 
 export class MillraceProcess {
   readonly processId: string;
   /** Client of the main thread, for generators and reports. */
   readonly log: LogClient;
-  /** Resolves when no job runs any more; with the failure that ended the whole process, if one did. */
-  readonly ended: Promise<Failure | null>;
+  /** Resolves when no job runs any more, with what failed. */
+  readonly ended: Promise<readonly Failure[]>;
   readonly #options: ProcessOptions;
   readonly #embedded: EmbeddedLog | null;
   readonly #reader: LogReader;
@@ -67,7 +69,8 @@ export class MillraceProcess {
   readonly #closing = new AbortController();
   #control: ControlLog | null = null;
   #pool: SlotPool | null = null;
-  #resolveEnded: (failure: Failure | null) => void = () => {};
+  #processFailure: Failure | null = null;
+  #resolveEnded: (failures: readonly Failure[]) => void = () => {};
 
   private constructor(options: ProcessOptions, embedded: EmbeddedLog | null, log: LogClient) {
     this.#options = options;
@@ -108,55 +111,100 @@ export class MillraceProcess {
     return new DirectoryStore({ disk: nodeDisk, root: this.#configuration.checkpoints.directory });
   }
 
+  /** What ended the process, or each job that failed. */
+  get failures(): readonly Failure[] {
+    if (this.#processFailure !== null) return [this.#processFailure];
+    return [...this.#jobs.values()].flatMap((job) => (job.failure === null ? [] : [job.failure]));
+  }
+
   async #claim(): Promise<void> {
-    const { logger } = this.#options;
     const { namespace } = this.#configuration;
-    const deadlineMs = systemClock.monotonicMs() + START_PATIENCE_MS;
     const store = this.#store();
-    for (;;) {
+    await this.#patiently(async () => {
+      await this.#control?.close();
+      this.#control = null;
+      const before = await readControlLog(this.log, this.#reader, namespace);
+      checkInstallation(before?.records ?? [], await store.readInstallation(), namespace);
+      const control = await ControlLog.open(this.log, this.#reader, namespace, systemClock);
+      this.#control = control;
+      const nowMs = systemClock.nowMs();
+      const freshId = ulid(nowMs, randomBytes(10));
+      const installation = await claimInstallation({ control, store, namespace, nowMs, freshId });
+      await control.append({ kind: 'owner', processId: this.processId, atMs: nowMs });
+      this.#options.logger.info({ installation, process: this.processId, log: this.log.kind }, 'installation claimed');
+    });
+  }
+
+  // What the log refuses for now is tried again, visibly, until it was away for too long.
+  async #patiently<T>(attempt: (again: boolean) => Promise<T>): Promise<T> {
+    const { log } = this.#configuration;
+    const timeoutMs = log.kind === 'kafka' ? log.startTimeoutMs : START_TIMEOUT_MS;
+    const sinceMs = systemClock.monotonicMs();
+    let toldMs = Number.NEGATIVE_INFINITY;
+    for (let again = false; ; again = true) {
       try {
-        const before = await readControlLog(this.log, this.#reader, namespace);
-        checkInstallation(before?.records ?? [], await store.readInstallation(), namespace);
-        const control = await ControlLog.open(this.log, this.#reader, namespace, systemClock);
-        this.#control = control;
-        const nowMs = systemClock.nowMs();
-        const freshId = ulid(nowMs, randomBytes(10));
-        const installation = await claimInstallation({ control, store, namespace, nowMs, freshId });
-        await control.append({ kind: 'owner', processId: this.processId, atMs: nowMs });
-        logger.info({ installation, process: this.processId, log: this.log.kind }, 'installation claimed');
-        return;
+        return await attempt(again);
       } catch (error) {
-        const passing = error instanceof StreamError && error.retryable;
-        if (!passing || systemClock.monotonicMs() > deadlineMs) throw error;
-        logger.warn({ code: error.code }, `the log cannot be used yet, trying again: ${error.message}`);
-        await this.#control?.close();
-        this.#control = null;
-        await systemClock.sleep(1_000);
+        if (!(error instanceof StreamError) || !error.retryable) throw error;
+        const nowMs = systemClock.monotonicMs();
+        const leftMs = timeoutMs - (nowMs - sinceMs);
+        if (leftMs <= 0) throw gaveUp(error, log, timeoutMs);
+        if (nowMs - toldMs >= TELL_INTERVAL_MS) {
+          toldMs = nowMs;
+          const more = `trying for another ${Math.ceil(leftMs / 1000)}s`;
+          this.#options.logger.warn(
+            { code: error.code },
+            `waiting for the log, which cannot be used yet: ${error.message}; ${more}`,
+          );
+        }
+        await systemClock.sleep(RETRY_PAUSE_MS, this.#closing.signal);
       }
     }
   }
 
+  // After a failed append a control log is spent: another is opened, unless a newer process did so meanwhile.
+  async #reopenControl(): Promise<void> {
+    const { namespace } = this.#configuration;
+    await this.#control?.close();
+    if (!(await isOwner(this.log, this.#reader, namespace, this.processId))) {
+      throw new StreamError(
+        'superseded',
+        `a newer process of installation '${namespace}' took over while this one started`,
+        'none needed: the newer process goes on',
+      );
+    }
+    this.#control = await ControlLog.open(this.log, this.#reader, namespace, systemClock);
+  }
+
+  #prepare(loaded: LoadedJob): Promise<PreparedJob> {
+    return this.#patiently(async (again) => {
+      if (again) await this.#reopenControl();
+      return prepareJob(loaded, {
+        namespace: this.#configuration.namespace,
+        admin: this.log.admin,
+        control: this.#control as ControlLog,
+        store: this.#store(),
+        nowMs: systemClock.nowMs(),
+        createSource: this.#options.createSource,
+      });
+    });
+  }
+
   async #startJobs(): Promise<void> {
-    const { installation, createSource, logger } = this.#options;
-    const { namespace, slots } = this.#configuration;
-    const store = this.#store();
+    const { installation, logger } = this.#options;
+    const { slots } = this.#configuration;
     for (const loaded of installation.jobs) {
       const { name } = loaded.configuration;
       const job: RunningJob = { name, state: 'CREATED', failure: null, prepared: null, tasksLeft: 0 };
       this.#jobs.set(job.name, job);
       try {
-        job.prepared = await prepareJob(loaded, {
-          namespace,
-          admin: this.log.admin,
-          control: this.#control as ControlLog,
-          store,
-          nowMs: systemClock.nowMs(),
-          createSource,
-        });
+        job.prepared = await this.#prepare(loaded);
         job.state = 'RUNNING';
         job.tasksLeft = job.prepared.tasks.length;
       } catch (error) {
-        this.#jobFailed(job, describe(error));
+        const failure = describe(error);
+        if (failure.code === 'superseded') throw error;
+        this.#jobFailed(job, failure);
       }
     }
     const ready = [...this.#jobs.values()].filter((job) => job.prepared !== null);
@@ -213,15 +261,16 @@ export class MillraceProcess {
     if (this.#closing.signal.aborted) return;
     this.#options.logger.error({ code: failure.code, remedy: failure.remedy }, failure.message);
     this.#closing.abort();
-    this.#pool?.terminate().then(() => this.#resolveEnded(failure));
+    this.#processFailure = failure;
+    this.#pool?.terminate().then(() => this.#resolveEnded(this.failures));
   }
 
   #jobFailed(job: RunningJob, failure: Failure): void {
     if (job.state === 'FAILED') return;
     job.state = 'FAILED';
     job.failure = failure;
-    const { code, remedy } = failure;
-    this.#options.logger.error({ job: job.name, code, remedy }, `job ${job.name} failed: ${failure.message}`);
+    const { code, remedy, message } = failure;
+    this.#options.logger.error({ job: job.name, state: job.state, code, remedy }, message);
   }
 
   #taskEnded(assignment: TaskAssignment): void {
@@ -233,9 +282,7 @@ export class MillraceProcess {
   }
 
   #checkEnded(): void {
-    const jobs = [...this.#jobs.values()];
-    if (jobs.every((job) => job.tasksLeft <= 0))
-      this.#resolveEnded(jobs.find((job) => job.failure !== null)?.failure ?? null);
+    if ([...this.#jobs.values()].every((job) => job.tasksLeft <= 0)) this.#resolveEnded(this.failures);
   }
 
   // A source that grows or is created again stops its job with the remedy, not a silent wrong key.
@@ -287,4 +334,13 @@ export class MillraceProcess {
     await this.log.close();
     await this.#embedded?.close();
   }
+}
+
+function gaveUp(error: StreamError, log: Configuration['log'], timeoutMs: number): StreamError {
+  const remedy =
+    log.kind === 'kafka'
+      ? `check that the brokers (${log.brokers.join(', ')}) run and can be reached from here, then start again; startTimeout of kafka({ … }) says how long is waited`
+      : `look at the disk of ${log.directory}, then start again`;
+  const message = `gave up after ${Math.round(timeoutMs / 1000)}s, the log cannot be used: ${error.message}`;
+  return new StreamError(error.code, message, remedy, { cause: error });
 }

@@ -90,7 +90,7 @@ describe('a good configuration', () => {
     for (const brokers of ['a:9092, [::1]:9093', twice]) {
       const { configuration, faults } = resolved({ ...GOOD, log: kafka({ brokers, replication: 3 }) });
       expect(faults).toEqual([]);
-      expect(configuration.log).toEqual({ kind: 'kafka', brokers: twice, replication: 3 });
+      expect(configuration.log).toEqual({ kind: 'kafka', brokers: twice, replication: 3, startTimeoutMs: 60_000 });
     }
   });
 
