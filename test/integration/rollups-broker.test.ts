@@ -16,6 +16,7 @@ test('a broker restarted and killed under load costs neither a row nor a restart
     for (const away of [() => kafka.restartBroker(0), () => kafka.killBroker(0).then(() => kafka.startBroker(0))]) {
       await run.write(25_000);
       await away();
+      await run.reconnectFeed();
       const before = await run.entries();
       await run.write(1000);
       await run.untilEntriesAbove(before, product);

@@ -100,6 +100,11 @@ export class KafkaRun {
     }
   }
 
+  /** To be called after a broker was away. */
+  async reconnectFeed(): Promise<void> {
+    await this.#feed.reconnect();
+  }
+
   /** Starts a process and waits until it has committed something, writing a little so that there is something to do. */
   async start(): Promise<Product> {
     const before = await this.entries();
@@ -131,18 +136,17 @@ export class KafkaRun {
     const expectation = this.script.expectation();
     const faults: string[] = [];
     const note = (error: unknown) => void faults.push(String(error));
-    for (const tail of this.#tails) {
+    const arrivals = this.#tails.map(async (tail) => {
       const letters = tail.topic === deadLetterTopic(this.#topics);
       const count = letters ? expectation.counts.bad : requiredRows(expectation, tail.topic);
       await tail.waitFor((records) => records.length >= count, `${count} records`, PATIENCE_MS).catch(note);
-    }
+    });
+    await Promise.all(arrivals);
     const exit = await product.stop();
     if (exit.code !== 0) faults.push(`the clean stop ended with ${JSON.stringify(exit)}`);
     const published = new Map<string, readonly OutputRecord[]>();
-    for (const tail of this.#tails) {
-      await tail.finish().catch(note);
-      published.set(tail.topic, tail.records);
-    }
+    await Promise.all(this.#tails.map((tail) => tail.finish().catch(note)));
+    for (const tail of this.#tails) published.set(tail.topic, tail.records);
     const { partitionCount } = this.script.options;
     const differences = verdict(expectation, this.#topics, published, { rowPartitionCount: partitionCount });
     if (differences !== '') faults.push(differences);

@@ -35,10 +35,12 @@ export async function createTopic(kafka: Kafka, topic: string, partitionCount: n
 /** Writes records of one topic, each partition in order; every record gets the next offset of its partition. */
 export class KafkaFeed {
   readonly topic: string;
-  readonly #producer: Producer;
+  readonly #brokers: readonly string[];
+  #producer: Producer;
   readonly #next: number[];
 
-  private constructor(topic: string, producer: Producer, partitionCount: number) {
+  private constructor(brokers: readonly string[], topic: string, producer: Producer, partitionCount: number) {
+    this.#brokers = brokers;
     this.topic = topic;
     this.#producer = producer;
     this.#next = new Array<number>(partitionCount).fill(0);
@@ -46,10 +48,13 @@ export class KafkaFeed {
 
   /** `topic` must be empty and written by nobody else. */
   static async open(brokers: readonly string[], topic: string, partitionCount: number): Promise<KafkaFeed> {
-    const kafka = new Kafka({ brokers: [...brokers], clientId: 'feed', logLevel: logLevel.NOTHING });
-    const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 });
-    await producer.connect();
-    return new KafkaFeed(topic, producer, partitionCount);
+    return new KafkaFeed(brokers, topic, await connectProducer(brokers), partitionCount);
+  }
+
+  /** A producer of kafkajs does not always come through a restart of its broker: take a new one after it. */
+  async reconnect(): Promise<void> {
+    await this.#producer.disconnect().catch(() => {});
+    this.#producer = await connectProducer(this.#brokers);
   }
 
   /** Resolves when all are acknowledged; where they lie is checked against the broker's answer. */
@@ -74,6 +79,13 @@ export class KafkaFeed {
   async close(): Promise<void> {
     await this.#producer.disconnect();
   }
+}
+
+async function connectProducer(brokers: readonly string[]): Promise<Producer> {
+  const kafka = new Kafka({ brokers: [...brokers], clientId: 'feed', logLevel: logLevel.NOTHING });
+  const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 });
+  await producer.connect();
+  return producer;
 }
 
 function message({ partition, key, value, headers, timestampMs }: DataRecord): Message {
