@@ -47,6 +47,10 @@ interface PendingChange {
 
 export class SimulatedDisk {
   faults: DiskFaults;
+  /** Told before a process removes a file; for those who judge. */
+  onRemove: (path: string) => void = () => {};
+  /** What went wrong, for a test that wants to know whether its faults happened. */
+  readonly counts = { bitsFlipped: 0, refused: 0, powerFailures: 0 };
   readonly #random: Random;
   #root = new Directory();
   /** Entries as they are on the platter. */
@@ -100,7 +104,10 @@ export class SimulatedDisk {
         await after('renamed', () => undefined);
       },
       remove: async (path) => {
-        await after('remove', () => this.#unlink(path));
+        await after('remove', () => {
+          this.onRemove(posix.normalize(path));
+          this.#unlink(path);
+        });
         await after('removed', () => undefined);
       },
       list: (path) => after('list', () => this.#list(path)),
@@ -114,6 +121,7 @@ export class SimulatedDisk {
   /** The power fails: kill the processes first. Afterwards the disk is as a reboot finds it. */
   powerFailure(): void {
     const random = this.#random;
+    this.counts.powerFailures++;
     // Some file systems keep the order of changes, others do not.
     const ordered = random.chance(0.5);
     const kept = random.int(this.#pending.length + 1);
@@ -151,6 +159,15 @@ export class SimulatedDisk {
     return paths.sort();
   }
 
+  /** A file as a running process sees it, null when there is none; for those who judge. */
+  peek(path: string): Buffer | null {
+    try {
+      return this.#file(path).bytes;
+    } catch {
+      return null;
+    }
+  }
+
   /** Flips one bit of a stored file. */
   flipBit(path: string): void {
     this.#flip(this.#file(path));
@@ -167,6 +184,7 @@ export class SimulatedDisk {
     const file = this.#file(path);
     const failed = this.#random.chance(this.faults.ioError);
     if (failed) {
+      this.counts.refused++;
       file.durable = file.bytes.subarray(0, this.#random.int(file.bytes.length + 1));
       throw fault('EIO', path);
     }
@@ -178,6 +196,7 @@ export class SimulatedDisk {
 
   #flip(file: File): void {
     if (file.bytes.length === 0) return;
+    this.counts.bitsFlipped++;
     const flipped = Buffer.from(file.bytes);
     flipped[this.#random.int(flipped.length)] ^= 1 << this.#random.int(8);
     file.bytes = flipped;
@@ -295,7 +314,9 @@ export class SimulatedDisk {
   }
 
   #maybeFail(code: string, probability: number, path: string): void {
-    if (this.#random.chance(probability)) throw fault(code, path);
+    if (!this.#random.chance(probability)) return;
+    this.counts.refused++;
+    throw fault(code, path);
   }
 
   #latencyMs(): number {

@@ -35,6 +35,8 @@ export class SimulatedCoordinator {
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #faults: () => Faults;
+  /** What happened to producers, for a test that wants to know whether its faults happened. */
+  readonly counts = { fenced: 0, refused: 0, epochRanOut: 0, timedOut: 0 };
   readonly #ids = new Map<string, TransactionalId>();
   #nextProducerId = 1000;
   #looking = false;
@@ -53,9 +55,13 @@ export class SimulatedCoordinator {
       this.#ids.set(id, entry);
     }
     const own = producerId >= 0;
-    if (own && !this.#isOwner(entry, producerId, epoch)) return refused(KAFKA.producerFenced);
+    if (own && !this.#isOwner(entry, producerId, epoch)) {
+      this.counts.refused++;
+      return refused(KAFKA.producerFenced);
+    }
     if (entry.state === 'ending') return refused(KAFKA.concurrentTransactions);
     if (entry.state === 'ongoing') {
+      if (!own) this.counts.fenced++;
       this.#end(entry, false, own);
       return refused(KAFKA.concurrentTransactions);
     }
@@ -144,6 +150,7 @@ export class SimulatedCoordinator {
     entry.ownerProducerId = own ? entry.producerId : -1;
     entry.ownerEpoch = own ? entry.epoch : -1;
     if (entry.epoch >= EPOCH_MAX) {
+      this.counts.epochRanOut++;
       entry.producerId = this.#nextProducerId++;
       entry.epoch = 0;
     } else entry.epoch++;
@@ -183,6 +190,7 @@ export class SimulatedCoordinator {
         if (entry.state !== 'ongoing') continue;
         if (this.#scheduler.nowMs - entry.startedMs < entry.timeoutMs) ongoing = true;
         else {
+          this.counts.timedOut++;
           this.#end(entry, false, !this.#faults().timeoutFences);
           entry.lastEnd = null;
         }

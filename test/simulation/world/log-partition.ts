@@ -44,6 +44,8 @@ export class SimulatedPartition {
   readonly topic: string;
   readonly partition: number;
   batches: StoredBatch[] = [];
+  /** Everything ever written, also what was cut away since; for those who judge afterwards, never for a process. */
+  readonly archive: StoredBatch[] = [];
   logStart: number;
   end: number;
   /** Until then there is no leader. */
@@ -94,6 +96,7 @@ export class SimulatedPartition {
       fate,
     };
     this.batches.push(batch);
+    this.archive.push(batch);
     if (fate !== 'open') this.changed();
     return batch;
   }
