@@ -42,8 +42,11 @@ export class CommittedTail {
     this.#nullText = nullText;
     this.#child = child;
     this.#take = take ?? ((record) => void this.records.push(record));
+    const endWithUs = () => child.kill('SIGKILL');
+    process.once('exit', endWithUs);
     child.once('exit', () => {
       this.#exited = true;
+      process.off('exit', endWithUs);
     });
     createInterface({ input: child.stdout! }).on('line', (line) => this.#read(line));
     createInterface({ input: child.stderr! }).on('line', (line) => this.#complain(line));
