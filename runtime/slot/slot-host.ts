@@ -1,5 +1,6 @@
 // Owns the tasks inside one slot (worker thread): starts their supervisors, stops them, reports on them. Knows the
-// main thread only as a function to say things to.
+// main thread only as a function to say things to. Invariant: at most one supervisor per task, and a task that was told
+// to stop before it ran never runs.
 
 import {
   assignmentKey,
@@ -23,58 +24,70 @@ export interface SlotHostParts {
   readonly say: (message: FromSlot) => void;
 }
 
-interface RunningTask {
+interface HostedTask {
   readonly assignment: TaskAssignment;
-  readonly supervisor: TaskSupervisor;
-  readonly ended: Promise<void>;
+  /** Null while the job is being compiled. */
+  supervisor: TaskSupervisor | null;
+  stopping: boolean;
+  ended: Promise<void>;
 }
 
 export class SlotHost {
   readonly #parts: SlotHostParts;
-  readonly #tasks = new Map<string, RunningTask>();
+  readonly #tasks = new Map<string, HostedTask>();
 
   constructor(parts: SlotHostParts) {
     this.#parts = parts;
   }
 
-  async hear(message: ToSlot): Promise<void> {
-    if (message.kind === 'start') for (const task of message.tasks) await this.#start(task);
+  hear(message: ToSlot): void {
+    if (message.kind === 'start') for (const assignment of message.tasks) this.#start(assignment);
     else if (message.kind === 'stop') this.#stop(message.job);
     else this.#parts.say({ kind: 'status', request: message.request, tasks: this.#report() });
   }
 
-  async #start(assignment: TaskAssignment): Promise<void> {
-    const { environment, planTask, say } = this.#parts;
+  // The task is known at once: the next message may start it again or stop it while its job is still being compiled.
+  #start(assignment: TaskAssignment): void {
     const key = assignmentKey(assignment);
     if (this.#tasks.has(key)) return;
-    let planned: PlannedTask;
-    try {
-      planned = await planTask(assignment);
-    } catch (error) {
-      say({ kind: 'task-failed', assignment, failure: describe(error) });
-      return;
-    }
-    const supervisor = new TaskSupervisor(planned.plan, planned.options, environment);
-    const ended = supervisor.run().then((outcome) => {
+    const task: HostedTask = { assignment, supervisor: null, stopping: false, ended: Promise.resolve() };
+    this.#tasks.set(key, task);
+    task.ended = this.#run(task).then((last) => {
       this.#tasks.delete(key);
-      if (outcome.kind === 'failed') say({ kind: 'task-failed', assignment, failure: outcome.failure });
-      else say({ kind: 'task-stopped', assignment });
+      this.#parts.say(last);
     });
-    this.#tasks.set(key, { assignment, supervisor, ended });
+  }
+
+  /** What there is to say when the task has ended; never rejects. */
+  async #run(task: HostedTask): Promise<FromSlot> {
+    const { environment, planTask } = this.#parts;
+    const { assignment } = task;
+    try {
+      const { plan, options } = await planTask(assignment);
+      if (task.stopping) return { kind: 'task-stopped', assignment };
+      task.supervisor = new TaskSupervisor(plan, options, environment);
+      const outcome = await task.supervisor.run();
+      if (outcome.kind === 'failed') return { kind: 'task-failed', assignment, failure: outcome.failure };
+      return { kind: 'task-stopped', assignment };
+    } catch (error) {
+      return { kind: 'task-failed', assignment, failure: describe(error) };
+    }
   }
 
   #stop(job: string | null): void {
-    for (const { assignment, supervisor } of this.#tasks.values()) {
-      if (job === null || assignment.job === job) supervisor.stop();
+    for (const task of this.#tasks.values()) {
+      if (job !== null && task.assignment.job !== job) continue;
+      task.stopping = true;
+      task.supervisor?.stop();
     }
   }
 
   #report(): TaskReport[] {
     return Array.from(this.#tasks.values(), ({ assignment, supervisor }) => ({
       assignment,
-      status: supervisor.status(),
-      restarts: supervisor.restarts,
-      failures: supervisor.failures,
+      status: supervisor?.status() ?? null,
+      restarts: supervisor?.restarts ?? 0,
+      failures: supervisor?.failures ?? [],
     }));
   }
 
