@@ -2,6 +2,7 @@
 // exact. kafkajs is loaded and connected when first needed; its first call on a fresh cluster may fail, so it is tried
 // again; its own log is silent, its errors become ours.
 
+import { createRequire } from 'node:module';
 import type { ITopicConfig, Admin as KafkaJsAdmin } from 'kafkajs';
 import type { LogAdmin, OffsetQuery, TopicDescription, TopicPartition, TopicSpec } from '#runtime/log/contract.ts';
 import { errorName, isCoordinatorMoved, NONE, UNKNOWN_TOPIC_OR_PARTITION } from '#runtime/log/kafka/broker-error.ts';
@@ -88,6 +89,7 @@ export class KafkaAdmin implements LogAdmin {
       admin.createTopics({ topics, waitForLeaders: false }),
     );
     await this.#everywhere(names, ({ error, leaders }) => error === NONE && leaders.every((leader) => leader >= 0));
+    await this.#answering(names);
   }
 
   async createPartitions(topic: string, partitionCount: number): Promise<void> {
@@ -103,6 +105,7 @@ export class KafkaAdmin implements LogAdmin {
       [topic],
       ({ error, leaders }) => error === NONE && leaders.length === partitionCount && leaders.every((one) => one >= 0),
     );
+    await this.#answering([topic]);
   }
 
   async deleteTopics(topics: readonly string[]): Promise<void> {
@@ -181,6 +184,16 @@ export class KafkaAdmin implements LogAdmin {
     await this.#cluster.refresh(topics);
   }
 
+  /** Waits until the leaders know that they lead: for some milliseconds they refuse what everybody sends them. */
+  async #answering(topics: readonly string[]): Promise<void> {
+    const queries: OffsetQuery[] = [];
+    for (const topic of topics) {
+      const count = this.#cluster.known(topic)?.leaders.length ?? 0;
+      for (let partition = 0; partition < count; partition++) queries.push({ topic, partition, at: 'high-watermark' });
+    }
+    await listOffsets(this.#cluster, queries);
+  }
+
   async #call<T>(what: string, call: (admin: KafkaJsAdmin) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -197,6 +210,7 @@ export class KafkaAdmin implements LogAdmin {
 
   async #connect(): Promise<KafkaJsAdmin> {
     const { Kafka, logLevel } = await import('kafkajs');
+    mendRequestQueue();
     const { brokers, clientId, requestTimeoutMs } = this.#cluster.options;
     const admin = new Kafka({
       brokers: [...brokers],
@@ -219,6 +233,29 @@ export class KafkaAdmin implements LogAdmin {
   async close(): Promise<void> {
     await this.#disconnect();
   }
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  scheduleCheckPendingRequests(): void;
+}
+
+let mended = false;
+
+/**
+ * kafkajs looks at its empty queue every millisecond for as long as it is connected, by a timer with a negative time of
+ * which Node warns (2.2.4). Here it looks when something waits.
+ */
+function mendRequestQueue(): void {
+  if (mended) return;
+  mended = true;
+  const queue: { readonly prototype: RequestQueue } = createRequire(import.meta.url)(
+    'kafkajs/src/network/requestQueue',
+  );
+  const schedule = queue.prototype.scheduleCheckPendingRequests;
+  queue.prototype.scheduleCheckPendingRequests = function (this: RequestQueue) {
+    if (this.pending.length > 0) schedule.call(this);
+  };
 }
 
 function description(topic: TopicMetadata | undefined): TopicDescription | null {
