@@ -151,6 +151,32 @@ describe('keyBy(by(labels))', () => {
   });
 });
 
+test('keyBy(by(labels)) finds a key again that was forgotten although its series stayed', () => {
+  class KeptSeries extends SeriesTable {
+    override evict(): number {
+      return super.evict(() => true);
+    }
+  }
+  const series = new KeptSeries({ stateId: 'series' });
+  const keys = new SeriesTable({ stateId: 'keys' });
+  const rig = new OperatorRig((collect) => {
+    const options = { series, keys, labels: ['host'], keyTtlMs: HOUR_MS, users: [], next: [collect('out')] };
+    const keyBy = new KeyByLabels({ id: 'by-host', ...options });
+    return { head: keyBy, operators: [keyBy] };
+  });
+  const slots = SERIES.map((text) => series.slotOfText(text));
+  rig.process(slots.map((slot) => ({ slot, timeMs: 0, value: 1 })));
+  for (let hour = 1; hour <= 4; hour++) {
+    rig.watermarkMs = hour * HOUR_MS;
+    rig.fireDue();
+  }
+  expect([series.size, keys.size]).toEqual([4, 0]);
+  rig.collected.rows.length = 0;
+  rig.process(slots.toReversed().map((slot) => ({ slot, timeMs: 4 * HOUR_MS, value: 1 })));
+  const seen = rig.collected.rows.map(({ slot }) => textOf(keys, slot));
+  expect(seen).toEqual(['up', 'cpu{host="a"}', 'cpu{host="b"}', 'cpu{host="a"}']);
+});
+
 describe('map', () => {
   const mapped = (apply: (sample: SampleView) => SampleView) =>
     rigWith(({ series }, next) => new MapSamples({ id: 'celsius', table: series, apply, next }));
