@@ -5,11 +5,12 @@ import type { CheckpointStore } from '#checkpoint/contract.ts';
 import type { LoadedJob } from '#jobs/load-job.ts';
 import type { Plan } from '#jobs/plan.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
-import { describeTopics, type RunIdentity, type SourceTopic, stageTaskCount } from '#jobs/topics.ts';
+import { describeTopics, type RunIdentity, type SourceTopic, stageTaskCount, type TopicNeed } from '#jobs/topics.ts';
 import { jobVersion } from '#jobs/version.ts';
 import type { ControlLog } from '#runtime/control/control-log.ts';
-import { claimInternalTopics } from '#runtime/control/internal-topics.ts';
-import type { LogAdmin } from '#runtime/log/contract.ts';
+import { claimInternalTopics, jobBegan } from '#runtime/control/internal-topics.ts';
+import { sourceFault } from '#runtime/control/source-identity.ts';
+import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import packageJson from '../package.json' with { type: 'json' };
@@ -29,9 +30,12 @@ export interface PreparedJob {
   readonly plan: Plan;
   readonly parallelism: number;
   readonly tasks: readonly TaskAssignment[];
-  /** The fault that stops the job when its source was created again or changed its partitions; null: all is well. */
+  /** The fault that stops the job when its source is gone, was created again or changed its partitions. */
   checkSource(admin: LogAdmin): Promise<StreamError | null>;
 }
+
+/** Kafka's default of max.message.bytes. */
+const MAX_MESSAGE_BYTES = 1_048_588;
 
 /** The first run of a job, until backfills and new generations exist. */
 const LIVE = { run: 'live', generation: 0 };
@@ -41,8 +45,11 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
   const { name, modulePath, options } = configuration;
   const { plan } = compiled;
   const run: RunIdentity = { namespace: parts.namespace, job: name, ...LIVE };
-  const source = await sourceTopic(loaded, parts);
-  await createTopics(plan, run, source, parts);
+  const topic = await describeSource(loaded, run, parts);
+  const config = await parts.admin.describeConfig(topic.topic);
+  const maxMessageBytes = Number(config['max.message.bytes'] ?? MAX_MESSAGE_BYTES);
+  const source: SourceTopic = { partitionCount: topic.partitionCount, maxMessageBytes };
+  await createTopics(plan, run, { topic, source }, parts);
   const version = jobVersion({
     plan,
     modulePath,
@@ -63,42 +70,53 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     plan,
     parallelism: compiled.settings.parallelism,
     tasks,
-    checkSource: (admin) => checkSource(name, plan.source.topic, source, admin),
+    async checkSource(admin) {
+      const [now] = await admin.describeTopics([topic.topic]);
+      return sourceFault(name, topic, now);
+    },
   };
 }
 
-async function sourceTopic(loaded: LoadedJob, parts: PrepareParts): Promise<SourceTopic> {
-  const { admin, createSource } = parts;
+async function describeSource(loaded: LoadedJob, run: RunIdentity, parts: PrepareParts): Promise<TopicDescription> {
+  const { admin, control, createSource } = parts;
   const { topic } = loaded.compiled.plan.source;
-  if (createSource !== null) await admin.createTopics([{ topic, partitionCount: createSource }]);
+  const began = jobBegan(control, run);
+  if (createSource !== null && began === null) await admin.createTopics([{ topic, partitionCount: createSource }]);
   const [description] = await admin.describeTopics([topic]);
-  if (description === null) {
-    throw new StreamError(
-      'topic-unknown',
-      `job ${loaded.configuration.name}: source topic '${topic}' does not exist`,
-      `create it with the partitions you need, or name another in source.topic of ${loaded.configuration.modulePath}`,
-    );
-  }
-  const config = await admin.describeConfig(topic);
-  return {
-    partitionCount: description.partitionCount,
-    maxMessageBytes: Number(config['max.message.bytes'] ?? 1_048_588),
-  };
+  if (description !== null) return description;
+  if (began?.source?.topic === topic) throw sourceFault(run.job, began.source, null);
+  throw new StreamError(
+    'topic-unknown',
+    `job ${loaded.configuration.name}: source topic '${topic}' does not exist`,
+    `create it with the partitions you need, or name another in source.topic of ${loaded.configuration.modulePath}`,
+  );
 }
 
-async function createTopics(plan: Plan, run: RunIdentity, source: SourceTopic, parts: PrepareParts): Promise<void> {
+interface Source {
+  readonly topic: TopicDescription;
+  readonly source: SourceTopic;
+}
+
+/** What the job began with is checked before anything is made: a refusal leaves nothing behind. */
+async function createTopics(plan: Plan, run: RunIdentity, of: Source, parts: PrepareParts): Promise<void> {
+  const { source, topic } = of;
   const needs = describeTopics(plan, run, source);
   const internal = needs.filter((need) => need.use === 'commits' || need.use === 'exchange');
   const outer = needs.filter((need) => need.create && !internal.includes(need));
-  await parts.admin.createTopics(outer.map(({ topic, partitionCount, config }) => ({ topic, partitionCount, config })));
-  const specs = internal.map(({ topic, partitionCount, config }) => ({ topic, partitionCount, config }));
   await claimInternalTopics({
     admin: parts.admin,
     control: parts.control,
-    topics: { job: run.job, run: run.run, generation: run.generation, specs },
+    generation: run,
+    specs: internal.map(specOf),
+    source: topic,
     hasCheckpoints: () => hasCheckpoints(plan, run, source, parts.store),
     nowMs: parts.nowMs,
   });
+  await parts.admin.createTopics(outer.map(specOf));
+}
+
+function specOf({ topic, partitionCount, config }: TopicNeed): TopicSpec {
+  return { topic, partitionCount, config };
 }
 
 async function hasCheckpoints(
@@ -114,19 +132,4 @@ async function hasCheckpoints(
     }
   }
   return false;
-}
-
-async function checkSource(
-  job: string,
-  topic: string,
-  source: SourceTopic,
-  admin: LogAdmin,
-): Promise<StreamError | null> {
-  const [now] = await admin.describeTopics([topic]);
-  if (now !== null && now.partitionCount === source.partitionCount) return null;
-  return new StreamError(
-    'topic-partitions-changed',
-    `job ${job}: source topic '${topic}' had ${source.partitionCount} partitions and has ${now?.partitionCount ?? 'none (it was deleted)'}`,
-    'records of the new partitions are not read yet: take a savepoint and open a new generation, or create the topic as it was',
-  );
 }

@@ -54,7 +54,7 @@ interface RunningJob {
 const START_TIMEOUT_MS = 60_000;
 const RETRY_PAUSE_MS = 500;
 const TELL_INTERVAL_MS = 5_000;
-const TOPIC_CHECK_INTERVAL_MS = 5_000;
+const TOPIC_CHECK_INTERVAL_MS = 3_000;
 
 export class MillraceProcess {
   readonly processId: string;
@@ -118,18 +118,19 @@ export class MillraceProcess {
   }
 
   async #claim(): Promise<void> {
-    const { namespace } = this.#configuration;
+    const { namespace, checkpoints } = this.#configuration;
     const store = this.#store();
+    const names = { namespace, storeName: checkpoints.directory };
     await this.#patiently(async () => {
       await this.#control?.close();
       this.#control = null;
       const before = await readControlLog(this.log, this.#reader, namespace);
-      checkInstallation(before?.records ?? [], await store.readInstallation(), namespace);
+      checkInstallation(before?.records ?? [], await store.readInstallation(), names);
       const control = await ControlLog.open(this.log, this.#reader, namespace, systemClock);
       this.#control = control;
       const nowMs = systemClock.nowMs();
       const freshId = ulid(nowMs, randomBytes(10));
-      const installation = await claimInstallation({ control, store, namespace, nowMs, freshId });
+      const installation = await claimInstallation({ control, store, names, nowMs, freshId });
       await control.append({ kind: 'owner', processId: this.processId, atMs: nowMs });
       this.#options.logger.info({ installation, process: this.processId, log: this.log.kind }, 'installation claimed');
     });
@@ -285,16 +286,21 @@ export class MillraceProcess {
     if ([...this.#jobs.values()].every((job) => job.tasksLeft <= 0)) this.#resolveEnded(this.failures);
   }
 
-  // A source that grows or is created again stops its job with the remedy, not a silent wrong key.
+  // A source that grows or is created again stops its job with the remedy, not a silent wrong key. Seen twice, because
+  // a broker that comes back may not know every topic at once.
   async #watchTopics(): Promise<void> {
     const { signal } = this.#closing;
+    const suspects = new Set<RunningJob>();
     while (!signal.aborted) {
       await systemClock.sleep(TOPIC_CHECK_INTERVAL_MS, signal);
       if (signal.aborted) return;
       for (const job of this.#jobs.values()) {
         if (job.prepared === null || job.state !== 'RUNNING') continue;
         const fault = await job.prepared.checkSource(this.log.admin).catch(() => null);
+        const suspected = suspects.delete(job);
         if (fault === null) continue;
+        suspects.add(job);
+        if (!suspected) continue;
         this.#jobFailed(job, describe(fault));
         this.#pool?.stopJob(job.name);
       }

@@ -17,6 +17,8 @@ export type ControlRecord =
       readonly generation: number;
       /** Ids of the internal topics as created for it. */
       readonly topicIds: Readonly<Record<string, string>>;
+      /** The source as it was then. */
+      readonly source?: TopicDescription;
       readonly atMs: number;
     };
 

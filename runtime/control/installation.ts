@@ -2,16 +2,22 @@
 // process whose store does not fit the log refuses to start (ARCHITECTURE §3, genesis).
 
 import type { CheckpointStore } from '#checkpoint/contract.ts';
-import type { ControlLog, ControlRecord } from '#runtime/control/control-log.ts';
+import { type ControlLog, type ControlRecord, controlTopic } from '#runtime/control/control-log.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 export interface InstallationParts {
   readonly control: ControlLog;
   readonly store: CheckpointStore;
-  readonly namespace: string;
+  readonly names: InstallationNames;
   readonly nowMs: number;
   /** A fresh id, used when this is the first start. */
   readonly freshId: string;
+}
+
+export interface InstallationNames {
+  readonly namespace: string;
+  /** Where the checkpoint store is, for messages. */
+  readonly storeName: string;
 }
 
 /**
@@ -21,24 +27,24 @@ export interface InstallationParts {
 export function checkInstallation(
   records: readonly ControlRecord[],
   inStore: string | null,
-  namespace: string,
+  { namespace, storeName }: InstallationNames,
 ): string | null {
   const record = records.find((candidate) => candidate.kind === 'installation');
   const inLog = record?.kind === 'installation' ? record.installationId : null;
   if (inLog !== null && inStore === inLog) return inLog;
   if (inLog !== null) {
-    const has = inStore === null ? 'has none' : `is that of installation ${inStore}`;
+    const has = inStore === null ? 'has none' : `is that of ${inStore}`;
     throw new StreamError(
       'installation-mismatch',
-      `namespace '${namespace}' of this log belongs to installation ${inLog}, but the checkpoint store ${has}`,
-      'give the process the checkpoint store it ran with, or another namespace (MILLRACE_NAMESPACE) for a second installation',
+      `namespace '${namespace}' of this log belongs to installation ${inLog}, but the checkpoint store ${storeName} ${has}`,
+      'give the process the checkpoint store it ran with; a second installation needs another namespace (MILLRACE_NAMESPACE)',
     );
   }
   if (inStore !== null && records.some((candidate) => candidate.kind === 'job-began')) {
     throw new StreamError(
       'installation-mismatch',
       `the control log of namespace '${namespace}' lost the id of installation ${inStore}`,
-      'restore the control topic, or start with an empty checkpoint store under another namespace',
+      `restore topic '${controlTopic(namespace)}' from a backup, or begin anew with another namespace, an empty checkpoint store and other output topics`,
     );
   }
   return null;
@@ -46,9 +52,9 @@ export function checkInstallation(
 
 /** The installation id; writes it on the first start. Error: installation-mismatch. */
 export async function claimInstallation(parts: InstallationParts): Promise<string> {
-  const { control, store, namespace } = parts;
+  const { control, store, names } = parts;
   const inStore = await store.readInstallation();
-  const known = checkInstallation(control.records, inStore, namespace);
+  const known = checkInstallation(control.records, inStore, names);
   if (known !== null) return known;
   // The store first: a crash between leaves an id in the store and none in the log, which the next start completes.
   const id = inStore ?? parts.freshId;

@@ -1,59 +1,78 @@
 // Owns that the internal topics of a job are those it began with: created once, their ids kept in the control log, and
 // a topic that is gone or was created again stops the job instead of publishing everything a second time.
 
-import type { ControlLog } from '#runtime/control/control-log.ts';
-import type { LogAdmin, TopicSpec } from '#runtime/log/contract.ts';
+import { type ControlLog, type ControlRecord, controlTopic } from '#runtime/control/control-log.ts';
+import { BEGIN_ANEW, sourceFault } from '#runtime/control/source-identity.ts';
+import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
-export interface InternalTopics {
+export interface JobGeneration {
+  readonly namespace: string;
   readonly job: string;
   readonly run: string;
   readonly generation: number;
-  readonly specs: readonly TopicSpec[];
 }
+
+export type JobBegan = Extract<ControlRecord, { kind: 'job-began' }>;
 
 export interface ClaimParts {
   readonly admin: LogAdmin;
   readonly control: ControlLog;
-  readonly topics: InternalTopics;
+  readonly generation: JobGeneration;
+  readonly specs: readonly TopicSpec[];
+  readonly source: TopicDescription;
   /** Whether the checkpoint store holds checkpoints of this run of the job. */
   readonly hasCheckpoints: () => Promise<boolean>;
   readonly nowMs: number;
 }
 
-/** Creates or checks them. Error: commit-log-lost. */
+/** What the control log says of a generation of a job; null: it never began. */
+export function jobBegan(control: ControlLog, { job, run, generation }: JobGeneration): JobBegan | null {
+  for (const record of control.records.toReversed()) {
+    if (record.kind !== 'job-began' || record.job !== job) continue;
+    if (record.run === run && record.generation === generation) return record;
+  }
+  return null;
+}
+
+/**
+ * Creates or checks them, and the source. Errors: commit-log-lost, topic-recreated, topic-partitions-changed,
+ * job-invalid.
+ */
 export async function claimInternalTopics(parts: ClaimParts): Promise<void> {
-  const { admin, control, topics, nowMs } = parts;
-  const { job, run, generation, specs } = topics;
+  const { admin, control, specs, source, nowMs } = parts;
+  const { namespace, job, run, generation } = parts.generation;
   const names = specs.map((spec) => spec.topic);
-  const began = control.records.findLast(
-    (record) =>
-      record.kind === 'job-began' && record.job === job && record.run === run && record.generation === generation,
-  );
-  if (began === undefined) {
-    if (await parts.hasCheckpoints()) throw lost(job, 'the control log does not know it, but its checkpoints exist');
+  const began = jobBegan(control, parts.generation);
+  if (began === null) {
+    if (await parts.hasCheckpoints()) {
+      const topic = controlTopic(namespace);
+      throw lost(topic, `job ${job} has checkpoints, but control topic '${topic}' does not know that it ever ran`);
+    }
     await admin.createTopics(specs);
     const topicIds: Record<string, string> = {};
     for (const description of await admin.describeTopics(names)) {
       if (description !== null) topicIds[description.topic] = description.topicId;
     }
-    await control.append({ kind: 'job-began', job, run, generation, topicIds, atMs: nowMs });
+    await control.append({ kind: 'job-began', job, run, generation, topicIds, source, atMs: nowMs });
     return;
   }
-  if (began.kind !== 'job-began') return;
+  const fault = began.source === undefined ? null : sourceFault(job, began.source, source);
+  if (fault !== null) throw fault;
   const now = await admin.describeTopics(names);
   names.forEach((name, index) => {
     const description = now[index];
     const was = began.topicIds[name];
-    if (description === null) throw lost(job, `internal topic '${name}' is gone`);
-    if (was !== undefined && was !== description.topicId) throw lost(job, `internal topic '${name}' was created again`);
+    const ran = `job ${job} ran before, but its internal topic '${name}'`;
+    if (description === null) throw lost(name, `${ran} is gone`);
+    if (was !== undefined && was !== description.topicId) throw lost(name, `${ran} was deleted and created again`);
   });
 }
 
-function lost(job: string, what: string): StreamError {
+function lost(topic: string, what: string): StreamError {
   return new StreamError(
     'commit-log-lost',
-    `job ${job} ran before, but ${what}: nothing proves what it already published`,
-    'restore the topic, or purge the job and start it anew (its output would be published again)',
+    `${what}: nothing proves what was already published`,
+    `restore topic '${topic}' from a backup; ${BEGIN_ANEW}`,
   );
 }

@@ -33,7 +33,7 @@ export async function describeTaskTopics(
     throw new StreamError(
       'topic-partitions-changed',
       `task ${taskName(plan.identity)}: topic '${topic}' has ${input.partitionCount} partitions`,
-      'a topic cannot lose partitions: it was created again; open a new generation',
+      `partition ${partition} is not among them: the topic was created again, or another one that the job reads has grown; set the partition counts back`,
     );
   }
   return found;
@@ -62,7 +62,7 @@ export function checkGenesis(
     throw new StreamError(
       'topic-recreated',
       `task ${name}: topic '${input.topic}' was deleted and created again (id ${input.topicId}, now ${inputTopic.topicId})`,
-      'offsets of the old topic mean nothing in the new one: purge the job, or open a new generation from a savepoint',
+      'offsets of the old topic mean nothing in the new one: to begin anew, give the job another name and other output topics',
     );
   }
   const saved = (manifest?.task as { readonly genesis?: Genesis } | null)?.genesis;
@@ -73,14 +73,14 @@ export function checkGenesis(
     throw new StreamError(
       'topic-partitions-changed',
       `task ${name}: topic '${topic}' had ${count} partitions when the job began and has ${now.partitionCounts[topic]}`,
-      'keys have moved between partitions: take a savepoint and open a new generation, or set the partition count back',
+      'keys have moved between partitions: to begin anew, give the job another name and other output topics',
     );
   }
   if (genesis.writers !== now.writers) {
     throw new StreamError(
       'topic-partitions-changed',
       `task ${name}: its exchange had ${genesis.writers} writers when the job began and has ${now.writers}`,
-      'the source changed its partition count: take a savepoint and open a new generation',
+      'the source changed its partition count: to begin anew, give the job another name and other output topics',
     );
   }
 }

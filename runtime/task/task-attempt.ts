@@ -142,7 +142,7 @@ export class TaskAttempt {
     throw new StreamError(
       'commit-log-lost',
       `task ${name}: its commit log ${this.#plan.commitTopic} holds no entry, but it ran before (log start ${content.logStart}, end ${content.end}, ${storedCheckpoints} checkpoints)`,
-      'restore the commit log topic, or purge the job and start it anew (its output would be published again)',
+      'restore the commit log topic from a backup; to begin anew, give the job another name and other output topics',
     );
   }
 
@@ -195,7 +195,7 @@ export class TaskAttempt {
       throw new StreamError(
         'checkpoint-lost',
         `task ${taskName(this.#plan.identity)}: no usable checkpoint, and the commit log begins at entry ${first.number}`,
-        'give the process the checkpoint directory it ran with, or restore a savepoint into a new generation',
+        'give the process the checkpoint directory it ran with; to begin anew, give the job another name and other output topics',
       );
     }
     runner.clockMs = first.clockMs;
