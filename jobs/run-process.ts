@@ -97,7 +97,7 @@ export class MillraceProcess {
       await running.#startJobs();
       embedded?.failure.then((fault) => running.#processFailed(describe(fault)));
     } catch (error) {
-      await running.#release();
+      await running.terminate();
       throw error;
     }
     return running;
@@ -218,7 +218,7 @@ export class MillraceProcess {
       taskStopped: (assignment) => this.#taskEnded(assignment),
     });
     for (const { prepared } of ready) {
-      if (prepared !== null) await this.#pool.start(prepared.tasks, prepared.parallelism);
+      if (prepared !== null) this.#pool.start(prepared.tasks, prepared.parallelism);
     }
     this.#checkEnded();
     this.#watchTopics();

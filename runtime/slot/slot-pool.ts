@@ -1,7 +1,8 @@
-// Owns the slots of a process as seen from the main thread: spawns worker threads, spreads tasks, brings a dead slot
-// back with its tasks, and collects what they report. Touches no record.
+// Owns the slots of a process as seen from the main thread: spawns worker threads, spreads tasks, brings a slot that
+// died or stalled back with its tasks, and collects what they report. Touches no record. Invariant: a task is told to at
+// most one living worker, and every task given to `start` is reported ended once, however its slot fares.
 
-import type { MessagePort, Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import {
   assignmentKey,
   type FromSlot,
@@ -14,12 +15,18 @@ import type { Logger } from '#runtime/std/logger.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
 const RESPAWN_PAUSE_MS = 100;
+const RESPAWN_PAUSE_MAX_MS = 5_000;
+/** A slot that lived this long is not dying again and again. */
+const HEALTHY_MS = 60_000;
 const STATUS_TIMEOUT_MS = 2_000;
+const STALL_LOOK_MS = 10_000;
+/** Looks in a row without an answer; several, because a process that was stopped for a while is late as a whole. */
+const STALL_LOOKS_MAX = 6;
 
 export interface SlotPoolParts {
   readonly slotCount: number;
   /** Spawns the worker thread of slot `index`. */
-  readonly spawn: (index: number) => Worker | Promise<Worker>;
+  readonly spawn: (index: number) => Worker;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly taskFailed: (assignment: TaskAssignment, failure: Failure) => void;
@@ -29,51 +36,84 @@ export interface SlotPoolParts {
 interface Slot {
   readonly index: number;
   worker: Worker | null;
-  readonly tasks: Map<string, TaskAssignment>;
+  /** The worker said that it hears; until then its tasks are only noted here. */
+  ready: boolean;
+  /** Aborts when the worker is gone. */
+  gone: AbortController;
+  spawnedMs: number;
+  /** A pause before the next worker is under way. */
+  respawning: boolean;
   deaths: number;
+  readonly tasks: Map<string, TaskAssignment>;
 }
 
 export class SlotPool {
   readonly #parts: SlotPoolParts;
   readonly #slots: Slot[] = [];
   readonly #requests = new Map<number, (tasks: readonly TaskReport[]) => void>();
+  /** Jobs that were told to stop and not started since. */
+  readonly #stopping = new Set<string>();
+  readonly #closed = new AbortController();
   #nextRequest = 1;
-  #closing = false;
 
   constructor(parts: SlotPoolParts) {
     this.#parts = parts;
     for (let index = 0; index < parts.slotCount; index++) {
-      this.#slots.push({ index, worker: null, tasks: new Map(), deaths: 0 });
+      this.#slots.push({
+        index,
+        worker: null,
+        ready: false,
+        gone: new AbortController(),
+        spawnedMs: 0,
+        respawning: false,
+        deaths: 0,
+        tasks: new Map(),
+      });
     }
   }
 
-  /** Gives tasks to slots, `parallelism` of them, in turn. */
-  async start(tasks: readonly TaskAssignment[], parallelism: number): Promise<void> {
+  get #closing(): boolean {
+    return this.#closed.signal.aborted;
+  }
+
+  /** Gives tasks to the `parallelism` slots that have least to do, in turn. Throws what keeps a worker from starting. */
+  start(tasks: readonly TaskAssignment[], parallelism: number): void {
     const spread = Math.max(1, Math.min(parallelism, this.#slots.length));
-    const perSlot: TaskAssignment[][] = this.#slots.map(() => []);
-    // Tasks of one partition share a slot only by chance: stages rotate, so that a job with an exchange uses all slots.
-    for (const [index, task] of tasks.entries()) perSlot[index % spread].push(task);
-    for (const slot of this.#slots) {
-      const own = perSlot[slot.index];
-      if (own.length === 0) continue;
-      for (const task of own) slot.tasks.set(assignmentKey(task), task);
-      if (slot.worker === null) await this.#spawn(slot);
-      else this.#say(slot, { kind: 'start', tasks: own });
+    const free = [...this.#slots].sort((a, b) => a.tasks.size - b.tasks.size || a.index - b.index).slice(0, spread);
+    const own: TaskAssignment[][] = free.map(() => []);
+    for (const [index, task] of tasks.entries()) own[index % spread].push(task);
+    for (const { job } of tasks) this.#stopping.delete(job);
+    // All are noted before the first worker starts: whatever happens to it, stopJob finds the others.
+    for (const [i, slot] of free.entries()) for (const task of own[i]) slot.tasks.set(assignmentKey(task), task);
+    for (const [i, slot] of free.entries()) {
+      if (own[i].length === 0) continue;
+      if (slot.ready) this.#say(slot, { kind: 'start', tasks: own[i] });
+      else if (slot.worker === null && !slot.respawning) this.#spawn(slot);
     }
   }
 
+  /** Asks the job's tasks to stop. Those that no worker knows yet end here. */
   stopJob(job: string): void {
-    for (const slot of this.#slots) this.#say(slot, { kind: 'stop', job });
+    this.#stopping.add(job);
+    for (const slot of this.#slots) {
+      if (slot.ready) this.#say(slot, { kind: 'stop', job });
+      else this.#endStopping(slot);
+    }
   }
 
   /** Clean stop of everything; resolves when all tasks ended or the slots are gone. */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#closed.abort();
     await Promise.all(
       this.#slots.map(async (slot) => {
-        if (slot.worker === null) return;
-        const exited = new Promise<void>((resolve) => slot.worker?.once('exit', () => resolve()));
-        this.#say(slot, { kind: 'stop', job: null });
+        const { worker } = slot;
+        if (worker === null) {
+          this.#endStopping(slot);
+          return;
+        }
+        const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+        if (slot.ready) this.#say(slot, { kind: 'stop', job: null });
+        else this.#endStopping(slot);
         this.#closeWhenEmpty(slot);
         await exited;
       }),
@@ -82,71 +122,123 @@ export class SlotPool {
 
   /** Ends the slots at once, without checkpoints. */
   async terminate(): Promise<void> {
-    this.#closing = true;
+    this.#closed.abort();
     await Promise.all(this.#slots.map((slot) => slot.worker?.terminate()));
   }
 
   /** What the tasks of all slots say about themselves; a slot that does not answer in time is left out. */
   async status(): Promise<TaskReport[]> {
-    const answers = this.#slots.map(async (slot) => {
-      if (slot.worker === null) return [];
-      const request = this.#nextRequest++;
-      const timer = new AbortController();
-      const answer = new Promise<readonly TaskReport[]>((resolve) => this.#requests.set(request, resolve));
-      const late = this.#parts.clock.sleep(STATUS_TIMEOUT_MS, timer.signal).then((): readonly TaskReport[] => []);
-      this.#say(slot, { kind: 'status', request });
-      const tasks = await Promise.race([answer, late]);
-      timer.abort();
-      this.#requests.delete(request);
-      return tasks;
-    });
-    return (await Promise.all(answers)).flat();
+    const answers = await Promise.all(this.#slots.map((slot) => this.#ask(slot, STATUS_TIMEOUT_MS)));
+    return answers.flatMap((tasks) => tasks ?? []);
   }
 
-  async #spawn(slot: Slot): Promise<void> {
-    const worker = await this.#parts.spawn(slot.index);
+  /** Null when the slot does not answer in time. */
+  async #ask(slot: Slot, timeoutMs: number): Promise<readonly TaskReport[] | null> {
+    if (!slot.ready) return null;
+    const request = this.#nextRequest++;
+    const timer = new AbortController();
+    const answer = new Promise<readonly TaskReport[]>((resolve) => this.#requests.set(request, resolve));
+    const late = this.#parts.clock.sleep(timeoutMs, timer.signal).then(() => null);
+    this.#say(slot, { kind: 'status', request });
+    const tasks = await Promise.race([answer, late]);
+    timer.abort();
+    this.#requests.delete(request);
+    return tasks;
+  }
+
+  #spawn(slot: Slot): void {
+    const { clock, logger, spawn } = this.#parts;
+    const worker = spawn(slot.index);
     slot.worker = worker;
-    worker.on('message', (message: FromSlot) => this.#hear(slot, message));
+    slot.gone = new AbortController();
+    slot.spawnedMs = clock.monotonicMs();
+    worker.on('message', (message: FromSlot) => {
+      if (slot.worker === worker) this.#hear(slot, message);
+    });
     worker.on('error', (error: Error) => {
-      this.#parts.logger.error({ slot: slot.index, stack: error.stack }, `slot ${slot.index} died: ${error.message}`);
+      logger.error({ slot: slot.index, stack: error.stack }, `slot ${slot.index} died: ${error.message}`);
     });
     worker.on('exit', () => this.#exited(slot));
   }
 
   #exited(slot: Slot): void {
     slot.worker = null;
+    slot.ready = false;
+    slot.gone.abort();
+    this.#endStopping(slot);
     if (this.#closing || slot.tasks.size === 0) return;
-    slot.deaths++;
-    const pauseMs = Math.min(5_000, RESPAWN_PAUSE_MS * 2 ** Math.min(6, slot.deaths - 1));
-    this.#parts.logger.warn(
-      { slot: slot.index, tasks: slot.tasks.size, pauseMs },
-      `slot ${slot.index} is started again`,
-    );
-    this.#parts.clock.sleep(pauseMs).then(() => {
-      if (!this.#closing) return this.#spawn(slot);
+    const livedMs = this.#parts.clock.monotonicMs() - slot.spawnedMs;
+    slot.deaths = livedMs >= HEALTHY_MS ? 1 : slot.deaths + 1;
+    this.#respawn(slot);
+  }
+
+  #respawn(slot: Slot): void {
+    const { clock, logger } = this.#parts;
+    const pauseMs = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(6, slot.deaths - 1));
+    const fields = { slot: slot.index, tasks: slot.tasks.size, deaths: slot.deaths, pauseMs };
+    logger.warn(fields, `slot ${slot.index} is started again`);
+    slot.respawning = true;
+    clock.sleep(pauseMs, this.#closed.signal).then(() => {
+      slot.respawning = false;
+      if (this.#closing || slot.tasks.size === 0) return;
+      try {
+        this.#spawn(slot);
+      } catch (error) {
+        logger.error({ slot: slot.index }, `slot ${slot.index} cannot be started: ${(error as Error).message}`);
+        slot.deaths++;
+        this.#respawn(slot);
+      }
     });
   }
 
   #hear(slot: Slot, message: FromSlot): void {
-    if (message.kind === 'ready') this.#say(slot, { kind: 'start', tasks: [...slot.tasks.values()] });
+    if (message.kind === 'ready') this.#becameReady(slot);
     else if (message.kind === 'status') this.#requests.get(message.request)?.(message.tasks);
     else {
-      slot.tasks.delete(assignmentKey(message.assignment));
+      if (!slot.tasks.delete(assignmentKey(message.assignment))) return;
       if (message.kind === 'task-failed') this.#parts.taskFailed(message.assignment, message.failure);
       else this.#parts.taskStopped(message.assignment);
       this.#closeWhenEmpty(slot);
     }
   }
 
+  #becameReady(slot: Slot): void {
+    slot.ready = true;
+    if (!this.#closing && slot.tasks.size > 0) this.#say(slot, { kind: 'start', tasks: [...slot.tasks.values()] });
+    this.#watch(slot, slot.worker);
+  }
+
+  // A worker that answers nothing for a minute is in an endless loop: only its end frees its tasks.
+  async #watch(slot: Slot, worker: Worker | null): Promise<void> {
+    const { clock, logger } = this.#parts;
+    const { signal } = slot.gone;
+    for (let unanswered = 0; unanswered < STALL_LOOKS_MAX; ) {
+      if (unanswered === 0) await clock.sleep(STALL_LOOK_MS, signal);
+      const answer = signal.aborted ? null : await this.#ask(slot, STALL_LOOK_MS);
+      if (signal.aborted) return;
+      unanswered = answer === null ? unanswered + 1 : 0;
+    }
+    logger.error(
+      { slot: slot.index, tasks: [...slot.tasks.keys()] },
+      `slot ${slot.index} stalled: a function of one of its jobs does not return; the slot is ended`,
+    );
+    await worker?.terminate();
+  }
+
+  // Tasks that are to stop and that no worker runs have ended.
+  #endStopping(slot: Slot): void {
+    for (const [key, task] of [...slot.tasks]) {
+      if (!this.#closing && !this.#stopping.has(task.job)) continue;
+      slot.tasks.delete(key);
+      this.#parts.taskStopped(task);
+    }
+  }
+
   #closeWhenEmpty(slot: Slot): void {
-    if (this.#closing && slot.tasks.size === 0) this.#post(slot.worker, 'close');
+    if (this.#closing && slot.tasks.size === 0) slot.worker?.postMessage('close');
   }
 
   #say(slot: Slot, message: ToSlot): void {
-    this.#post(slot.worker, message);
-  }
-
-  #post(worker: Worker | MessagePort | null, message: ToSlot | 'close'): void {
-    worker?.postMessage(message);
+    slot.worker?.postMessage(message);
   }
 }

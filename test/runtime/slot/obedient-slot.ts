@@ -1,0 +1,44 @@
+// A worker thread that says what a slot says without running anything; what it should do wrong stands in workerData.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { assignmentKey, type FromSlot, type TaskAssignment, type ToSlot } from '#runtime/slot/messages.ts';
+
+export interface ObedientSlotData {
+  /** Says `ready` only when this is told: 'ready' as a message. */
+  readonly readyWhenTold: boolean;
+}
+
+const port = parentPort;
+if (port === null) throw new Error('runs as a worker thread');
+const tasks = new Map<string, TaskAssignment>();
+const say = (message: FromSlot) => port.postMessage(message);
+
+port.on('message', (message: ToSlot | 'close' | 'ready') => {
+  if (message === 'close') process.exit(0);
+  else if (message === 'ready') say({ kind: 'ready' });
+  else if (message.kind === 'start') {
+    for (const task of message.tasks) start(task);
+  } else if (message.kind === 'stop') {
+    for (const [key, assignment] of [...tasks]) {
+      if (message.job !== null && assignment.job !== message.job) continue;
+      tasks.delete(key);
+      say({ kind: 'task-stopped', assignment });
+    }
+  } else {
+    const report = [...tasks.values()].map((assignment) => ({ assignment, status: null, restarts: 0, failures: [] }));
+    say({ kind: 'status', request: message.request, tasks: report });
+  }
+});
+if (!(workerData as ObedientSlotData).readyWhenTold) say({ kind: 'ready' });
+
+/** Stages are named after what goes wrong with their tasks. */
+function start(task: TaskAssignment): void {
+  if (tasks.has(assignmentKey(task))) throw new Error(`started twice: ${assignmentKey(task)}`);
+  if (task.stage === 'dies') throw new Error('died of a task');
+  tasks.set(assignmentKey(task), task);
+  if (task.stage === 'never-returns') for (;;);
+  if (task.stage !== 'fails') return;
+  tasks.delete(assignmentKey(task));
+  const failure = { code: 'bad-record', message: 'no good', remedy: 'mend it', stack: '' };
+  say({ kind: 'task-failed', assignment: task, failure });
+}

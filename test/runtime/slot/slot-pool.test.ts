@@ -1,0 +1,210 @@
+// Slots as real worker threads that die, stall and are late, under a clock that is moved by hand.
+
+import { Worker } from 'node:worker_threads';
+import { afterEach, expect, test } from 'vitest';
+import { assignmentKey, type TaskAssignment } from '#runtime/slot/messages.ts';
+import { SlotPool } from '#runtime/slot/slot-pool.ts';
+import type { Clock } from '#runtime/std/clock.ts';
+import { silentLogger } from '#runtime/std/logger.ts';
+
+class HandClock implements Clock {
+  ms = 0;
+  readonly #sleepers = new Set<{ readonly atMs: number; readonly wake: () => void }>();
+  nowMs(): number {
+    return this.ms;
+  }
+  monotonicMs(): number {
+    return this.ms;
+  }
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#sleepers.delete(sleeper);
+        resolve();
+      };
+      const sleeper = { atMs: this.ms + ms, wake };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener('abort', wake, { once: true });
+    });
+  }
+  advance(ms: number): void {
+    this.ms += ms;
+    for (const { atMs, wake } of [...this.#sleepers]) if (atMs <= this.ms) wake();
+  }
+}
+
+function task(job: string, partition: number, stage = 'works'): TaskAssignment {
+  return { job, run: 'live', generation: 0, stage, partition };
+}
+
+const open: SlotPool[] = [];
+afterEach(async () => {
+  for (const pool of open.splice(0)) await pool.terminate();
+});
+
+function scene(slotCount: number, readyWhenTold = false) {
+  const clock = new HandClock();
+  const workers: { readonly index: number; readonly worker: Worker }[] = [];
+  const ended: string[] = [];
+  const warned: string[] = [];
+  const pool = new SlotPool({
+    slotCount,
+    spawn: (index) => {
+      const url = new URL('./obedient-slot.ts', import.meta.url);
+      const worker = new Worker(url, { workerData: { readyWhenTold }, execArgv: [], stderr: true });
+      workers.push({ index, worker });
+      return worker;
+    },
+    clock,
+    logger: { ...silentLogger, warn: (_, message) => warned.push(message) },
+    taskFailed: (assignment, failure) => {
+      ended.push(`failed ${assignmentKey(assignment)} ${failure.code}`);
+      pool.stopJob(assignment.job);
+    },
+    taskStopped: (assignment) => ended.push(`stopped ${assignmentKey(assignment)}`),
+  });
+  open.push(pool);
+  const running = async () => (await pool.status()).map(({ assignment }) => assignmentKey(assignment)).sort();
+  return { clock, workers, ended, warned, pool, running };
+}
+
+/** Real time, for threads to do what they were told; bounded. */
+async function until(done: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 1_000; i++) {
+    if (await done()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error('did not happen');
+}
+
+test('tasks are spread over as many slots as the parallelism says, the least loaded first', async () => {
+  const { pool, running, workers } = scene(3);
+  pool.start([task('a', 0), task('a', 1)], 1);
+  pool.start([task('b', 0), task('b', 1)], 2);
+  await until(async () => (await running()).length === 4);
+  expect(workers.map(({ index }) => index)).toEqual([0, 1, 2]);
+});
+
+test('a slot that dies comes back with its tasks, and only with its own', async () => {
+  const { pool, running, workers, clock, ended } = scene(2);
+  pool.start([task('a', 0), task('a', 1)], 2);
+  await until(async () => (await running()).length === 2);
+  await workers[0].worker.terminate();
+  await until(async () => (await running()).length === 1);
+  clock.advance(100);
+  await until(async () => (await running()).length === 2);
+  expect(workers.map(({ index }) => index)).toEqual([0, 1, 0]);
+  expect(ended).toEqual([]);
+});
+
+test('a slot that dies again and again is started at growing distances, and its neighbours run on', async () => {
+  const { pool, running, workers, clock, warned } = scene(2);
+  pool.start([task('a', 0, 'dies'), task('b', 0)], 2);
+  await until(async () => (await running()).length === 1);
+  for (const [deaths, pauseMs] of [100, 200, 400].entries()) {
+    await until(() => warned.length === deaths + 1);
+    const spawned = workers.length;
+    clock.advance(pauseMs - 1);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(workers.length, 'not before its time').toBe(spawned);
+    clock.advance(1);
+    await until(() => workers.length === spawned + 1);
+  }
+  expect(await running()).toEqual(['b.live.0.works.0']);
+});
+
+test('tasks that are given to a slot while it pauses after a death do not start a second worker', async () => {
+  const { pool, running, workers, clock } = scene(1);
+  pool.start([task('a', 0)], 1);
+  await until(async () => (await running()).length === 1);
+  await workers[0].worker.terminate();
+  pool.start([task('b', 0)], 1);
+  clock.advance(100);
+  await until(async () => (await running()).length === 2);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(workers).toHaveLength(2);
+});
+
+test('a slot that answers nothing is ended and its tasks come back', async () => {
+  const { pool, workers, clock, ended } = scene(1);
+  pool.start([task('a', 0, 'never-returns')], 1);
+  await until(() => workers[0].worker.threadId > 0);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  let gone = false;
+  workers[0].worker.once('exit', () => {
+    gone = true;
+  });
+  await until(() => {
+    clock.advance(10_000);
+    return gone;
+  });
+  await until(() => {
+    clock.advance(100);
+    return workers.length === 2;
+  });
+  expect(ended).toEqual([]);
+});
+
+test('a job that fails takes its own tasks with it and no others', async () => {
+  const { pool, running, ended } = scene(2);
+  pool.start([task('a', 0), task('a', 1), task('b', 0)], 2);
+  await until(async () => (await running()).length === 3);
+  pool.start([task('a', 2, 'fails')], 1);
+  await until(() => ended.length === 3);
+  expect(ended.sort()).toEqual([
+    'failed a.live.0.fails.2 bad-record',
+    'stopped a.live.0.works.0',
+    'stopped a.live.0.works.1',
+  ]);
+  expect(await running()).toEqual(['b.live.0.works.0']);
+});
+
+test('a job stopped before its slots are ready never runs, and all of it is reported', async () => {
+  const { pool, running, ended, workers } = scene(2, true);
+  pool.start([task('a', 0), task('a', 1), task('b', 0)], 2);
+  pool.stopJob('a');
+  expect(ended.sort()).toEqual(['stopped a.live.0.works.0', 'stopped a.live.0.works.1']);
+  for (const { worker } of workers) worker.postMessage('ready');
+  await until(async () => (await running()).length === 1);
+  expect(await running()).toEqual(['b.live.0.works.0']);
+});
+
+test('a job stopped while its slot is dead does not come back with it', async () => {
+  const { pool, running, ended, workers, clock } = scene(1);
+  pool.start([task('a', 0), task('b', 0)], 1);
+  await until(async () => (await running()).length === 2);
+  await workers[0].worker.terminate();
+  pool.stopJob('a');
+  clock.advance(100);
+  await until(async () => (await running()).length === 1);
+  expect(await running()).toEqual(['b.live.0.works.0']);
+  expect(ended).toEqual(['stopped a.live.0.works.0']);
+});
+
+test('closing before the slots are ready ends, and no task runs', async () => {
+  const { pool, ended } = scene(2, true);
+  pool.start([task('a', 0), task('a', 1)], 2);
+  await pool.close();
+  expect(ended.sort()).toEqual(['stopped a.live.0.works.0', 'stopped a.live.0.works.1']);
+});
+
+test('closing while a dead slot pauses ends, and it is not started again', async () => {
+  const { pool, running, ended, workers, clock } = scene(1);
+  pool.start([task('a', 0)], 1);
+  await until(async () => (await running()).length === 1);
+  await workers[0].worker.terminate();
+  await pool.close();
+  clock.advance(60_000);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(workers).toHaveLength(1);
+  expect(ended).toEqual(['stopped a.live.0.works.0']);
+});
+
+test('closing waits for the tasks of ready slots', async () => {
+  const { pool, running, ended } = scene(2);
+  pool.start([task('a', 0), task('a', 1), task('b', 0)], 2);
+  await until(async () => (await running()).length === 3);
+  await pool.close();
+  expect(ended).toHaveLength(3);
+});
