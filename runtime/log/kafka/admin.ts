@@ -9,6 +9,7 @@ import { errorName, isCoordinatorMoved, NONE, UNKNOWN_TOPIC_OR_PARTITION } from 
 import { type Cluster, topicUnknown, unavailable } from '#runtime/log/kafka/cluster.ts';
 import { listOffsets } from '#runtime/log/kafka/offsets.ts';
 import type { ReaderOptions } from '#runtime/log/kafka/reader.ts';
+import { cutRecords } from '#runtime/log/kafka/record-cuts.ts';
 import { searchTimes } from '#runtime/log/kafka/time-search.ts';
 import { offsetCommitRequest } from '#runtime/log/kafka/wire/coordinator.ts';
 import { metadataRequest, type TopicMetadata } from '#runtime/log/kafka/wire/metadata.ts';
@@ -121,12 +122,8 @@ export class KafkaAdmin implements LogAdmin {
     if (present.length > 0) await this.#everywhere(present, ({ error }) => error === UNKNOWN_TOPIC_OR_PARTITION);
   }
 
-  async deleteRecords(cuts: readonly (TopicPartition & { readonly before: bigint })[]): Promise<void> {
-    for (const [topic, own] of Map.groupBy(cuts, (cut) => cut.topic)) {
-      await this.#existing(topic);
-      const partitions = own.map(({ partition, before }) => ({ partition, offset: before.toString() }));
-      await this.#call(`delete records of '${topic}'`, (admin) => admin.deleteTopicRecords({ topic, partitions }));
-    }
+  deleteRecords(cuts: readonly (TopicPartition & { readonly before: bigint })[]): Promise<void> {
+    return cutRecords(this.#cluster, cuts);
   }
 
   async publishOffsets(
@@ -270,7 +267,6 @@ const REFUSALS = new Set([
   'INVALID_REPLICATION_FACTOR',
   'INVALID_CONFIG',
   'INVALID_REQUEST',
-  'OFFSET_OUT_OF_RANGE',
   'POLICY_VIOLATION',
   'TOPIC_AUTHORIZATION_FAILED',
   'CLUSTER_AUTHORIZATION_FAILED',
