@@ -20,6 +20,8 @@ export interface BrokerPlan {
   readonly clusterId: string;
   readonly heapMiB: number;
   readonly config: Readonly<Record<string, string>>;
+  /** Feature levels to start with, `transaction.version=1` for example. */
+  readonly features: readonly string[];
 }
 
 // Input of the watcher is ours: when it ends, the broker is killed. `$1` is the file for the broker's process id.
@@ -66,7 +68,8 @@ export class BrokerProcess {
     await writeFile(join(plan.directory, 'server.properties'), lines.join(''));
     await writeFile(join(plan.directory, 'log4j2.yaml'), LOG4J);
     const format = ['kafka.tools.StorageTool', 'format', '-t', plan.clusterId, '-c', 'server.properties'];
-    const child = this.#java(['-Xmx128m', ...this.#jvm(), ...format], 'format.log');
+    const features = plan.features.flatMap((feature) => ['--feature', feature]);
+    const child = this.#java(['-Xmx128m', ...this.#jvm(), ...format, ...features], 'format.log');
     const [code] = await once(child, 'exit');
     if (code !== 0) throw new Error(`formatting of Kafka failed: ${await this.#tail('format.log')}`);
   }

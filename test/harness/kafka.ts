@@ -16,6 +16,8 @@ export interface KafkaOptions {
   readonly brokers?: 1 | 3;
   /** Broker settings over those fit for tests, for example `log.segment.bytes`. Not for a Kafka of KAFKA_BROKERS. */
   readonly config?: Readonly<Record<string, string>>;
+  /** Feature levels to start with, `transaction.version=1` for example; only of brokers started from jars. */
+  readonly features?: readonly string[];
   /** Heap of each broker. @default 512 */
   readonly heapMiB?: number;
   /** Never the Kafka of KAFKA_BROKERS: the test restarts or kills brokers. @default false */
@@ -41,7 +43,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaHandl
   const given = process.env['KAFKA_BROKERS'];
   if (given !== undefined && given !== '' && options.own !== true) return givenKafka(given.split(','));
   const count = options.brokers ?? 1;
-  if (await dockerAnswers()) {
+  if (options.features === undefined && (await dockerAnswers())) {
     const ports = await freePorts(count);
     return containerKafka(await startContainers(ports, newClusterId(), testConfig(count, options.config)));
   }
@@ -104,6 +106,7 @@ async function processKafka(count: number, options: KafkaOptions): Promise<Kafka
         clusterId,
         heapMiB: options.heapMiB ?? 512,
         config: testConfig(count, options.config),
+        features: options.features ?? [],
       }),
   );
   const removeDirectory = () => rmSync(directory, { recursive: true, force: true });
