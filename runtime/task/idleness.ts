@@ -4,11 +4,15 @@
 import type { ReaderStatus } from '#runtime/log/contract.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 
+/** When no look proved quiet for so long (an outage, a stopped process), nothing is known of the time between. */
+const PROOF_GAP_MAX_MS = 5_000;
+
 export class Idleness {
   readonly #clock: Clock;
   readonly #idlenessMs: number;
   #quietSinceMs: number | null = null;
   #fetchesSeen = -1;
+  #provedMonotonicMs = 0;
   #establishedMs: number | null = null;
   #tickedMonotonicMs = 0;
 
@@ -38,6 +42,8 @@ export class Idleness {
     if (fetches <= this.#fetchesSeen) return null;
     this.#fetchesSeen = fetches;
     const monotonicMs = this.#clock.monotonicMs();
+    if (monotonicMs - this.#provedMonotonicMs > PROOF_GAP_MAX_MS) this.interrupted();
+    this.#provedMonotonicMs = monotonicMs;
     if (this.#quietSinceMs === null) {
       this.#quietSinceMs = monotonicMs;
       return null;

@@ -21,13 +21,18 @@ function scene() {
   const clock = new HandClock();
   const idleness = new Idleness(clock, 30_000);
   let fetches = 0;
-  const look = (afterMs: number, change: Partial<ReaderStatus> = {}) => {
+  const lookOnce = (afterMs: number, change: Partial<ReaderStatus> = {}) => {
     clock.monotonic += afterMs;
     fetches++;
     const status = { position: 9n, logStart: 0n, lastStable: 9n, highWatermark: 9n, fetches, fault: null };
     return idleness.observe({ ...status, ...change });
   };
-  return { clock, idleness, look };
+  // As the task does: every second.
+  const look = (afterMs: number, change: Partial<ReaderStatus> = {}) => {
+    for (let leftMs = afterMs; leftMs > 1_000; leftMs -= 1_000) lookOnce(1_000, change);
+    return lookOnce(Math.min(afterMs, 1_000), change);
+  };
+  return { clock, idleness, look, lookOnce };
 }
 
 test('a source is idle only after the whole time of quiet, and advances from that moment on', () => {
@@ -93,4 +98,15 @@ test('idle time that no entry used yet is not lost', () => {
   expect(elapsed(look(1_000))).toBe(3_000);
   idleness.used();
   expect(elapsed(look(1_000))).toBe(1_000);
+});
+
+test('after a gap without a look quiet time begins anew', () => {
+  const { look, lookOnce } = scene();
+  look(0);
+  look(31_000);
+  expect(look(1_000)).not.toBeNull();
+  expect(lookOnce(6_000), 'an outage, or the process was stopped').toBeNull();
+  expect(look(29_000)).toBeNull();
+  look(2_000);
+  expect(look(1_000)).not.toBeNull();
 });
