@@ -6,6 +6,7 @@ import type { PartitionReader } from '#runtime/log/contract.ts';
 import type { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { Committer } from '#runtime/task/committer.ts';
 import { type Entry, writeEntry } from '#runtime/task/entry.ts';
+import { EntryClock } from '#runtime/task/entry-clock.ts';
 import type { Idleness } from '#runtime/task/idleness.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import type { ChainHead } from '#runtime/task/task-attempt.ts';
@@ -37,6 +38,7 @@ export interface LiveLoopParts {
 export class LiveLoop {
   readonly #parts: LiveLoopParts;
   readonly #waiting: Waiting;
+  readonly #clock: EntryClock;
   #stopping = false;
   #open = false;
   #full = false;
@@ -50,6 +52,7 @@ export class LiveLoop {
     this.#parts = parts;
     this.#lastEntry = parts.lastEntry;
     this.#waiting = new Waiting(parts.environment.clock, parts.reader);
+    this.#clock = new EntryClock(parts.environment.clock);
     const nowMs = parts.environment.clock.monotonicMs();
     this.#committedMs = nowMs;
     this.#lookedMs = nowMs;
@@ -66,13 +69,13 @@ export class LiveLoop {
     let sliceBytes = 0;
     while (!signal.aborted) {
       const before = runner.bytesConsumed;
-      const worked = !this.#full && !this.#stopping && this.#work();
+      const worked = !this.#full && !this.#stopping && !this.#stale && this.#work();
       if (worked) sliceBytes += Math.max(64, runner.bytesConsumed - before);
       if (this.#sealDue()) await this.#seal();
       if (this.#stopping && !this.#open) break;
       if (worked && sliceBytes < SLICE_BYTES) continue;
       sliceBytes = 0;
-      if (worked) await environment.breathe();
+      if (worked || runner.hasBatch) await environment.breathe();
       else await this.#waiting.wait(this.#nextDeadlineMs());
       await checkpointing.relieve();
     }
@@ -114,7 +117,7 @@ export class LiveLoop {
     if (this.#open) return false;
     const sinceMs = idleness?.observe(reader.status()) ?? null;
     const idle = idleness === null ? runner.watermark.allWritersIdle : sinceMs !== null;
-    if (!runner.wantsTick(Math.max(runner.clockMs, environment.clock.nowMs()), idle, sinceMs)) return false;
+    if (!runner.wantsTick(this.#clock.peek(runner.clockMs), idle, sinceMs)) return false;
     this.#begin(sinceMs);
     idleness?.used();
     return true;
@@ -122,16 +125,22 @@ export class LiveLoop {
 
   #begin(idleSinceMs: number | null): void {
     const { runner, environment } = this.#parts;
-    const clockMs = Math.max(runner.clockMs, environment.clock.nowMs());
+    const clockMs = this.#clock.next(runner.clockMs);
     this.#idleSinceMs = idleSinceMs;
     this.#open = true;
     this.#openedMs = environment.clock.monotonicMs();
     this.#full = !runner.begin({ clockMs, idleSinceMs });
   }
 
+  // The machine slept, or its clock jumped: what arrives now must not be judged by the clock of before.
+  get #stale(): boolean {
+    const { runner, options } = this.#parts;
+    return this.#open && this.#clock.isStale(runner.clockMs, options.quietIntervalMs);
+  }
+
   #sealDue(): boolean {
     if (!this.#open) return false;
-    if (this.#full || this.#stopping || this.#idleSinceMs !== null) return true;
+    if (this.#full || this.#stopping || this.#stale || this.#idleSinceMs !== null) return true;
     const { options, environment, runner } = this.#parts;
     const nowMs = environment.clock.monotonicMs();
     if (nowMs - this.#openedMs >= options.quietIntervalMs) return true;
