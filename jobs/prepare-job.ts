@@ -8,7 +8,7 @@ import type { JobAssignment } from '#jobs/process-settings.ts';
 import { describeTopics, type RunIdentity, type SourceTopic, stageTaskCount, type TopicNeed } from '#jobs/topics.ts';
 import { jobVersion } from '#jobs/version.ts';
 import type { ControlLog } from '#runtime/control/control-log.ts';
-import { claimInternalTopics, jobBegan } from '#runtime/control/internal-topics.ts';
+import { claimInternalTopics, jobBegan, topicsFault } from '#runtime/control/internal-topics.ts';
 import { sourceFault } from '#runtime/control/source-identity.ts';
 import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
@@ -30,8 +30,8 @@ export interface PreparedJob {
   readonly plan: Plan;
   readonly parallelism: number;
   readonly tasks: readonly TaskAssignment[];
-  /** The fault that stops the job when its source is gone, was created again or changed its partitions. */
-  checkSource(admin: LogAdmin): Promise<StreamError | null>;
+  /** The fault that stops the job when its source or an internal topic is gone or another than it began with. */
+  checkTopics(admin: LogAdmin): Promise<StreamError | null>;
 }
 
 /** Kafka's default of max.message.bytes. */
@@ -70,9 +70,9 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     plan,
     parallelism: compiled.settings.parallelism,
     tasks,
-    async checkSource(admin) {
-      const [now] = await admin.describeTopics([topic.topic]);
-      return sourceFault(name, topic, now);
+    async checkTopics(admin) {
+      const began = jobBegan(parts.control, run);
+      return began === null ? null : topicsFault(admin, began);
     },
   };
 }

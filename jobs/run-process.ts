@@ -246,15 +246,22 @@ export class MillraceProcess {
     });
   }
 
-  #taskFailed(assignment: TaskAssignment, failure: Failure): void {
+  async #taskFailed(assignment: TaskAssignment, failure: Failure): Promise<void> {
     if (failure.code === 'superseded') {
       this.#processFailed(failure);
       return;
     }
     const job = this.#jobs.get(assignment.job);
-    if (job !== undefined) this.#jobFailed(job, failure);
     this.#pool?.stopJob(assignment.job);
+    if (job !== undefined && job.failure === null) this.#jobFailed(job, await this.#diagnose(job, failure));
     this.#taskEnded(assignment);
+  }
+
+  // A task sees one topic; whether the job can go on with it, and how, is known here.
+  async #diagnose(job: RunningJob, failure: Failure): Promise<Failure> {
+    if (!failure.code.startsWith('topic-')) return failure;
+    const fault = await job.prepared?.checkTopics(this.log.admin).catch(() => null);
+    return fault ? describe(fault) : failure;
   }
 
   // Nothing here can go on: another process took over, or the log is broken.
@@ -269,8 +276,10 @@ export class MillraceProcess {
   #jobFailed(job: RunningJob, failure: Failure): void {
     if (job.state === 'FAILED') return;
     job.state = 'FAILED';
-    job.failure = failure;
-    const { code, remedy, message } = failure;
+    const { code, remedy } = failure;
+    const named = failure.message.startsWith(`job ${job.name}`) || failure.message.startsWith(`task ${job.name}/`);
+    const message = named ? failure.message : `job ${job.name}: ${failure.message}`;
+    job.failure = { ...failure, message };
     this.#options.logger.error({ job: job.name, state: job.state, code, remedy }, message);
   }
 
@@ -286,7 +295,7 @@ export class MillraceProcess {
     if ([...this.#jobs.values()].every((job) => job.tasksLeft <= 0)) this.#resolveEnded(this.failures);
   }
 
-  // A source that grows or is created again stops its job with the remedy, not a silent wrong key. Seen twice, because
+  // A topic that grows or is created again stops its job with the remedy, not a silent wrong key. Seen twice, because
   // a broker that comes back may not know every topic at once.
   async #watchTopics(): Promise<void> {
     const { signal } = this.#closing;
@@ -296,7 +305,7 @@ export class MillraceProcess {
       if (signal.aborted) return;
       for (const job of this.#jobs.values()) {
         if (job.prepared === null || job.state !== 'RUNNING') continue;
-        const fault = await job.prepared.checkSource(this.log.admin).catch(() => null);
+        const fault = await job.prepared.checkTopics(this.log.admin).catch(() => null);
         const suspected = suspects.delete(job);
         if (fault === null) continue;
         suspects.add(job);

@@ -59,14 +59,34 @@ export async function claimInternalTopics(parts: ClaimParts): Promise<void> {
   }
   const fault = began.source === undefined ? null : sourceFault(job, began.source, source);
   if (fault !== null) throw fault;
-  const now = await admin.describeTopics(names);
-  names.forEach((name, index) => {
-    const description = now[index];
-    const was = began.topicIds[name];
+  const internal = internalFault(job, began.topicIds, names, await admin.describeTopics(names));
+  if (internal !== null) throw internal;
+}
+
+/** What keeps a job from going on with its internal topics as they are now, or null when all is well. */
+function internalFault(
+  job: string,
+  topicIds: JobBegan['topicIds'],
+  names: readonly string[],
+  now: readonly (TopicDescription | null)[],
+): StreamError | null {
+  for (const [index, name] of names.entries()) {
+    const topicId = now[index]?.topicId;
+    const was = topicIds[name];
     const ran = `job ${job} ran before, but its internal topic '${name}'`;
-    if (description === null) throw lost(name, `${ran} is gone`);
-    if (was !== undefined && was !== description.topicId) throw lost(name, `${ran} was deleted and created again`);
-  });
+    if (topicId === undefined) return lost(name, `${ran} is gone`);
+    if (was !== undefined && was !== topicId) return lost(name, `${ran} was deleted and created again`);
+  }
+  return null;
+}
+
+/** Looks again, while the job runs, at the topics it began with; null when all is well. */
+export async function topicsFault(admin: LogAdmin, began: JobBegan): Promise<StreamError | null> {
+  const names = Object.keys(began.topicIds);
+  const source = began.source === undefined ? [] : [began.source];
+  const now = await admin.describeTopics([...names, ...source.map(({ topic }) => topic)]);
+  const fault = source.map((was) => sourceFault(began.job, was, now[names.length])).find((one) => one !== null);
+  return fault ?? internalFault(began.job, began.topicIds, names, now);
 }
 
 function lost(topic: string, what: string): StreamError {
