@@ -140,6 +140,12 @@ export interface LogWriter {
   initialiseAgain(): Promise<void>;
   /** All or nothing over all partitions; returns when committed (readers may see it a little later). */
   transact(transaction: Transaction): Promise<TransactionResult>;
+  /**
+   * Ends what an earlier transaction of this id left open in these partitions although the log holds it for ended: a
+   * Kafka broker that stops or starts can complete a transaction without writing its markers (seen with 4.3.1, one
+   * broker). Nothing of it was ever visible, nothing will be. Only when ready; logs that cannot do this do nothing.
+   */
+  endHanging(partitions: readonly TopicPartition[]): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,21 +1,46 @@
 // Owns getting one entry's transaction into the log exactly once (ARCHITECTURE §3.6): send, and on any failure become
-// ready again, read what the log says, and either go on or send the same records anew. Holds at most one transaction.
+// ready again, read what the log says, and either go on or send the same records anew. Holds two
+// transactions at most: the one under way, and the one before until its successor proves that it really is in the log.
 
 import type { TaskIdentity } from '#checkpoint/contract.ts';
-import type { LogWriter, StagedBatch } from '#runtime/log/contract.ts';
+import type { LogWriter, StagedBatch, TopicPartition } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
-import { type CommitLogPlace, readCommitLog } from '#runtime/task/commit-log.ts';
-import { entryBatch, type WrittenEntry } from '#runtime/task/entry.ts';
-import { type TaskEnvironment, taskName, transactionalId } from '#runtime/task/task-environment.ts';
+import { type CommitLogContent, type CommitLogPlace, readCommitLog } from '#runtime/task/commit-log.ts';
+import { CHAIN_START, entryBatch, type WrittenEntry } from '#runtime/task/entry.ts';
+import {
+  stoppedWhile,
+  superseded,
+  type TaskEnvironment,
+  taskName,
+  transactionalId,
+} from '#runtime/task/task-environment.ts';
 
 const RETRY_PAUSE_MS = 200;
-/** Whole-transaction failures in a row on the same records before the task gives up. */
-const SAME_RECORDS_ATTEMPTS_MAX = 50;
+/** Every so many failures in a row are told again. */
+const TELL_EVERY = 25;
 
 export interface CommitterStatus {
   readonly transactionsFailed: number;
   /** What the committer waits for, null when nothing. */
   readonly waitingFor: string | null;
+}
+
+interface Sealed {
+  readonly written: WrittenEntry;
+  readonly previousChainHash: string;
+  readonly batches: readonly StagedBatch[];
+}
+
+interface Fate {
+  readonly offset: bigint | null;
+  readonly missing: readonly Sealed[];
+}
+
+export interface CommitterPlan {
+  readonly identity: TaskIdentity;
+  readonly place: CommitLogPlace;
+  /** Every partition the task may write, its commit log included. */
+  readonly outputs: readonly TopicPartition[];
 }
 
 export class Committer {
@@ -24,65 +49,110 @@ export class Committer {
   readonly #environment: TaskEnvironment;
   readonly #identity: TaskIdentity;
   readonly #place: CommitLogPlace;
+  readonly #outputs: readonly TopicPartition[];
   readonly #signal: AbortSignal;
   readonly #writer: LogWriter;
   #expectedOffset = -1n;
+  #before: Sealed | null = null;
 
-  constructor(environment: TaskEnvironment, identity: TaskIdentity, place: CommitLogPlace, signal: AbortSignal) {
+  constructor(environment: TaskEnvironment, plan: CommitterPlan, signal: AbortSignal) {
     this.#environment = environment;
-    this.#identity = identity;
-    this.#place = place;
+    this.#identity = plan.identity;
+    this.#place = plan.place;
+    this.#outputs = plan.outputs;
     this.#signal = signal;
-    this.#writer = environment.log.writer(transactionalId(identity));
+    this.#writer = environment.log.writer(transactionalId(plan.identity));
   }
 
-  /** Shuts out every older instance; the first step of an attempt. Retries while the log is away. */
-  async fence(): Promise<void> {
+  /** The first step of an attempt: shuts out every older instance and reads what it left. Waits while the log is away. */
+  async takeOver(): Promise<CommitLogContent> {
     await this.#persist('fence', () => this.#writer.fence());
+    return this.#readLog();
   }
 
-  /** Tells where the next entry goes, as read after fencing. */
-  expect(offset: bigint): void {
-    this.#expectedOffset = offset;
-  }
-
-  /** Commits the entry with its output; its offset in the commit log. Throws when the attempt must end. */
-  async commit(written: WrittenEntry, previousChainHash: string, batches: readonly StagedBatch[]): Promise<bigint> {
-    for (let attempt = 1; ; attempt++) {
-      const entry = entryBatch(written, this.#place.topic, this.#place.partition);
+  async #readLog(): Promise<CommitLogContent> {
+    const endHanging = async () => {
+      const task = taskName(this.#identity);
+      this.#environment.logger.warn({ task }, 'the log left a transaction without markers; it is ended as aborted');
+      await this.#writer.endHanging(this.#outputs);
+    };
+    for (;;) {
       try {
-        const result = await this.#writer.transact({ batches, entry, expectedEntryOffset: this.#expectedOffset });
-        this.#expectedOffset = result.nextEntryOffset;
-        return result.entryOffset;
-      } catch (error) {
-        if (!(error instanceof StreamError) || !error.retryable) throw error;
-        this.transactionsFailed++;
-        this.#environment.logger.warn(
-          { task: taskName(this.#identity), entry: written.entry.number, code: error.code, attempt },
-          `transaction failed: ${error.message}; reading its fate from the commit log`,
+        const content = await this.#persist('read the commit log', () =>
+          readCommitLog({ ...this.#environment, signal: this.#signal, endHanging }, this.#place),
         );
-        if (attempt >= SAME_RECORDS_ATTEMPTS_MAX) throw error;
-        const offset = await this.#fate(written, previousChainHash);
-        if (offset !== null) return offset;
-        await this.#environment.clock.sleep(Math.min(RETRY_PAUSE_MS, 10 * attempt), this.#signal);
+        this.#expectedOffset = content.end;
+        return content;
+      } catch (error) {
+        // The writer died while it ended what hung.
+        if (!(error instanceof StreamError) || !WRITER_LOST.has(error.code)) throw error;
         this.#checkStopped();
+        await this.#becomeReady();
       }
     }
   }
 
-  // Ready again, then the truth: the offset of the entry when it was committed, null when it was not.
-  async #fate(written: WrittenEntry, previousChainHash: string): Promise<bigint | null> {
-    await this.#becomeReady();
-    const content = await this.#persist('read the commit log', () =>
-      readCommitLog({ ...this.#environment, signal: this.#signal }, this.#place),
-    );
-    this.#expectedOffset = content.end;
-    const last = content.entries.at(-1);
-    const { number } = written.entry;
-    if (last !== undefined && last.entry.number === number && last.chainHash === written.chainHash) return last.offset;
-    if (last === undefined ? number === 0 : last.entry.number === number - 1 && last.chainHash === previousChainHash) {
-      return null;
+  /** Commits the entry with its output; its offset in the commit log. Throws when the attempt must end. */
+  async commit(written: WrittenEntry, previousChainHash: string, batches: readonly StagedBatch[]): Promise<bigint> {
+    const sealed: Sealed = { written, previousChainHash, batches };
+    let missing: readonly Sealed[] = [sealed];
+    let foreign = 0;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        let offset = -1n;
+        for (const one of missing) offset = await this.#transact(one);
+        return this.#committed(sealed, offset);
+      } catch (error) {
+        // A base offset that was not expected may once be a lost marker of our own; twice it is somebody else.
+        const isForeign = error instanceof StreamError && error.code === 'foreign-writer';
+        if (!(error instanceof StreamError) || (!error.retryable && (!isForeign || ++foreign > 1))) throw error;
+        this.transactionsFailed++;
+        this.#tell(error, written.entry.number, attempt);
+      }
+      const fate = await this.#fate(sealed);
+      if (fate.offset !== null) return this.#committed(sealed, fate.offset);
+      missing = fate.missing;
+      // As often as it takes: a broker that is down comes back, and a restart of the task would only replay.
+      await this.#environment.clock.sleep(Math.min(RETRY_PAUSE_MS, 10 * attempt), this.#signal);
+      this.#checkStopped();
     }
+  }
+
+  async #transact({ written, batches }: Sealed): Promise<bigint> {
+    const entry = entryBatch(written, this.#place.topic, this.#place.partition);
+    const result = await this.#writer.transact({ batches, entry, expectedEntryOffset: this.#expectedOffset });
+    this.#expectedOffset = result.nextEntryOffset;
+    return result.entryOffset;
+  }
+
+  #committed(sealed: Sealed, offset: bigint): bigint {
+    this.#before = sealed;
+    this.waitingFor = null;
+    return offset;
+  }
+
+  #tell(error: StreamError, entry: number, attempt: number): void {
+    this.waitingFor = `commit entry ${entry}: ${error.message}`;
+    if (attempt > 3 && attempt % TELL_EVERY !== 0) return;
+    this.#environment.logger.warn(
+      { task: taskName(this.#identity), entry, code: error.code, attempt, remedy: error.remedy },
+      `transaction failed: ${error.message}; reading its fate from the commit log`,
+    );
+  }
+
+  // Ready again, then the truth: where the entry is when it was committed, else what has to be sent again, in order.
+  async #fate(sealed: Sealed): Promise<Fate> {
+    await this.#becomeReady();
+    const last = (await this.#readLog()).entries.at(-1);
+    const { number } = sealed.written.entry;
+    if (last !== undefined && last.chainHash === sealed.written.chainHash) return { offset: last.offset, missing: [] };
+    if (last === undefined ? number === 0 : last.chainHash === sealed.previousChainHash) {
+      return { offset: null, missing: [sealed] };
+    }
+    // The log said that the entry before was committed, and lost it: nobody has seen it.
+    const before = this.#before;
+    const lost = before !== null && (last?.chainHash ?? CHAIN_START) === before.previousChainHash;
+    if (lost) return { offset: null, missing: [before, sealed] };
     throw new StreamError(
       'writer-fenced',
       `task ${taskName(this.#identity)}: the commit log ends with entry ${last?.entry.number} of another instance`,
@@ -99,13 +169,7 @@ export class Committer {
     }
     // Fenced: somebody else, or an own ghost or time-out. Membership decides; then once with -1/-1.
     const owns = await this.#persist('ask who owns the task', () => this.#environment.ownership.owns(this.#identity));
-    if (!owns) {
-      throw new StreamError(
-        'superseded',
-        `task ${taskName(this.#identity)} belongs to a newer process`,
-        'none needed: the newer process goes on; end this one if it does not end by itself',
-      );
-    }
+    if (!owns) throw superseded(this.#identity);
     await this.#persist('fence', () => this.#writer.fence());
   }
 
@@ -114,15 +178,15 @@ export class Committer {
     for (let failures = 0; ; failures++) {
       try {
         const result = await action();
-        this.waitingFor = null;
+        if (failures > 0) this.waitingFor = null;
         return result;
       } catch (error) {
         const passing = error instanceof StreamError && PASSING.has(error.code);
         if (!passing) throw error;
         this.waitingFor = `${what}: ${error.message}`;
-        if (failures % 25 === 1) {
+        if (failures % TELL_EVERY === 1) {
           this.#environment.logger.warn(
-            { task: taskName(this.#identity), code: error.code },
+            { task: taskName(this.#identity), code: error.code, remedy: error.remedy },
             `waiting to ${this.waitingFor}`,
           );
         }
@@ -133,12 +197,7 @@ export class Committer {
   }
 
   #checkStopped(): void {
-    if (!this.#signal.aborted) return;
-    throw new StreamError(
-      'log-unavailable',
-      `task ${taskName(this.#identity)} was stopped while the log was away`,
-      'start it again',
-    );
+    if (this.#signal.aborted) throw stoppedWhile(`waiting for the log: ${this.waitingFor}`);
   }
 
   async close(): Promise<void> {
@@ -146,4 +205,5 @@ export class Committer {
   }
 }
 
-const PASSING = new Set<string>(['log-unavailable', 'log-timeout', 'log-protocol', 'writer-dead', 'disk-failed']);
+const WRITER_LOST = new Set<string>(['writer-dead', 'writer-fenced']);
+const PASSING = new Set<string>(['log-unavailable', 'log-timeout', 'log-protocol', 'disk-failed']);

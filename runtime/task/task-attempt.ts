@@ -3,10 +3,10 @@
 // StageRunner's, the transaction's fate the Committer's, checkpoint files the Checkpointing's.
 
 import type { CheckpointManifest, TaskCheckpoints } from '#checkpoint/contract.ts';
-import type { PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
+import type { PartitionReader, TopicDescription, TopicPartition } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { Checkpointing } from '#runtime/task/checkpointing.ts';
-import { type CommitLogContent, type CommitLogEntry, readCommitLog } from '#runtime/task/commit-log.ts';
+import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
 import { Committer } from '#runtime/task/committer.ts';
 import { CHAIN_START, type Entry, type Genesis, writeEntry } from '#runtime/task/entry.ts';
 import { checkGenesis, describeTaskTopics, resolveStart } from '#runtime/task/genesis.ts';
@@ -76,12 +76,10 @@ export class TaskAttempt {
       const topics = await describeTaskTopics(this.#environment, this.#plan);
       const commitLog = topics.get(commitTopic) as TopicDescription;
       const place = { topic: commitTopic, partition: identity.partition, topicId: commitLog.topicId };
-      const committer = new Committer(this.#environment, identity, place, this.#abort.signal);
+      const outputs = [{ topic: commitTopic, partition: identity.partition }, ...this.#outputs(topics)];
+      const committer = new Committer(this.#environment, { identity, place, outputs }, this.#abort.signal);
       this.#committer = committer;
-      await committer.fence();
-      this.#phase = 'reading commit log';
-      const content = await readCommitLog({ ...this.#environment, signal: this.#abort.signal }, place);
-      committer.expect(content.end);
+      const content = await committer.takeOver();
       await this.#prepare(topics, content);
       await this.#live();
       this.#phase = 'stopped';
@@ -95,6 +93,17 @@ export class TaskAttempt {
       await this.#checkpointing?.abandon();
       await this.#committer?.close();
     }
+  }
+
+  /** Partitions of every topic the task writes beside its commit log. */
+  #outputs(topics: ReadonlyMap<string, TopicDescription>): TopicPartition[] {
+    const { topics: names, input } = this.#plan;
+    return names
+      .filter((topic) => topic !== input.topic)
+      .flatMap((topic) => {
+        const count = topics.get(topic)?.partitionCount ?? 0;
+        return Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+      });
   }
 
   // Builds the operators, restores, replays; afterwards the state is that of the last entry.

@@ -4,6 +4,7 @@
 import type { TaskCheckpoints, TaskIdentity } from '#checkpoint/contract.ts';
 import type { LogClient, LogReader, TopicPartition } from '#runtime/log/contract.ts';
 import type { Clock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import type { StageProgram } from '#runtime/task/contract.ts';
 
@@ -88,4 +89,21 @@ export function transactionalId(identity: TaskIdentity): string {
 
 export function taskName(identity: TaskIdentity): string {
   return `${identity.job}/${identity.stage}/${identity.partition}`;
+}
+
+/** A stop or an abort found the task waiting. */
+export function stoppedWhile(what: string): StreamError {
+  return new StreamError(
+    'log-unavailable',
+    `stopped while ${what}`,
+    'start it again: it goes on from its last checkpoint',
+  );
+}
+
+export function superseded(identity: TaskIdentity): StreamError {
+  return new StreamError(
+    'superseded',
+    `task ${taskName(identity)} belongs to a newer process`,
+    'none needed: the newer process goes on; end this one if it does not end by itself',
+  );
 }

@@ -50,6 +50,9 @@ export class EmbeddedWriter implements LogWriter {
     });
   }
 
+  /** A transaction of this log is there whole or not at all. */
+  async endHanging(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#state = 'dead';
   }

@@ -63,6 +63,8 @@ export class SimulatedLogWriter implements LogWriter {
     });
   }
 
+  async endHanging(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#die();
   }
