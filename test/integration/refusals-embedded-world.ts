@@ -21,9 +21,9 @@ export const OPTIONS: InstallationOptions = {
 };
 
 /** A small data set around the same midnight as the large one. */
-export function smallScript(): Script {
+export function smallScript(partitionCount: number): Script {
   const nowMs = Date.now();
-  const size = { partitionCount: PARTITIONS, seriesCount: 40, rounds: 40 };
+  const size = { partitionCount, seriesCount: 40, rounds: 40 };
   const options = { ...FULL_DATA_SET, ...size, seed: 7, midnightMs: midnightBefore(nowMs) };
   return new Script({ ...options, placement: 'spread' }, nowMs);
 }
@@ -36,7 +36,7 @@ export async function feed(client: LogClient, script: Script, count: number): Pr
 
 /** Ran over half of the data and stopped cleanly; the other half waits in the source. */
 export async function workedInstallation(): Promise<Installation> {
-  const script = smallScript();
+  const script = smallScript(PARTITIONS);
   const installation = await Installation.create(OPTIONS);
   await withLog(installation, (client) => feed(client, script, 800));
   await finishWork(installation.start(), installation);

@@ -62,7 +62,7 @@ test('what was lost or changed while stopped stops its job alone and publishes n
   });
   expect(await failureOf(product, 'grown')).toMatchObject({
     code: 'topic-partitions-changed',
-    message: expect.stringMatching(/^job grown: source topic '\S+\.grown' had 2 partitions .* and has 3$/),
+    message: expect.stringMatching(/^job grown: source topic '\S+\.grown' had 1 partitions .* and has 2$/),
     remedy: expect.stringMatching(/begin anew/),
   });
   expect(await failureOf(product, 'checkpoints')).toMatchObject({
@@ -89,21 +89,21 @@ test('a second installation with the same namespace is refused and does not dist
 test('what is lost or changed while running stops its job alone, and the process ends after the last', async () => {
   await world.recreateSource('recreated-live');
   await world.growSource('grown-live');
+  await world.growSource('healthy');
   await world.delete(world.source('source-live'));
   await world.delete(world.internal('commits-live', 'commits.1m'));
   await world.delete(world.internal('exchange-live', 'exchange.1m'));
   await world.delete(`${world.namespace}.rows-live.rollup.1m`);
   await world.write(['commits-live', 'exchange-live', 'rows-live'], later);
+  // The moment between may be seen too.
   expect(await failureOf(product, 'recreated-live')).toMatchObject({
-    code: 'topic-recreated',
-    message: expect.stringMatching(
-      /^job recreated-live: source topic '\S+' was deleted and created again \(id \S+, now/,
-    ),
+    code: expect.stringMatching(/^topic-(recreated|unknown)$/),
+    message: expect.stringMatching(/^job recreated-live: source topic '\S+' (was deleted and created again|is gone)/),
     remedy: expect.stringMatching(/begin anew/),
   });
   expect(await failureOf(product, 'grown-live')).toMatchObject({
     code: 'topic-partitions-changed',
-    message: expect.stringMatching(/^job grown-live: source topic '\S+' had 2 partitions .* and has 3$/),
+    message: expect.stringMatching(/^job grown-live: source topic '\S+' had 1 partitions .* and has 2$/),
     remedy: expect.stringMatching(/begin anew/),
   });
   expect(await failureOf(product, 'source-live')).toMatchObject({
@@ -126,8 +126,6 @@ test('what is lost or changed while running stops its job alone, and the process
     message: expect.stringMatching(/^job rows-live: topic '\S+\.rows-live\.rollup\.1m' does not exist$/),
     remedy: expect.stringMatching(/^create it/),
   });
-  expect(product.running).toBe(true);
-  await world.growSource('healthy');
   const end = await refusalOf(product);
   expect(end).toMatchObject({ code: 1, stack: [] });
   expect(end.what).toHaveLength(world.jobs.length);
