@@ -31,11 +31,22 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
     logger,
     log,
     reader,
-    ownership: { owns: () => isOwner(log, reader, namespace, processId) },
+    ownership: { owns: askedOnce(() => isOwner(log, reader, namespace, processId)) },
     checkpoints: (identity, attempt) =>
       new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger }),
     attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),
     breathe: () => new Promise((resolve) => setImmediate(resolve)),
+  };
+}
+
+/** Tasks that ask at the same time share one answer. */
+function askedOnce(ask: () => Promise<boolean>): () => Promise<boolean> {
+  let asking: Promise<boolean> | null = null;
+  return () => {
+    asking ??= ask().finally(() => {
+      asking = null;
+    });
+    return asking;
   };
 }
 

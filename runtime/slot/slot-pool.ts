@@ -132,11 +132,12 @@ export class SlotPool {
     return answers.flatMap((tasks) => tasks ?? []);
   }
 
-  /** Null when the slot does not answer in time. */
+  /** Null when the slot does not answer in time, or ends. */
   async #ask(slot: Slot, timeoutMs: number): Promise<readonly TaskReport[] | null> {
     if (!slot.ready) return null;
     const request = this.#nextRequest++;
     const timer = new AbortController();
+    slot.gone.signal.addEventListener('abort', () => timer.abort(), { once: true, signal: timer.signal });
     const answer = new Promise<readonly TaskReport[]>((resolve) => this.#requests.set(request, resolve));
     const late = this.#parts.clock.sleep(timeoutMs, timer.signal).then(() => null);
     this.#say(slot, { kind: 'status', request });

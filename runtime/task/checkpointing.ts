@@ -17,6 +17,8 @@ const SLICE_BYTES = 1024 * 1024;
 export class Checkpointing {
   /** Entry of the last durable checkpoint of this attempt or of the restored one. */
   lastEntry: number | null = null;
+  /** The last checkpoint of a clean stop is being written. */
+  finishing = false;
   readonly #environment: TaskEnvironment;
   readonly #plan: TaskPlan;
   readonly #options: TaskOptions;
@@ -191,6 +193,7 @@ export class Checkpointing {
 
   /** The last step of a clean stop: a checkpoint at the last entry, unless there is one. */
   async finish(last: Entry, chainHash: string, entryOffset: bigint, runner: StageRunner): Promise<void> {
+    this.finishing = true;
     await this.#writing;
     if (this.#lastCapturedEntry !== last.number) {
       this.capture(last, chainHash, runner);

@@ -12,11 +12,22 @@ import { CHAIN_START, type Entry, type Genesis, writeEntry } from '#runtime/task
 import { checkGenesis, describeTaskTopics, resolveStart } from '#runtime/task/genesis.ts';
 import { Idleness } from '#runtime/task/idleness.ts';
 import { LiveLoop } from '#runtime/task/live-loop.ts';
+import { watchProgress } from '#runtime/task/progress.ts';
 import { replay } from '#runtime/task/replay.ts';
 import { StageRunner } from '#runtime/task/stage-runner.ts';
-import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
+import {
+  stoppedWhile,
+  superseded,
+  type TaskEnvironment,
+  type TaskOptions,
+  type TaskPlan,
+  taskName,
+} from '#runtime/task/task-environment.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
+
+/** A clean stop that gets nowhere for so long (the log is away) ends without a checkpoint. */
+const STOP_PATIENCE_MS = 10_000;
 
 /** Where the chain of entries stands. */
 export interface ChainHead {
@@ -56,10 +67,27 @@ export class TaskAttempt {
     this.#counters.set(counter, (this.#counters.get(counter) ?? 0) + by);
   };
 
-  /** Asks for a clean stop: the entry in hand is committed, a checkpoint at the last entry is written. */
+  /**
+   * Asks for a clean stop: the entry in hand is committed, a checkpoint at the last entry is written. When the log is
+   * away for longer than a stop may take, `run` throws instead.
+   */
   stop(): void {
+    if (this.#stopRequested) return;
     this.#stopRequested = true;
     this.#loop?.stop();
+    watchProgress({
+      clock: this.#environment.clock,
+      signal: this.#abort.signal,
+      patienceMs: STOP_PATIENCE_MS,
+      progress: () => this.#progress(),
+      giveUp: () => this.abort(),
+    });
+  }
+
+  // Null while the time is our own: reading and writing checkpoints takes what it takes.
+  #progress(): string | null {
+    if (this.#phase === 'restoring' || this.#checkpointing?.finishing) return null;
+    return `${this.#phase} ${this.#head.number} ${this.#runner?.inputOffset} ${this.#replayedEntries}`;
   }
 
   /** Ends the attempt at the next await, without checkpoint. */
@@ -79,6 +107,8 @@ export class TaskAttempt {
       const outputs = [{ topic: commitTopic, partition: identity.partition }, ...this.#outputs(topics)];
       const committer = new Committer(this.#environment, { identity, place, outputs }, this.#abort.signal);
       this.#committer = committer;
+      // A process that was replaced must not throw its successor out.
+      if (!(await this.#environment.ownership.owns(identity))) throw superseded(identity);
       const content = await committer.takeOver();
       await this.#prepare(topics, content);
       await this.#live();
@@ -311,6 +341,7 @@ export class TaskAttempt {
     this.#loop = loop;
     if (this.#stopRequested) loop.stop();
     await loop.run();
+    if (this.#abort.signal.aborted) throw stoppedWhile('running');
   }
 
   status(): TaskStatus {

@@ -48,6 +48,10 @@ export class TaskSupervisor {
         await attempt.run();
         break;
       } catch (error) {
+        if (this.#stopping.signal.aborted && isPassing(error)) {
+          this.#endedEarly(error);
+          break;
+        }
         const final = await this.#judge(error, attempt.status());
         if (final !== null) {
           this.#outcome = { kind: 'failed', failure: final };
@@ -72,6 +76,15 @@ export class TaskSupervisor {
 
   status(): TaskStatus | null {
     return this.#attempt?.status() ?? null;
+  }
+
+  // Told to stop while the log was away: the next start replays instead of going on from a checkpoint.
+  #endedEarly({ code, message, remedy }: StreamError): void {
+    const task = taskName(this.#plan.identity);
+    this.#environment.logger.warn(
+      { task, code, remedy },
+      `task ended without a checkpoint at its last entry: ${message}`,
+    );
   }
 
   // The failure that ends the task, or null after the pause before the next attempt.
@@ -116,6 +129,11 @@ export class TaskSupervisor {
     this.#waitsInARow = committed ? 0 : this.#waitsInARow + 1;
     return this.#waitsInARow;
   }
+}
+
+/** A fault of the world that may be gone at the next start. */
+function isPassing(error: unknown): error is StreamError {
+  return error instanceof StreamError && error.retryable && error.code !== 'operator-failed';
 }
 
 export function describe(error: unknown): Failure {
