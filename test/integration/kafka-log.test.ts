@@ -62,6 +62,7 @@ logSuite({
     codecs: ['gzip', 'snappy', 'lz4', 'zstd'],
     faults: FAULTS,
     transactionTimeoutMs: 12_000,
+    outage: true,
   },
   open,
 });

@@ -21,6 +21,7 @@ export function simulatedSubject(name: string, seed: number, faults: Faults): Lo
       codecs: ['gzip', 'snappy', 'lz4', 'zstd'],
       faults: FAULTS,
       transactionTimeoutMs: 25_000,
+      outage: true,
     },
     open: async () => openWorld(new World({ seed, faults })),
   };

@@ -55,6 +55,8 @@ export interface LogSuiteSubject {
     readonly faults: readonly LogFault[];
     /** Longest the log needs to end a transaction that timed out, or null when transactions cannot stay open. */
     readonly transactionTimeoutMs: number | null;
+    /** The log can go away and come back: `outage` is given. */
+    readonly outage: boolean;
   };
   /** Called once for all tests of the suite. */
   open(): Promise<OpenLog>;

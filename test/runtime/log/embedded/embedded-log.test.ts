@@ -12,7 +12,7 @@ import { logSuite } from '#test/suites/log.suite.ts';
 function embedded(name: string, limits: { readonly segmentBytesMax?: number; readonly walBytesMax?: number }): void {
   logSuite({
     name,
-    capabilities: { markers: false, codecs: [], faults: [], transactionTimeoutMs: null },
+    capabilities: { markers: false, codecs: [], faults: [], transactionTimeoutMs: null, outage: false },
     async open() {
       const directory = mkdtempSync(join(tmpdir(), 'millrace-log-'));
       const log = await openEmbeddedLog({ directory, clock: systemClock, ...limits });
