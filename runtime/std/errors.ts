@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   },
   'offset-out-of-range': { retryable: false, meaning: 'retention removed records that were not processed yet' },
   'record-too-large': { retryable: false, meaning: 'a record exceeds the largest size the log takes' },
+  'record-refused': { retryable: false, meaning: 'the log takes no record like this one' },
   'writer-fenced': { retryable: true, meaning: 'another instance owns the transactional id' },
   'writer-dead': { retryable: true, meaning: 'a transaction failed and its fate must be read from the log' },
   'foreign-writer': { retryable: false, meaning: 'somebody else writes to an internal topic of this installation' },

@@ -219,13 +219,8 @@ export class RawKafka {
    * Ids of at most 100 characters.
    */
   async wearOut(transactionalId: string, epoch: number): Promise<number> {
-    const connection = await this.coordinator(transactionalId);
-    const first = await connection.request(22, 1, body(text(transactionalId), int32(60_000)));
-    first.int32();
-    const error = first.int16();
-    if (error !== 0) throw new RawKafkaError('InitProducerId', error);
-    const producerId = first.int64();
-    let own = first.int16();
+    const { connection, producerId, epoch: first } = await this.initialise(transactionalId, 60_000);
+    let own = first;
     const name = body(uvarint(transactionalId.length + 1), Buffer.from(transactionalId));
     while (own < epoch) {
       // The header of a flexible version ends with tags as well, in front of what follows.
@@ -246,19 +241,27 @@ export class RawKafka {
     return own;
   }
 
-  /** Fences the id and begins a transaction. */
-  async begin(transactionalId: string, timeoutMs: number): Promise<RawKafkaTransaction> {
-    const connection = await this.coordinator(transactionalId);
+  /** InitProducerId v1, again while the coordinator loads or moves. */
+  async initialise(
+    transactionalId: string,
+    timeoutMs: number,
+  ): Promise<{ readonly connection: RawConnection; readonly producerId: bigint; readonly epoch: number }> {
     for (;;) {
+      const connection = await this.coordinator(transactionalId);
       const answer = await connection.request(22, 1, body(text(transactionalId), int32(timeoutMs)));
       answer.int32();
       const error = answer.int16();
-      if (error === 0) {
-        return new RawKafkaTransaction(this, connection, transactionalId, answer.int64(), answer.int16());
-      }
-      if (error !== 51 && error !== 14) throw new RawKafkaError('InitProducerId', error);
-      await sleep(10);
+      if (error === 0) return { connection, producerId: answer.int64(), epoch: answer.int16() };
+      connection.close();
+      if (![51, 14, 15, 16].includes(error)) throw new RawKafkaError('InitProducerId', error);
+      await sleep(20);
     }
+  }
+
+  /** Fences the id and begins a transaction. */
+  async begin(transactionalId: string, timeoutMs: number): Promise<RawKafkaTransaction> {
+    const { connection, producerId, epoch } = await this.initialise(transactionalId, timeoutMs);
+    return new RawKafkaTransaction(this, connection, transactionalId, producerId, epoch);
   }
 }
 

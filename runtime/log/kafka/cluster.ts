@@ -24,6 +24,9 @@ export interface ClusterOptions {
 }
 
 const PAUSE_MS = 100;
+/** A broker whose machine is gone does not even refuse: others are asked soon. */
+const CONNECT_TIMEOUT_MS_MAX = 5000;
+const SMALL_QUESTION_TIMEOUT_MS_MAX = 10_000;
 
 export class Cluster {
   readonly options: ClusterOptions;
@@ -33,6 +36,8 @@ export class Cluster {
   readonly #topics = new Map<string, TopicMetadata>();
   readonly #shared = new Map<string, Promise<Connection>>();
   readonly #closed = new AbortController();
+  /** Addresses that did not answer when they were asked last. */
+  readonly #failed = new Set<string>();
   #turn = 0;
 
   constructor(options: ClusterOptions) {
@@ -55,7 +60,8 @@ export class Cluster {
   #open(broker: BrokerAddress, pool: FramePool): Promise<Connection> {
     const { clientId, clock, requestTimeoutMs, frameBytesMax } = this.options;
     const { host, port } = broker;
-    const options = { host, port, clientId, clock, pool, requestTimeoutMs, frameBytesMax };
+    const connectTimeoutMs = Math.min(requestTimeoutMs, CONNECT_TIMEOUT_MS_MAX);
+    const options = { host, port, clientId, clock, pool, requestTimeoutMs, connectTimeoutMs, frameBytesMax };
     return Connection.open(options, this.#closed.signal);
   }
 
@@ -67,7 +73,7 @@ export class Cluster {
   }
 
   async #sharedAt(broker: BrokerAddress): Promise<Connection> {
-    const key = `${broker.host}:${broker.port}`;
+    const key = addressOf(broker);
     const known = this.#shared.get(key);
     if (known !== undefined) {
       const connection = await known;
@@ -83,21 +89,26 @@ export class Cluster {
     return opening;
   }
 
-  /** Asks any broker that answers: those known, then those of the configuration. Error: log-unavailable. */
+  /** Asks one broker after the other, those last that did not answer before. Error: log-unavailable. */
   async askAny<T>(request: WireRequest<T>): Promise<T> {
-    const known = [...this.#brokers.values()];
-    const turn = known.length === 0 ? 0 : this.#turn++ % known.length;
-    const candidates = [...known.slice(turn), ...known.slice(0, turn), ...this.#bootstrap];
+    const all = [...this.#brokers.values(), ...this.#bootstrap];
+    const turn = this.#turn++ % all.length;
+    const candidates = [...all.slice(turn), ...all.slice(0, turn)];
+    candidates.sort((a, b) => Number(this.#failed.has(addressOf(a))) - Number(this.#failed.has(addressOf(b))));
+    const timeoutMs = Math.min(this.options.requestTimeoutMs, SMALL_QUESTION_TIMEOUT_MS_MAX);
     const tried = new Map<string, string>();
     for (const broker of candidates) {
-      const address = `${broker.host}:${broker.port}`;
+      const address = addressOf(broker);
       if (tried.has(address)) continue;
       try {
         const connection = await this.#sharedAt(broker);
-        return await connection.request(request);
+        const answer = await connection.request(request, timeoutMs);
+        this.#failed.delete(address);
+        return answer;
       } catch (error) {
         if (!(error instanceof StreamError) || error.code === 'log-unsupported') throw error;
         tried.set(address, error.message);
+        this.#failed.add(address);
       }
     }
     throw unavailable(`no broker answers: ${[...tried.values()].join('; ')}`);
@@ -126,7 +137,7 @@ export class Cluster {
 
   addressOf(nodeId: number): string {
     const broker = this.#brokers.get(nodeId);
-    return broker === undefined ? `broker ${nodeId}` : `${broker.host}:${broker.port}`;
+    return broker === undefined ? `broker ${nodeId}` : addressOf(broker);
   }
 
   /** Node ids of all brokers of the last answer. */
@@ -203,6 +214,10 @@ export function topicUnknown(topic: string, partition?: number): StreamError {
   const what =
     partition === undefined ? `topic '${topic}' does not exist` : `topic '${topic}' has no partition ${partition}`;
   return new StreamError('topic-unknown', what, 'create it, or name another topic in the job');
+}
+
+function addressOf({ host, port }: BrokerAddress): string {
+  return `${host}:${port}`;
 }
 
 function bootstrapAddress(text: string): BrokerAddress {

@@ -15,8 +15,9 @@ export interface ConnectionOptions {
   readonly clientId: string;
   readonly clock: Clock;
   readonly pool: FramePool;
-  /** Deadline of opening, and of a request that names no other. */
+  /** Deadline of a request that names no other. */
   readonly requestTimeoutMs: number;
+  readonly connectTimeoutMs: number;
   /** Larger answers end the connection. */
   readonly frameBytesMax: number;
 }
@@ -34,7 +35,6 @@ const REMEDY = 'check that the brokers run and can be reached from here; Millrac
 
 export class Connection {
   readonly #options: ConnectionOptions;
-  readonly #stopped = new AbortController();
   readonly #pending: Pending[] = [];
   readonly #socket: Socket;
   #buffer: Buffer;
@@ -42,7 +42,10 @@ export class Connection {
   #from = 0;
   #filled = 0;
   #correlation = 0;
+  /** Sleeps until #wakeAtMs, or until the nap is ended. */
   #watching = false;
+  #wakeAtMs = 0;
+  #nap: AbortController | null = null;
   #error: StreamError | null = null;
   #versions: ApiVersionsAnswer | null = null;
 
@@ -78,7 +81,7 @@ export class Connection {
     try {
       if (signal?.aborted) opened.close();
       await opened.#untilConnected();
-      const versions = await opened.#send(apiVersionsRequest(), options.requestTimeoutMs);
+      const versions = await opened.#send(apiVersionsRequest(), options.connectTimeoutMs);
       if (versions.error !== 0) {
         opened.#fail('log-unsupported', `it answers ApiVersions with ${errorName(versions.error)}`);
         throw opened.#error;
@@ -91,10 +94,10 @@ export class Connection {
   }
 
   async #untilConnected(): Promise<void> {
-    const { clock, requestTimeoutMs } = this.#options;
+    const { clock, connectTimeoutMs } = this.#options;
     const settled = new AbortController();
-    void clock.sleep(requestTimeoutMs, settled.signal).then(() => {
-      if (!settled.signal.aborted) this.#fail('log-timeout', `no connection after ${requestTimeoutMs} ms`);
+    void clock.sleep(connectTimeoutMs, settled.signal).then(() => {
+      if (!settled.signal.aborted) this.#fail('log-timeout', `no connection after ${connectTimeoutMs} ms`);
     });
     try {
       await this.#connected.promise;
@@ -154,18 +157,27 @@ export class Connection {
       this.#socket.uncork();
     }
     if (!this.#watching) void this.#watch();
+    else if (deadlineMs < this.#wakeAtMs) this.#nap?.abort();
     return answer;
   }
 
-  /** Ends the connection when the oldest request misses its deadline. */
+  /** Ends the connection when a request misses its deadline. */
   async #watch(): Promise<void> {
     const { clock } = this.#options;
     this.#watching = true;
     while (this.#pending.length > 0 && this.#error === null) {
-      const leftMs = this.#pending[0].deadlineMs - clock.monotonicMs();
-      if (leftMs <= 0) this.#fail('log-timeout', `no answer to ${this.#pending[0].request.name} in time`);
-      else await clock.sleep(leftMs, this.#stopped.signal);
+      let next = this.#pending[0];
+      for (const one of this.#pending) if (one.deadlineMs < next.deadlineMs) next = one;
+      const leftMs = next.deadlineMs - clock.monotonicMs();
+      if (leftMs <= 0) {
+        this.#fail('log-timeout', `no answer to ${next.request.name} in time`);
+        break;
+      }
+      this.#wakeAtMs = next.deadlineMs;
+      this.#nap = new AbortController();
+      await clock.sleep(leftMs, this.#nap.signal);
     }
+    this.#nap = null;
     this.#watching = false;
   }
 
@@ -240,7 +252,7 @@ export class Connection {
     if (this.#error !== null) return;
     this.#error = new StreamError(code, `broker ${this.address}: ${why}`, REMEDY, { cause });
     this.#connected.reject(this.#error);
-    this.#stopped.abort();
+    this.#nap?.abort();
     this.#socket.destroy();
     const pending = this.#pending.splice(0);
     for (const one of pending) one.failed(this.#error);

@@ -5,6 +5,7 @@ import { invariant } from '#runtime/std/errors.ts';
 
 const SMALLEST_BYTES = 64 * 1024;
 const CLASS_COUNT = 9;
+const POOLED_BYTES_PER_CLASS = 32 * 1024 * 1024;
 const POOLED_PER_CLASS = 4;
 
 /** One answer: `bytes[start, end)` without its length prefix and correlation id. */
@@ -61,7 +62,8 @@ export class FramePool {
   give(bytes: Buffer): void {
     const index = Math.log2(bytes.length / SMALLEST_BYTES);
     const free = this.#free[index];
-    if (free !== undefined && free.length < POOLED_PER_CLASS) free.push(bytes);
+    if (free === undefined || free.length >= POOLED_PER_CLASS) return;
+    if (free.length * bytes.length < POOLED_BYTES_PER_CLASS) free.push(bytes);
   }
 
   lent(bytes: Buffer): void {

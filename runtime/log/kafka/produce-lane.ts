@@ -4,6 +4,8 @@
 import type { StagedBatch } from '#runtime/log/contract.ts';
 import {
   errorName,
+  INVALID_RECORD,
+  INVALID_TIMESTAMP,
   isRetriedInPlace,
   MESSAGE_TOO_LARGE,
   NONE,
@@ -37,6 +39,8 @@ export interface ProduceFailure {
   readonly cause: unknown;
 }
 
+/** What the same records would meet again. */
+const FINAL = new Set([MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_TIMESTAMP, INVALID_RECORD]);
 const IN_FLIGHT_MAX = 5;
 const REQUEST_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -124,14 +128,18 @@ async function produce(
 }
 
 function judged(refused: readonly ProducedPartition[], batches: readonly StagedBatch[]): ProduceFailure {
-  const tooLarge = refused.find(({ error }) => error === MESSAGE_TOO_LARGE || error === RECORD_LIST_TOO_LARGE);
-  const worst = tooLarge ?? refused[0];
+  const worst = refused.find(({ error }) => FINAL.has(error)) ?? refused[0];
   const { topic, partition, error, message } = worst;
   const detail = `${topic}/${partition}${message === null ? '' : `: ${message}`}`;
-  if (tooLarge === undefined) return refusal(error, detail, null);
+  if (!FINAL.has(error)) return refusal(error, detail, null);
   const batch = batches.find((one) => one.topic === topic && one.partition === partition);
   invariant(batch !== undefined, 'a batch was refused that was not sent');
-  const text = `${topic}/${partition} does not take a batch of ${batch.bytes.length} bytes with ${batch.recordCount} records (${errorName(error)})`;
+  const size = `a batch of ${batch.bytes.length} bytes with ${batch.recordCount} records`;
+  const text = `${topic}/${partition} does not take ${size}: ${errorName(error)}${message === null ? '' : ` (${message})`}`;
+  if (error === INVALID_TIMESTAMP || error === INVALID_RECORD) {
+    const remedy = `compare message.timestamp.*.max.ms and cleanup.policy of topic '${topic}' with what is written`;
+    return refusal(error, detail, new StreamError('record-refused', text, remedy));
+  }
   return refusal(
     error,
     detail,

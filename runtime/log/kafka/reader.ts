@@ -30,7 +30,7 @@ interface Homeless {
 const BACKOFF_MIN_MS = 50;
 const BACKOFF_MAX_MS = 1000;
 /** A broker that just started may not know the newest topics: one look is no proof. */
-const STRIKES_MAX = 4;
+const STRIKES_MAX = 5;
 
 export class KafkaReader implements LogReader, FetcherOwner {
   readonly #cluster: Cluster;

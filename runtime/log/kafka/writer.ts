@@ -311,8 +311,11 @@ export class KafkaWriter implements LogWriter {
   }
 }
 
-/** Faults of connections: after them the fate of a transaction is unknown. */
-const PASSING = new Set(['log-unavailable', 'log-timeout', 'log-protocol']);
+/**
+ * After these the fate of a transaction is unknown, or (log-unsupported) a broker of another version took over in the
+ * middle: being initialised again finds out.
+ */
+const PASSING = new Set(['log-unavailable', 'log-timeout', 'log-protocol', 'log-unsupported']);
 
 function pauseMs(attempt: number): number {
   return Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** attempt);
