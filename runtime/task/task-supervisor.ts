@@ -8,8 +8,14 @@ import type { TaskStatus } from '#runtime/task/task-status.ts';
 
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_LAST_MS = 10_000;
-/** Failures in a row, without a committed entry between, of the job's or our own making. */
+/** Failures of the job's or our own making, none of them after a healthy attempt. */
 const CRASHES_MAX = 8;
+/**
+ * An attempt that ran this long ended for a reason of its own; a committed entry alone proves nothing, because a task
+ * may commit and crash again and again.
+ */
+const HEALTHY_MS = 60_000;
+const FAILURES_MAX = 20;
 
 export interface Failure {
   readonly code: string;
@@ -21,7 +27,7 @@ export interface Failure {
 export type TaskOutcome = { readonly kind: 'stopped' } | { readonly kind: 'failed'; readonly failure: Failure };
 
 export class TaskSupervisor {
-  /** Why the last attempts ended, newest last; at most 20. */
+  /** Why the last attempts ended, newest last. */
   readonly failures: Failure[] = [];
   restarts = 0;
   readonly #plan: TaskPlan;
@@ -31,7 +37,8 @@ export class TaskSupervisor {
   #attempt: TaskAttempt | null = null;
   #outcome: TaskOutcome | null = null;
   #crashes = 0;
-  #waitsInARow = 0;
+  /** Failures of any kind since an attempt was healthy. */
+  #inARow = 0;
 
   constructor(plan: TaskPlan, options: TaskOptions, environment: TaskEnvironment) {
     this.#plan = plan;
@@ -44,6 +51,7 @@ export class TaskSupervisor {
     while (!this.#stopping.signal.aborted) {
       const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment);
       this.#attempt = attempt;
+      const startMs = this.#environment.clock.monotonicMs();
       try {
         await attempt.run();
         break;
@@ -52,7 +60,8 @@ export class TaskSupervisor {
           this.#endedEarly(error);
           break;
         }
-        const final = await this.#judge(error, attempt.status());
+        const livedMs = this.#environment.clock.monotonicMs() - startMs;
+        const final = await this.#judge(error, livedMs >= HEALTHY_MS);
         if (final !== null) {
           this.#outcome = { kind: 'failed', failure: final };
           return this.#outcome;
@@ -88,46 +97,42 @@ export class TaskSupervisor {
   }
 
   // The failure that ends the task, or null after the pause before the next attempt.
-  async #judge(error: unknown, status: TaskStatus): Promise<Failure | null> {
+  async #judge(error: unknown, healthy: boolean): Promise<Failure | null> {
     const failure = describe(error);
     this.failures.push(failure);
-    if (this.failures.length > 20) this.failures.shift();
+    if (this.failures.length > FAILURES_MAX) this.failures.shift();
     const { logger, clock } = this.#environment;
     const task = taskName(this.#plan.identity);
-    const world = error instanceof StreamError;
-    if (world && !error.retryable) {
+    if (error instanceof StreamError && !error.retryable) {
       logger.error({ task, code: failure.code, remedy: failure.remedy }, failure.message);
       return failure;
     }
-    const committed = (status.counters['entries-committed'] ?? 0) > 0;
-    const ownFault = !world || error.code === 'operator-failed';
-    this.#crashes = ownFault ? (committed ? 1 : this.#crashes + 1) : 0;
-    if (this.#crashes >= CRASHES_MAX) {
-      logger.error({ task, code: 'task-crash-loop', stack: failure.stack }, failure.message);
-      return {
-        ...failure,
-        code: 'task-crash-loop',
-        message: `task ${task} failed ${this.#crashes} times in a row: ${failure.message}`,
-        remedy:
-          failure.remedy || 'correct the job and deploy it again; the failing entry is replayed at its next start',
-      };
+    this.#inARow = healthy ? 1 : this.#inARow + 1;
+    if (healthy) this.#crashes = 0;
+    const ownFault = !isPassing(error);
+    if (ownFault) this.#crashes++;
+    if (this.#crashes >= CRASHES_MAX) return this.#crashLoop(failure);
+    if (ownFault && this.#stopping.signal.aborted) {
+      logger.error({ task, code: failure.code, stack: failure.stack }, `task failed at its end: ${failure.message}`);
+      return failure;
     }
     this.restarts++;
-    const pauseMs = Math.min(
-      BACKOFF_LAST_MS,
-      BACKOFF_FIRST_MS * 2 ** Math.min(10, Math.max(this.#crashes, this.#waits(committed))),
-    );
+    const pauseMs = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(10, this.#inARow));
     logger.warn(
-      { task, code: failure.code, pauseMs, stack: world ? undefined : failure.stack },
+      { task, code: failure.code, pauseMs, remedy: failure.remedy, stack: ownFault ? failure.stack : undefined },
       `task failed, restarting: ${failure.message}`,
     );
     await clock.sleep(pauseMs, this.#stopping.signal);
     return null;
   }
 
-  #waits(committed: boolean): number {
-    this.#waitsInARow = committed ? 0 : this.#waitsInARow + 1;
-    return this.#waitsInARow;
+  #crashLoop(failure: Failure): Failure {
+    const task = taskName(this.#plan.identity);
+    const remedy =
+      failure.remedy || 'correct the job and deploy it again; the failing entry is replayed at its next start';
+    const message = `task ${task} failed ${this.#crashes} times in a row: ${failure.message}`;
+    this.#environment.logger.error({ task, code: 'task-crash-loop', remedy, stack: failure.stack }, message);
+    return { ...failure, code: 'task-crash-loop', message, remedy };
   }
 }
 

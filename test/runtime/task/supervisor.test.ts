@@ -1,0 +1,127 @@
+// Restarts: a crash loop is the end of a task, an outage is not.
+
+import { expect, test } from 'vitest';
+import { InvariantError, StreamError } from '#runtime/std/errors.ts';
+import type { StageProgram } from '#runtime/task/contract.ts';
+import { ToyWorld } from '#test/runtime/task/toy-world.ts';
+import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
+
+/** The toy stage with a head that looks at every batch first. */
+function watched(program: () => StageProgram, look: (values: Float64Array) => void): () => StageProgram {
+  return () => {
+    const stage = program();
+    return {
+      ...stage,
+      head: {
+        process(batch) {
+          look(batch.value.subarray(0, batch.count));
+          stage.head.process(batch);
+        },
+      },
+    };
+  };
+}
+
+test('a record that no attempt survives ends the task, with the cause and a remedy', async () => {
+  const toy = new ToyWorld();
+  toy.program = watched(toy.program, (values) => {
+    if (values.includes(666)) throw new TypeError('cannot read the number of the beast');
+  });
+  const running = toy.launch();
+  toy.feed(`${WORLD_EPOCH_MS} 1`, `${WORLD_EPOCH_MS} 666`);
+  expect(await toy.until(() => running.outcome !== null, 120_000)).toBe(true);
+  expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'task-crash-loop' } });
+  const failure = running.outcome?.kind === 'failed' ? running.outcome.failure : null;
+  expect(failure?.message).toContain('cannot read the number of the beast');
+  expect(failure?.remedy).not.toBe('');
+  expect(toy.committed('out'), 'nothing of the failing entry was published').toEqual([]);
+});
+
+test('a task that commits something in every attempt and crashes then is in a crash loop too', async () => {
+  const toy = new ToyWorld();
+  let seen = 0;
+  toy.program = watched(toy.program, () => {
+    seen++;
+    if (seen % 3 === 0) throw new InvariantError('every third batch');
+  });
+  const running = toy.launch({ commitIntervalMs: 50 });
+  for (let i = 0; i < 120 && running.outcome === null; i++) {
+    // A window is closed, and so an entry committed, by each of them.
+    toy.feed(`${WORLD_EPOCH_MS + i * 60_000} 1`);
+    await toy.pass(1_000);
+  }
+  expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'task-crash-loop' } });
+});
+
+test('crashes that are far apart are no crash loop', async () => {
+  const toy = new ToyWorld();
+  let crashAt = 0;
+  toy.program = watched(toy.program, () => {
+    if (toy.world.scheduler.nowMs < crashAt) return;
+    crashAt = toy.world.scheduler.nowMs + 90_000;
+    throw new Error('now and then');
+  });
+  const running = toy.launch();
+  for (let i = 0; i < 200; i++) {
+    toy.feed(`${WORLD_EPOCH_MS + i * 5_000} 1`);
+    await toy.pass(5_000);
+  }
+  expect(running.outcome).toBeNull();
+  expect(running.supervisor.restarts).toBeGreaterThan(8);
+});
+
+test('a fault of the world is waited out however long, at growing distances', async () => {
+  const toy = new ToyWorld();
+  let asked: number[] = [];
+  const inhabitant = toy.world.start('p');
+  const running = toy.run(
+    inhabitant,
+    toy.environment(inhabitant, {
+      ownership: {
+        owns: async () => {
+          asked.push(toy.world.scheduler.nowMs);
+          throw new StreamError('log-unavailable', 'nobody answers', 'wait');
+        },
+      },
+    }),
+  );
+  await toy.pass(3_600_000);
+  expect(running.outcome).toBeNull();
+  expect(asked.length, 'a pause of ten seconds at most').toBeGreaterThan(300);
+  expect(asked.length, 'no storm').toBeLessThan(400);
+  expect(running.supervisor.failures.length).toBeLessThanOrEqual(20);
+  asked = [];
+  running.supervisor.stop();
+  await toy.pass(1_000);
+  expect(running.outcome).toEqual({ kind: 'stopped' });
+  expect(asked).toEqual([]);
+});
+
+test('what will not pass ends the task at once', async () => {
+  const toy = new ToyWorld();
+  toy.world.cluster.deleteTopics(['in']);
+  const running = toy.launch();
+  expect(await toy.until(() => running.outcome !== null)).toBe(true);
+  expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'topic-unknown' } });
+  expect(running.supervisor.restarts).toBe(0);
+});
+
+test('a crash while a task stops is told, not taken for a clean stop', async () => {
+  const toy = new ToyWorld();
+  const { program } = toy;
+  toy.program = () => {
+    const stage = program();
+    const [sums] = stage.operators;
+    sums.endEntry = () => {
+      throw new InvariantError('cannot end');
+    };
+    return stage;
+  };
+  const running = toy.launch();
+  await toy.pass(1_000);
+  toy.feed(`${WORLD_EPOCH_MS} 1`);
+  await toy.pass(100);
+  running.supervisor.stop();
+  expect(await toy.until(() => running.outcome !== null)).toBe(true);
+  expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'invariant' } });
+});
