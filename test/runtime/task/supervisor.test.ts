@@ -39,17 +39,21 @@ test('a record that no attempt survives ends the task, with the cause and a reme
 
 test('a task that commits something in every attempt and crashes then is in a crash loop too', async () => {
   const toy = new ToyWorld();
-  let seen = 0;
-  toy.program = watched(toy.program, () => {
-    seen++;
-    if (seen % 3 === 0) throw new InvariantError('every third batch');
-  });
-  const running = toy.launch({ commitIntervalMs: 50 });
-  for (let i = 0; i < 120 && running.outcome === null; i++) {
-    // A window is closed, and so an entry committed, by each of them.
+  const { program } = toy;
+  toy.program = () => {
+    const bornMs = toy.world.scheduler.nowMs;
+    const leaking = () => {
+      if (toy.world.scheduler.nowMs - bornMs > 3_000) throw new InvariantError('broken after a while');
+    };
+    return watched(program, leaking)();
+  };
+  const running = toy.launch();
+  for (let i = 0; i < 200 && running.outcome === null; i++) {
+    // Each closes a window, so that every attempt commits some entries.
     toy.feed(`${WORLD_EPOCH_MS + i * 60_000} 1`);
     await toy.pass(1_000);
   }
+  expect(toy.committed('out').length).toBeGreaterThan(8);
   expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'task-crash-loop' } });
 });
 
