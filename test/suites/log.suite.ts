@@ -20,9 +20,8 @@ export function logSuite(subject: LogSuiteSubject): void {
     describe('topics', () => topicTests(bench));
     describe('writers', () => writingTests(bench));
     describe('readers', () => readingTests(bench));
-    describe('faults', () => {
-      faultTests(bench);
-      outageTests(bench);
-    });
+    const { faults, outage } = subject.capabilities;
+    if (faults.length > 0) describe('faults', () => faultTests(bench));
+    if (outage) describe('outages', () => outageTests(bench));
   });
 }

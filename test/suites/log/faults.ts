@@ -113,7 +113,6 @@ export function faultTests(bench: LogBench): void {
 }
 
 export function outageTests(bench: LogBench): void {
-  if (!bench.subject.capabilities.outage) return;
   it('rides out a log that is gone and back: readers go on, writers recover, nothing is lost or doubled', async () => {
     const { outage } = bench.log;
     invariant(outage !== undefined, 'the subject promises outages');
