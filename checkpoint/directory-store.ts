@@ -22,6 +22,23 @@ export class DirectoryStore implements CheckpointStore {
     this.#disk = options.disk;
   }
 
+  /**
+   * Meets at start what the first checkpoint would meet later: error directory-not-writable. A full disk is no reason
+   * not to start. `token` is one that no other process uses.
+   */
+  async requireWritable(token: string): Promise<void> {
+    const probe = join(this.#root, temporaryName(`probe-${token}`));
+    await this.#guard('write', probe, async () => {
+      try {
+        await this.#makeRoot();
+        await this.#disk.writeNewFile(probe, new Uint8Array(1));
+      } catch (error) {
+        if (!FULL.has(codeOf(error) ?? '')) throw error;
+      }
+      await this.#disk.remove(probe);
+    });
+  }
+
   async readInstallation(): Promise<string | null> {
     return this.#guard('read', INSTALLATION_FILE, async () => {
       const names = await this.#disk.list(this.#root);
@@ -164,6 +181,7 @@ export class DirectoryStore implements CheckpointStore {
 }
 
 const NOT_OURS = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL']);
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
 const NOT_WRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST']);
 
 function diskFault(root: string, action: string, code: string, cause: unknown): StreamError {
@@ -175,10 +193,9 @@ function diskFault(root: string, action: string, code: string, cause: unknown): 
       { cause },
     );
   }
-  const remedy =
-    code === 'ENOSPC' || code === 'EDQUOT'
-      ? `free space on the disk of '${root}'; the task goes on from its last checkpoint`
-      : `look at the disk of '${root}'; the task goes on from its last checkpoint when it answers`;
+  const remedy = FULL.has(code)
+    ? `free space on the disk of '${root}'; the task goes on from its last checkpoint`
+    : `look at the disk of '${root}'; the task goes on from its last checkpoint when it answers`;
   return new StreamError('disk-failed', `checkpoint directory '${root}': cannot ${action} (${code})`, remedy, {
     cause,
   });

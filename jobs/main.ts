@@ -62,11 +62,25 @@ async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
   // Loaded only now: explain and wrong configurations need neither Kafka nor threads.
   const { MillraceProcess } = await import('#jobs/run-process.ts');
   const createSource = command.generate ? GENERATED_PARTITIONS : null;
-  const running = await MillraceProcess.start({ installation, logger, logLevel, pretty: true, createSource });
+  const asked = interruption();
+  let running: MillraceProcess;
+  try {
+    running = await MillraceProcess.start({
+      installation,
+      logger,
+      logLevel,
+      pretty: true,
+      createSource,
+      signal: asked.signal,
+    });
+  } catch (error) {
+    if (asked.signal.aborted) return DONE;
+    throw error;
+  }
   const stopping = new AbortController();
   const load = command.generate ? generate(running, installation, logger, stopping.signal) : Promise.resolve();
   try {
-    await Promise.race([running.ended, untilSignal(), load.then(() => running.ended)]);
+    await Promise.race([running.ended, asked.heard, load.then(() => running.ended)]);
   } finally {
     stopping.abort();
     await load.catch(() => {});
@@ -96,18 +110,19 @@ async function generate(
 }
 
 /** The first interrupt or termination asks for a clean stop, the second ends the process at once. */
-function untilSignal(): Promise<'signal'> {
-  return new Promise((done) => {
-    let asked = false;
+function interruption(): { readonly signal: AbortSignal; readonly heard: Promise<void> } {
+  const asked = new AbortController();
+  const heard = new Promise<void>((resolve) => {
     const hear = () => {
-      if (asked) process.exit(130);
-      asked = true;
+      if (asked.signal.aborted) process.exit(130);
       process.stderr.write('millrace: stopping; once more to end at once\n');
-      done('signal');
+      asked.abort();
+      resolve();
     };
     process.on('SIGINT', hear);
     process.on('SIGTERM', hear);
   });
+  return { signal: asked.signal, heard };
 }
 
 function readLogLevel(): LogLevel {

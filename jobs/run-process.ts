@@ -3,7 +3,6 @@
 
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import type { CheckpointStore } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
@@ -30,6 +29,8 @@ export interface ProcessOptions {
   readonly pretty: boolean;
   /** Partitions to create a missing source topic with, when this process writes it; null: it must exist. */
   readonly createSource: number | null;
+  /** Ends the waiting for a log at start; `start` throws then. */
+  readonly signal: AbortSignal;
 }
 
 export type JobState = 'CREATED' | 'RUNNING' | 'STOPPING' | 'STOPPED' | 'FAILED';
@@ -70,6 +71,7 @@ export class MillraceProcess {
   #control: ControlLog | null = null;
   #pool: SlotPool | null = null;
   #processFailure: Failure | null = null;
+  #logAway = false;
   #resolveEnded: (failures: readonly Failure[]) => void = () => {};
 
   private constructor(options: ProcessOptions, embedded: EmbeddedLog | null, log: LogClient) {
@@ -107,7 +109,7 @@ export class MillraceProcess {
     return this.#options.installation.configuration;
   }
 
-  #store(): CheckpointStore {
+  #store(): DirectoryStore {
     return new DirectoryStore({ disk: nodeDisk, root: this.#configuration.checkpoints.directory });
   }
 
@@ -126,6 +128,7 @@ export class MillraceProcess {
       this.#control = null;
       const before = await readControlLog(this.log, this.#reader, namespace);
       checkInstallation(before?.records ?? [], await store.readInstallation(), names);
+      await store.requireWritable(this.processId);
       const control = await ControlLog.open(this.log, this.#reader, namespace, systemClock);
       this.#control = control;
       const nowMs = systemClock.nowMs();
@@ -146,7 +149,8 @@ export class MillraceProcess {
       try {
         return await attempt(again);
       } catch (error) {
-        if (!(error instanceof StreamError) || !error.retryable) throw error;
+        const { signal } = this.#options;
+        if (!(error instanceof StreamError) || !error.retryable || signal.aborted) throw error;
         const nowMs = systemClock.monotonicMs();
         const leftMs = timeoutMs - (nowMs - sinceMs);
         if (leftMs <= 0) throw gaveUp(error, log, timeoutMs);
@@ -158,7 +162,7 @@ export class MillraceProcess {
             `waiting for the log, which cannot be used yet: ${error.message}; ${more}`,
           );
         }
-        await systemClock.sleep(RETRY_PAUSE_MS, this.#closing.signal);
+        await systemClock.sleep(RETRY_PAUSE_MS, signal);
       }
     }
   }
@@ -305,7 +309,7 @@ export class MillraceProcess {
       if (signal.aborted) return;
       for (const job of this.#jobs.values()) {
         if (job.prepared === null || job.state !== 'RUNNING') continue;
-        const fault = await job.prepared.checkTopics(this.log.admin).catch(() => null);
+        const fault = await this.#topicsFault(job.prepared);
         const suspected = suspects.delete(job);
         if (fault === null) continue;
         suspects.add(job);
@@ -313,6 +317,24 @@ export class MillraceProcess {
         this.#jobFailed(job, describe(fault));
         this.#pool?.stopJob(job.name);
       }
+    }
+  }
+
+  // While the log is away the tasks wait and go on by themselves: said once, and once when it is over.
+  async #topicsFault(prepared: PreparedJob): Promise<StreamError | null> {
+    const { logger } = this.#options;
+    try {
+      const fault = await prepared.checkTopics(this.log.admin);
+      if (this.#logAway) logger.info({ log: this.log.kind }, 'the log answers again');
+      this.#logAway = false;
+      return fault;
+    } catch (error) {
+      const { code, message, remedy } = describe(error);
+      if (!this.#logAway && !this.#closing.signal.aborted) {
+        logger.warn({ code, remedy }, `the log is away, the tasks wait and go on when it answers: ${message}`);
+        this.#logAway = true;
+      }
+      return null;
     }
   }
 

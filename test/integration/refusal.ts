@@ -32,6 +32,7 @@ export async function refusalOf(product: Product): Promise<Refusal> {
   const what: string[] = [];
   const remedies: string[] = [];
   for (const line of product.lines) {
+    if (line.startsWith('millrace: stopping')) continue;
     if (line.startsWith('millrace: ')) what.push(line.slice('millrace: '.length));
     else if (line.startsWith('  remedy: ')) remedies.push(line.slice('  remedy: '.length));
     else if (/^ {2,}\S/.test(line) && remedies.length < what.length) what[what.length - 1] += `\n${line.trim()}`;
