@@ -9,7 +9,7 @@ import { KafkaRun } from './rollups-kafka-run.ts';
 
 const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
 /** Longer than a transaction may stay open. */
-const ASLEEP_MS = Number(process.env['MILLRACE_TEST_ASLEEP_MS'] ?? 20_000);
+const ASLEEP_MS = Number(process.env['MILLRACE_TEST_ASLEEP_MS'] ?? 60_000);
 const DATA = { seriesCount: 1000, rounds: 100, partitionCount: 6 };
 
 test('a process that was asleep beside its successor ends and disturbs nothing', async () => {
