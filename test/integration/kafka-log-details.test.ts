@@ -3,7 +3,6 @@
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { crc32c } from '@node-rs/crc32';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { LogClient, PartitionReader } from '#runtime/log/contract.ts';
 import { connectKafka, type KafkaLogOptions } from '#runtime/log/kafka/kafka-client.ts';
@@ -12,6 +11,7 @@ import { javaConsume } from '#test/harness/java-consumer.ts';
 import { hasMavenAndJava } from '#test/harness/kafka-jars.ts';
 import { RawKafka } from '#test/harness/kafka-raw.ts';
 import { sharedKafka, uniqueName } from '#test/harness/shared-kafka.ts';
+import { stamp } from '#test/integration/kafka-log-subject.ts';
 import { readTo, texts } from '#test/suites/log/bench.ts';
 import { committedRecords, decodeBatches, encodeBatch, record, type StoredRecord } from '#test/suites/log/bytes.ts';
 
@@ -50,15 +50,6 @@ async function settled(client: LogClient, topic: string, partition = 0): Promise
     ]);
     if (stable === high) return high;
   }
-}
-
-function stamp(bytes: Buffer, producerId: bigint, epoch: number, sequence: number): Buffer {
-  bytes.writeInt16BE(bytes.readInt16BE(21) | 0x10, 21);
-  bytes.writeBigInt64BE(producerId, 43);
-  bytes.writeInt16BE(epoch, 51);
-  bytes.writeInt32BE(sequence, 53);
-  bytes.writeUInt32BE(crc32c(bytes.subarray(21)), 17);
-  return bytes;
 }
 
 const CONTROL_KEYS = [Buffer.alloc(4), Buffer.from([0, 0, 0, 1]), null];
@@ -142,6 +133,36 @@ describe('kafka adapter', () => {
     expect(texts(await readTo(reader, end))).toEqual(Array.from({ length: 60 }, (_, i) => `${i}`));
     const stored = decodeBatches(await new RawKafka(brokers).dump(topic, 0));
     expect(new Set(stored.map(({ producerId }) => producerId)).size).toBe(2);
+  });
+
+  it('says for good what a broker will never take, and goes on afterwards', async () => {
+    const client = connect();
+    const topic = uniqueName('refused');
+    await client.admin.createTopics([
+      {
+        topic,
+        partitionCount: 2,
+        config: { 'message.timestamp.after.max.ms': '3600000', 'cleanup.policy': 'compact' },
+      },
+    ]);
+    const { topic: commits } = await newTopic(client, 'refused-commits');
+    const writer = client.writer(uniqueName('refused-id'));
+    await writer.fence();
+    const transact = async (timestampMs: number, key: Buffer | null) => {
+      const [expectedEntryOffset] = await client.admin.listOffsets([
+        { topic: commits, partition: 0, at: 'last-stable' },
+      ]);
+      const batches = [encodeBatch(topic, 0, [record('x', { timestampMs, key })])];
+      return writer.transact({ batches, entry: encodeBatch(commits, 0, [record('x')]), expectedEntryOffset });
+    };
+    const key = Buffer.from('key');
+    const year3000 = Date.UTC(3000, 0, 1);
+    await expect(transact(year3000, key)).rejects.toMatchObject({ code: 'record-refused' });
+    await writer.initialiseAgain();
+    await expect(transact(1_700_000_000_000, null)).rejects.toMatchObject({ code: 'record-refused' });
+    await writer.initialiseAgain();
+    await settled(client, commits);
+    await transact(1_700_000_000_000, key);
   });
 
   it('lets a partition that nobody polls stop nobody, and holds no more of it than it may', async () => {
