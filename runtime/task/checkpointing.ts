@@ -4,15 +4,27 @@
 import type {
   CheckpointManifest,
   CheckpointReference,
+  InputPosition,
   Json,
   PendingCheckpoint,
   TaskCheckpoints,
 } from '#checkpoint/contract.ts';
+import { InvariantError, StreamError } from '#runtime/std/errors.ts';
 import type { Entry, Genesis } from '#runtime/task/entry.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 
 const SLICE_BYTES = 1024 * 1024;
+/** How long the task sleeps while it waits for the disk to take copied pages. */
+const RELIEF_PAUSE_MS = 5;
+/** Tries of the last checkpoint of a clean stop, a second apart. */
+const LAST_TRIES = 5;
+const LAST_PAUSE_MS = 1_000;
+
+interface DurableCheckpoint {
+  readonly reference: CheckpointReference;
+  readonly inputs: readonly InputPosition[];
+}
 
 export class Checkpointing {
   /** Entry of the last durable checkpoint of this attempt or of the restored one. */
@@ -24,11 +36,17 @@ export class Checkpointing {
   readonly #options: TaskOptions;
   readonly #checkpoints: TaskCheckpoints;
   readonly #genesis: Genesis;
+  readonly #count: (counter: string, by: number) => void;
   #pending: PendingCheckpoint | null = null;
   #writing: Promise<void> | null = null;
-  #unnamed: CheckpointReference | null = null;
-  #named: CheckpointReference | null = null;
+  /** Durable, and not named by a committed entry yet. */
+  #unnamed: DurableCheckpoint | null = null;
+  #named: DurableCheckpoint | null = null;
   #listedDead: readonly string[] = [];
+  /** Dead files are listed once per checkpoint: a disk that keeps them is not asked again with every entry. */
+  #deadDue = true;
+  #cleans = 0;
+  #brokenInvariant: InvariantError | null = null;
   #lastCaptureMs: number;
   #lastCapturedEntry = -1;
   #busySinceMs = 0;
@@ -41,7 +59,9 @@ export class Checkpointing {
     options: TaskOptions,
     checkpoints: TaskCheckpoints,
     genesis: Genesis,
+    count: (counter: string, by: number) => void,
   ) {
+    this.#count = count;
     this.#environment = environment;
     this.#plan = plan;
     this.#options = options;
@@ -60,7 +80,7 @@ export class Checkpointing {
     return (manifest.task as { readonly runner: Json }).runner;
   }
 
-  /** Adds processing time, which a replay would have to spend again. */
+  /** Adds processing time, which a replay would have to spend again; also that of the replay behind us. */
   worked(ms: number): void {
     this.#busySinceMs += ms;
   }
@@ -76,11 +96,15 @@ export class Checkpointing {
     const fields: { checkpoint?: NonNullable<Entry['checkpoint']>; dead?: readonly string[] } = {};
     if (this.#unnamed !== null) {
       this.#named = this.#unnamed;
-      fields.checkpoint = { name: this.#unnamed.name, entry: this.#unnamed.entry };
+      const { name, entry } = this.#unnamed.reference;
+      fields.checkpoint = { name, entry };
     }
-    const dead = this.#checkpoints.dead();
-    this.#listedDead = dead;
-    if (dead.length > 0) fields.dead = dead;
+    this.#listedDead = [];
+    if (this.#deadDue && this.#cleans === 0) {
+      this.#deadDue = false;
+      this.#listedDead = this.#checkpoints.dead();
+    }
+    if (this.#listedDead.length > 0) fields.dead = this.#listedDead;
     return fields;
   }
 
@@ -88,47 +112,59 @@ export class Checkpointing {
   entryCommitted(): void {
     const confirmed = this.#named;
     if (confirmed !== null) {
-      this.#checkpoints.confirm(confirmed);
+      this.#checkpoints.confirm(confirmed.reference);
       if (this.#unnamed === confirmed) this.#unnamed = null;
       this.#named = null;
+      this.#deadDue = true;
     }
     const listed = this.#listedDead;
     this.#listedDead = [];
     const orphans = !this.#orphansChecked;
     this.#orphansChecked = true;
-    if (listed.length === 0 && !orphans && confirmed === null) return;
-    this.#cleaning = this.#cleaning.then(() => this.#clean(listed, orphans, confirmed !== null));
+    if (listed.length > 0) this.#clean(() => this.#checkpoints.deleteListed(listed));
+    if (orphans) this.#clean(() => this.#checkpoints.deleteOrphans());
+    if (confirmed === null) return;
+    this.#clean(() => this.#trim());
+    this.#clean(() => this.#publish(confirmed));
   }
 
-  // Failures here cost room, never correctness: they are logged and tried again with the next checkpoint.
-  async #clean(listed: readonly string[], orphans: boolean, trim: boolean): Promise<void> {
-    try {
-      if (listed.length > 0) await this.#checkpoints.deleteListed(listed);
-      if (orphans) await this.#checkpoints.deleteOrphans();
-      if (trim) await this.#trim();
-    } catch (error) {
-      this.#environment.logger.warn(
-        { task: taskName(this.#plan.identity), error: (error as Error).message },
-        'clean-up after a checkpoint failed; it is tried again after the next one',
-      );
-    }
+  // One after the other, beside the work. Failures cost room, never correctness: they are logged and tried again with
+  // the next checkpoint.
+  #clean(work: () => Promise<void>): void {
+    this.#cleans++;
+    this.#cleaning = this.#cleaning.then(work).then(
+      () => {
+        this.#cleans--;
+      },
+      (error: Error) => {
+        this.#cleans--;
+        const task = taskName(this.#plan.identity);
+        const remedy = error instanceof StreamError ? error.remedy : '';
+        this.#environment.logger.warn(
+          { task, remedy },
+          `clean-up after a checkpoint failed, it is tried again after the next one: ${error.message}`,
+        );
+      },
+    );
   }
 
   async #trim(): Promise<void> {
     const oldest = this.#checkpoints.oldestKept();
     // With one checkpoint the way back from entry 0 stays open: a damaged file must not be the end.
     if (oldest === null || this.#checkpoints.kept().length < 2) return;
-    const { commitTopic, identity, input, offsetsGroup } = this.#plan;
-    const { admin } = this.#environment.log;
+    const { commitTopic, identity, input } = this.#plan;
     const cuts = [{ topic: commitTopic, partition: identity.partition, before: BigInt(oldest.entryOffset) }];
-    const consumed = oldest.inputs[0];
     if (input.internal) {
-      cuts.push({ topic: input.topic, partition: input.partition, before: BigInt(consumed.endOffset) });
+      cuts.push({ topic: input.topic, partition: input.partition, before: BigInt(oldest.inputs[0].endOffset) });
     }
-    await admin.deleteRecords(cuts);
+    await this.#environment.log.admin.deleteRecords(cuts);
+  }
+
+  async #publish({ inputs }: DurableCheckpoint): Promise<void> {
+    const { offsetsGroup } = this.#plan;
     if (offsetsGroup === null) return;
-    const offset = BigInt(consumed.endOffset);
-    await admin.publishOffsets(offsetsGroup, [{ topic: input.topic, partition: input.partition, offset }]);
+    const offsets = inputs.map(({ topic, partition, endOffset }) => ({ topic, partition, offset: BigInt(endOffset) }));
+    await this.#environment.log.admin.publishOffsets(offsetsGroup, offsets);
   }
 
   /** Captures the state, which is that of `entry`, not committed yet. Synchronous. */
@@ -148,15 +184,15 @@ export class Checkpointing {
   }
 
   /** The captured entry is committed at this offset: write it beside the work. */
-  write(entryOffset: bigint): void {
+  write(entry: Entry, entryOffset: bigint): void {
     const pending = this.#pending;
     if (pending === null) return;
-    this.#writing = this.#write(pending, entryOffset).finally(() => {
+    this.#writing = this.#write(pending, entry, entryOffset).finally(() => {
       this.#writing = null;
     });
   }
 
-  async #write(pending: PendingCheckpoint, entryOffset: bigint): Promise<void> {
+  async #write(pending: PendingCheckpoint, entry: Entry, entryOffset: bigint): Promise<void> {
     try {
       while (!pending.advance(SLICE_BYTES)) {
         if (pending.heldBytes >= this.#options.snapshotBytesMax / 2) await pending.writeSegments();
@@ -166,39 +202,52 @@ export class Checkpointing {
       await pending.writeSegments();
       if (this.#pending !== pending) return;
       const reference = await pending.publish(entryOffset);
-      this.#unnamed = reference;
+      this.#unnamed = { reference, inputs: entry.inputs };
       this.lastEntry = reference.entry;
       this.#pending = null;
     } catch (error) {
       pending.abandon();
       this.#pending = null;
       this.#lastCapturedEntry = -1;
+      this.#count('checkpoints-failed', 1);
+      if (error instanceof InvariantError) this.#brokenInvariant = error;
+      const task = taskName(this.#plan.identity);
+      const remedy = error instanceof StreamError ? error.remedy : '';
       this.#environment.logger.error(
-        { task: taskName(this.#plan.identity), error: (error as Error).message },
-        'checkpoint failed; the one before stays valid and the next is tried after the interval',
+        { task, entry: entry.number, remedy },
+        `checkpoint failed, the one before stays valid and the next is tried after the interval: ${(error as Error).message}`,
       );
     }
   }
 
-  /** Waits while more copied bytes are held than allowed. */
-  async relieve(): Promise<void> {
+  /** Waits while more copied bytes are held than allowed. Throws what was found broken while writing. */
+  async relieve(signal: AbortSignal): Promise<void> {
+    if (this.#brokenInvariant !== null) throw this.#brokenInvariant;
     while (
       this.#pending !== null &&
       this.#writing !== null &&
-      this.#pending.heldBytes > this.#options.snapshotBytesMax
+      this.#pending.heldBytes > this.#options.snapshotBytesMax &&
+      !signal.aborted
     ) {
-      await this.#environment.breathe();
+      await this.#environment.clock.sleep(RELIEF_PAUSE_MS, signal);
     }
   }
 
-  /** The last step of a clean stop: a checkpoint at the last entry, unless there is one. */
+  /**
+   * The last step of a clean stop: a checkpoint at the last entry, unless there is one. Errors: disk-failed and what
+   * else the store says, after some tries.
+   */
   async finish(last: Entry, chainHash: string, entryOffset: bigint, runner: StageRunner): Promise<void> {
     this.finishing = true;
     await this.#writing;
-    if (this.#lastCapturedEntry !== last.number) {
+    for (let tries = 1; this.#lastCapturedEntry !== last.number; tries++) {
       this.capture(last, chainHash, runner);
-      this.write(entryOffset);
+      this.write(last, entryOffset);
       await this.#writing;
+      if (this.#brokenInvariant !== null) throw this.#brokenInvariant;
+      if (this.#lastCapturedEntry === last.number) break;
+      if (tries === LAST_TRIES) throw lastCheckpointFailed(this.#plan, last);
+      await this.#environment.clock.sleep(LAST_PAUSE_MS);
     }
     await this.#cleaning;
   }
@@ -211,4 +260,12 @@ export class Checkpointing {
     await this.#writing?.catch(() => {});
     await this.#cleaning;
   }
+}
+
+function lastCheckpointFailed({ identity }: TaskPlan, last: Entry): StreamError {
+  return new StreamError(
+    'disk-failed',
+    `the store did not take the last checkpoint of task ${taskName(identity)} (entry ${last.number})`,
+    'look at the disk of the checkpoints; the next start replays, which only this version of the job can do',
+  );
 }

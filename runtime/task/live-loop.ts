@@ -77,7 +77,7 @@ export class LiveLoop {
       sliceBytes = 0;
       if (worked || runner.hasBatch) await environment.breathe();
       else await this.#waiting.wait(this.#nextDeadlineMs());
-      await checkpointing.relieve();
+      await checkpointing.relieve(signal);
     }
     if (signal.aborted) return;
     await checkpointing.finish(this.#lastEntry, this.#parts.head.chainHash, this.#parts.head.offset, runner);
@@ -119,6 +119,7 @@ export class LiveLoop {
     const idle = idleness === null ? runner.watermark.allWritersIdle : sinceMs !== null;
     if (!runner.wantsTick(this.#clock.peek(runner.clockMs), idle, sinceMs)) return false;
     this.#begin(sinceMs);
+    this.#parts.checkpointing.worked(environment.clock.monotonicMs() - nowMs);
     idleness?.used();
     return true;
   }
@@ -193,7 +194,7 @@ export class LiveLoop {
     this.#idleSinceMs = null;
     this.#committedMs = this.#parts.environment.clock.monotonicMs();
     checkpointing.entryCommitted();
-    if (captured) checkpointing.write(head.offset);
+    if (captured) checkpointing.write(entry, head.offset);
   }
 
   #inputPosition(): InputPosition {

@@ -158,7 +158,14 @@ export class TaskAttempt {
     const { manifest, stored } = await checkpoints.restore(
       (candidate) => byNumber.get(candidate.entry)?.chainHash === candidate.chainHash,
     );
-    this.#checkpointing = new Checkpointing(this.#environment, this.#plan, this.#options, checkpoints, genesis);
+    this.#checkpointing = new Checkpointing(
+      this.#environment,
+      this.#plan,
+      this.#options,
+      checkpoints,
+      genesis,
+      this.#count,
+    );
     const inputTopic = topics.get(input.topic) as TopicDescription;
     this.#topicId = inputTopic.topicId;
     const last = content.entries.at(-1);
@@ -270,6 +277,7 @@ export class TaskAttempt {
     this.#phase = 'replaying';
     this.#head.number = from;
     const waiting = new Waiting(this.#environment.clock, this.#reader as PartitionReader);
+    const startMs = this.#environment.clock.monotonicMs();
     for (const entry of todo) {
       await replay({
         entry,
@@ -284,6 +292,8 @@ export class TaskAttempt {
       });
       this.#replayedEntries++;
     }
+    // Crash after crash would replay more and more, if only the time since the last restart counted.
+    this.#checkpointing?.worked(this.#environment.clock.monotonicMs() - startMs);
     this.#head.number = last.entry.number;
     this.#head.chainHash = last.chainHash;
     this.#head.offset = last.offset;
