@@ -171,6 +171,7 @@ export class SimulatedCoordinator {
     const markerEpoch = epoch + 1;
     let left = partitions.length;
     for (const partition of partitions) {
+      if (commit) partition.decide(producerId);
       const lagMs = this.#random.between(0, this.#faults().markerLagMs);
       this.#scheduler.schedule(lagMs, 'marker', null, () => {
         partition.writeMarker(producerId, markerEpoch, commit, Math.floor(this.#scheduler.nowMs));

@@ -31,6 +31,8 @@ export interface StoredBatch {
   readonly control: boolean;
   /** Fixed once the marker is written; plain batches are committed from the start. */
   fate: Fate;
+  /** The coordinator has taken the commit: the fate is fixed although no marker is written yet. */
+  decided: boolean;
 }
 
 interface ProducerState {
@@ -94,6 +96,7 @@ export class SimulatedPartition {
       producerId: Number(bytes.readBigInt64BE(43)),
       control: (bytes.readInt16BE(21) & 0x20) !== 0,
       fate,
+      decided: fate === 'committed',
     };
     this.batches.push(batch);
     this.archive.push(batch);
@@ -122,6 +125,15 @@ export class SimulatedPartition {
     state.nextSequence = sequence + (nextOffset - baseOffset);
     if (!this.#open.has(producerId)) this.#open.set(producerId, baseOffset);
     return { error: KAFKA.none, baseOffset };
+  }
+
+  /** The coordinator has taken a producer's commit. */
+  decide(producerId: number): void {
+    for (let i = this.batches.length - 1; i >= 0; i--) {
+      const batch = this.batches[i];
+      if (batch.producerId === producerId && batch.fate === 'open') batch.decided = true;
+      else if (batch.producerId === producerId) return;
+    }
   }
 
   /** Writes the control marker that ends a producer's transaction here, and takes an offset for it. */

@@ -1,0 +1,25 @@
+// Owns the counts of what really happened in simulated worlds, by name: a simulation that has become tame is noticed.
+
+export class Coverage {
+  readonly counts = new Map<string, number>();
+
+  add(name: string, by = 1): void {
+    if (by > 0) this.counts.set(name, (this.counts.get(name) ?? 0) + by);
+  }
+
+  addAll(other: Coverage): void {
+    for (const [name, by] of other.counts) this.add(name, by);
+  }
+
+  get(name: string): number {
+    return this.counts.get(name) ?? 0;
+  }
+
+  /** One line per name, sorted. */
+  toString(): string {
+    return [...this.counts]
+      .sort(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, count]) => `${String(count).padStart(9)}  ${name}`)
+      .join('\n');
+  }
+}

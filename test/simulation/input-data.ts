@@ -1,0 +1,154 @@
+// Owns the samples of one seed and the moments at which they reach the log, by nobody's hand but the world's: whatever
+// happens to the job's processes, producers go on.
+
+import { BROKEN_RECORDS, BROKEN_SAMPLES } from '#test/integration/oracle/broken-records.ts';
+import { partitionOfKey } from '#test/integration/oracle/placement.ts';
+import { Random as OracleRandom } from '#test/integration/oracle/random.ts';
+import { type SampleValue, sampleText } from '#test/integration/oracle/sample-text.ts';
+import { makeSeries, type SeriesShape } from '#test/integration/oracle/series-universe.ts';
+import { type Scenario, SOURCE } from '#test/simulation/scenario.ts';
+import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
+import type { Random } from '#test/simulation/world/random.ts';
+import type { World } from '#test/simulation/world/world.ts';
+import { encodeBatch, record } from '#test/suites/log/bytes.ts';
+
+const DAY_MS = 86_400_000;
+/** The midnight that began the world's day. */
+const MIDNIGHT_MS = Math.floor(WORLD_EPOCH_MS / DAY_MS) * DAY_MS;
+
+interface Series {
+  readonly shape: SeriesShape;
+  /** Part of the run in which it sends, so that keys come, go and come again. */
+  readonly from: number;
+  readonly to: number;
+  readonly partition: number;
+}
+
+/** When and where each offset of the source was written. */
+export interface Arrival {
+  readonly partition: number;
+  readonly atMs: number;
+  readonly endOffset: number;
+}
+
+export class InputData {
+  readonly arrivals: Arrival[] = [];
+  /** Virtual time of the last append. */
+  lastMs = 0;
+  readonly #world: World;
+  readonly #scenario: Scenario;
+  readonly #random: Random;
+  readonly #texts: OracleRandom;
+  readonly #series: readonly Series[];
+  readonly #startMs: number;
+
+  constructor(world: World, scenario: Scenario, random: Random) {
+    const { input, seed, shape, sourcePartitions } = scenario;
+    this.#world = world;
+    this.#scenario = scenario;
+    this.#random = random;
+    this.#texts = new OracleRandom(seed);
+    this.#startMs = MIDNIGHT_MS - Math.floor(input.eventSpanMs * random.float());
+    this.#series = makeSeries(39, this.#texts)
+      .slice(0, input.seriesCount)
+      .map((one, i) => ({
+        shape: one,
+        from: random.chance(0.5) ? 0 : random.float() * 0.6,
+        to: random.chance(0.5) ? 1 : random.between(0.5, 1),
+        partition:
+          shape === 'series' ? partitionOfKey(Buffer.from(one.canonical), sourcePartitions) : i % sourcePartitions,
+      }));
+  }
+
+  /** Lets every append happen in its time. */
+  schedule(): void {
+    const { input, sourcePartitions, orderly } = this.#scenario;
+    const random = this.#random;
+    const silent = Array.from({ length: sourcePartitions }, () => {
+      const fromMs = random.float() * input.wallMs;
+      return { fromMs, toMs: fromMs + random.float() * input.pauseMs };
+    });
+    for (let i = 0; i < input.appends; i++) {
+      const progress = i / input.appends;
+      const atMs = Math.floor(progress * input.wallMs);
+      const partition = random.int(sourcePartitions);
+      if (atMs >= silent[partition].fromMs && atMs < silent[partition].toMs) continue;
+      this.#appendAt(atMs, partition, progress);
+    }
+    // Both end together, so that nobody holds the watermark long before idleness.
+    for (let partition = 0; orderly && partition < sourcePartitions; partition++) {
+      this.#appendAt(input.wallMs, partition, 1);
+    }
+  }
+
+  #appendAt(atMs: number, partition: number, progress: number): void {
+    const { world } = { world: this.#world };
+    const count = this.#random.range(1, this.#scenario.input.recordsMax);
+    const values: (Buffer | null)[] = [];
+    for (let i = 0; i < count; i++) {
+      const value = this.#value(partition, progress);
+      if (value !== undefined) values.push(value);
+    }
+    this.lastMs = Math.max(this.lastMs, atMs);
+    if (values.length === 0) return;
+    const gap = this.#scenario.input.gaps && this.#random.chance(0.1) ? this.#random.range(1, 9) : 0;
+    world.scheduler.schedule(atMs, 'append', null, () => {
+      const at = { topic: SOURCE, partition };
+      const records = values.map((value) => record(value, { timestampMs: this.#eventMs(progress) }));
+      world.cluster.append(at, encodeBatch(SOURCE, partition, records).bytes);
+      if (gap > 0) world.cluster.leaveGap(at, gap);
+      this.arrivals.push({ partition, atMs: world.scheduler.nowMs, endOffset: world.cluster.partition(at)!.end });
+    });
+  }
+
+  #eventMs(progress: number): number {
+    return this.#startMs + Math.floor(progress * this.#scenario.input.eventSpanMs);
+  }
+
+  #value(partition: number, progress: number): Buffer | null | undefined {
+    const { arrayShare, brokenShare } = this.#scenario.input;
+    const random = this.#random;
+    const alive = this.#alive(partition, progress);
+    if (alive.length === 0) return undefined;
+    const broken = random.chance(brokenShare);
+    const breakage = { series: alive[0], timestampMs: this.#eventMs(progress), random: this.#texts };
+    if (random.chance(arrayShare)) {
+      const texts = Array.from({ length: random.range(1, 5) }, () => this.#sample(random.pick(alive), progress));
+      if (broken) texts.splice(random.int(texts.length + 1), 0, random.pick(Object.values(BROKEN_SAMPLES))(breakage));
+      return Buffer.from(`[${texts.join(',')}]`);
+    }
+    if (!broken) return Buffer.from(this.#sample(random.pick(alive), progress));
+    if (random.chance(0.5)) return Buffer.from(random.pick(Object.values(BROKEN_SAMPLES))(breakage));
+    return random.pick(Object.values(BROKEN_RECORDS))(breakage);
+  }
+
+  #alive(partition: number, progress: number): SeriesShape[] {
+    const anywhere = this.#scenario.shape === 'exchange';
+    return this.#series
+      .filter((one) => progress >= one.from && progress <= one.to && (anywhere || one.partition === partition))
+      .map((one) => one.shape);
+  }
+
+  #sample(series: SeriesShape, progress: number): string {
+    const { input, shape } = this.#scenario;
+    const nowMs = this.#eventMs(progress);
+    const random = this.#random;
+    // Where several writers meet the order of folding is theirs: exact values have one sum.
+    const value: SampleValue = random.chance(input.notFiniteShare)
+      ? random.pick(['NaN', '+Inf', '-Inf', null])
+      : series.next(this.#texts, shape === 'exchange');
+    return sampleText(series, nowMs + this.#shiftMs(nowMs), value, this.#texts);
+  }
+
+  #shiftMs(nowMs: number): number {
+    const { input, outOfOrdernessMs } = this.#scenario;
+    const random = this.#random;
+    if (random.chance(input.lateShare)) return -random.int(random.pick([60_000, 900_000]));
+    if (random.chance(input.futureShare)) return random.pick([120_000, DAY_MS]);
+    if (!random.chance(input.outOfOrderShare)) return 0;
+    // The last millisecond of a window and the first of the next are where windowing goes wrong.
+    const sinceMinuteMs = nowMs % 60_000;
+    if (sinceMinuteMs < outOfOrdernessMs && random.chance(0.3)) return -sinceMinuteMs - random.int(2);
+    return -random.int(outOfOrdernessMs + 1);
+  }
+}

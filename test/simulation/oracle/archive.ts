@@ -1,0 +1,59 @@
+// Owns reading what a simulated log ever held, trimmed or not, by decoders that share nothing with the product: the
+// truth that the other oracles judge by.
+
+import type { StoredBatch } from '#test/simulation/world/log-partition.ts';
+import type { World } from '#test/simulation/world/world.ts';
+import { bodyOf, decodeRecords } from '#test/suites/log/bytes.ts';
+
+export interface ArchivedRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: ReadonlyMap<string, Buffer>;
+  /** Names the transaction it was committed in: producer id and epoch; null outside of one. */
+  readonly transaction: string | null;
+}
+
+/** Committed records of one partition in the order of their offsets. */
+export function committedRecords(world: World, topic: string, partition: number): ArchivedRecord[] {
+  const stored = world.cluster.partition({ topic, partition });
+  if (stored === null) throw new Error(`${topic}/${partition} does not exist`);
+  const records: ArchivedRecord[] = [];
+  for (const batch of stored.archive) {
+    if (batch.fate === 'committed' && !batch.control) readBatch(topic, partition, batch, records);
+  }
+  return records;
+}
+
+function readBatch(topic: string, partition: number, batch: StoredBatch, records: ArchivedRecord[]): void {
+  const { bytes, start } = bodyOf(batch.bytes);
+  const count = batch.bytes.readInt32BE(57);
+  const transactional = (batch.bytes.readInt16BE(21) & 0x10) !== 0;
+  const transaction = transactional ? `${batch.producerId}/${batch.bytes.readInt16BE(51)}` : null;
+  const baseTimestampMs = Number(batch.bytes.readBigInt64BE(27));
+  for (const one of decodeRecords(bytes.subarray(start), count, BigInt(batch.baseOffset), baseTimestampMs)) {
+    const headers = new Map<string, Buffer>();
+    for (const [name, value] of one.headers) if (value !== null) headers.set(name, value);
+    const { timestampMs, key, value } = one;
+    records.push({ topic, partition, offset: Number(one.offset), timestampMs, key, value, headers, transaction });
+  }
+}
+
+/** The last committed entry of a commit log as it stands now, without judging it. */
+export function lastEntry(
+  world: World,
+  topic: string,
+  partition: number,
+): { readonly [field: string]: unknown } | null {
+  const batches = world.cluster.partition({ topic, partition })?.archive ?? [];
+  for (let at = batches.length - 1; at >= 0; at--) {
+    if (batches[at].fate !== 'committed' || batches[at].control) continue;
+    const records: ArchivedRecord[] = [];
+    readBatch(topic, partition, batches[at], records);
+    return JSON.parse(String(records.at(-1)?.value));
+  }
+  return null;
+}

@@ -1,0 +1,144 @@
+// Owns what an observer of the checkpoint files can say: which checkpoints are whole and on the chain of committed
+// entries, whether one stands at the last entry, and whether a file that is removed was allowed to go.
+
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import { Violation } from '#test/simulation/oracle/violation.ts';
+import type { SimulatedDisk } from '#test/simulation/world/disk.ts';
+import type { World } from '#test/simulation/world/world.ts';
+import { bodyOf, decodeRecords } from '#test/suites/log/bytes.ts';
+
+/** Where a task keeps its entries and its files. */
+export interface TaskPlace {
+  readonly commitTopic: string;
+  readonly partition: number;
+  readonly directory: string;
+}
+
+interface WholeManifest {
+  readonly name: string;
+  readonly entry: number;
+  readonly files: readonly string[];
+}
+
+/** The entries of one task whose commit the log has taken, as far as they are. */
+class Committed {
+  readonly #chainHashes = new Map<number, { readonly chainHash: string; readonly offset: number }>();
+  #logStart = 0;
+  readonly dead = new Set<string>();
+  last = -1;
+  #seen = 0;
+
+  update(world: World, { commitTopic, partition }: TaskPlace): void {
+    const stored = world.cluster.partition({ topic: commitTopic, partition })!;
+    const { archive } = stored;
+    this.#logStart = stored.logStart;
+    // Behind the first undecided batch the fates are not known yet, but may be: look at those again.
+    let settled = true;
+    for (let at = this.#seen; at < archive.length; at++) {
+      const batch = archive[at];
+      if (batch.fate === 'open' && !batch.decided) settled = false;
+      if (settled) this.#seen = at + 1;
+      if (batch.control || batch.fate === 'aborted' || !batch.decided) continue;
+      const { bytes, start } = bodyOf(batch.bytes);
+      for (const { value, headers } of decodeRecords(bytes.subarray(start), 1, 0n, 0)) {
+        const { number, dead } = JSON.parse(String(value)) as { number: number; dead?: string[] };
+        const chainHash = String(headers.find(([name]) => name === 'chain-hash')?.[1]);
+        this.#chainHashes.set(number, { chainHash, offset: batch.baseOffset });
+        for (const name of dead ?? []) this.dead.add(name);
+        this.last = Math.max(this.last, number);
+      }
+    }
+  }
+
+  /** Whether a restore would take it: the log still holds its entry. */
+  has(entry: number, chainHash: string): boolean {
+    const found = this.#chainHashes.get(entry);
+    return found?.chainHash === chainHash && found.offset >= this.#logStart;
+  }
+}
+
+export class StoredCheckpoints {
+  readonly #world: World;
+  readonly #disk: SimulatedDisk;
+  readonly #places: readonly TaskPlace[];
+  readonly #committed = new Map<string, Committed>();
+
+  constructor(world: World, disk: SimulatedDisk, places: readonly TaskPlace[]) {
+    this.#world = world;
+    this.#disk = disk;
+    this.#places = places;
+    for (const { directory } of places) this.#committed.set(directory, new Committed());
+  }
+
+  /** To be told before every removal. */
+  removed(path: string): void {
+    const name = posix.basename(path);
+    if (name.endsWith('.tmp') || this.#disk.counts.bitsFlipped > 0) return;
+    const place = this.#places.find(({ directory }) => directory === posix.dirname(path));
+    if (place === undefined) throw new Violation('deletion', `${path} is not of any task`);
+    const committed = this.#update(place);
+    if (committed.dead.has(name)) return;
+    const needing = this.#whole(place, committed).find((manifest) => manifest.files.includes(name));
+    if (needing === undefined) return;
+    throw new Violation('deletion', `${path} is removed, checkpoint ${needing.name} needs it and no entry lists it`);
+  }
+
+  /** Whether a whole checkpoint stands at the last committed entry of every task. */
+  atLastEntry(): string | null {
+    for (const place of this.#places) {
+      const committed = this.#update(place);
+      const entries = this.#whole(place, committed).map(({ entry }) => entry);
+      if (committed.last < 0 || entries.includes(committed.last)) continue;
+      return `${place.directory} has checkpoints at ${entries.join(', ')}, the last entry is ${committed.last}`;
+    }
+    return null;
+  }
+
+  /** Files of the task that keeps the most. */
+  get filesMax(): number {
+    return Math.max(...this.#places.map((place) => this.#files(place).length));
+  }
+
+  #update(place: TaskPlace): Committed {
+    const committed = this.#committed.get(place.directory)!;
+    committed.update(this.#world, place);
+    return committed;
+  }
+
+  #files({ directory }: TaskPlace): string[] {
+    const prefix = `/${directory}/`;
+    return this.#disk.files().flatMap((path) => (path.startsWith(prefix) ? [path.slice(prefix.length)] : []));
+  }
+
+  #whole(place: TaskPlace, committed: Committed): WholeManifest[] {
+    const present = this.#files(place);
+    const whole: WholeManifest[] = [];
+    for (const name of present) {
+      if (!name.endsWith('.manifest.json')) continue;
+      const manifest = readManifest(this.#disk.peek(`${place.directory}/${name}`));
+      if (manifest === null || !committed.has(manifest.entry, manifest.chainHash)) continue;
+      const segments = manifest.segments.map((segment) => segment.name);
+      if (segments.every((segment) => present.includes(segment))) {
+        whole.push({ name, entry: manifest.entry, files: [name, ...segments] });
+      }
+    }
+    return whole;
+  }
+}
+
+interface ManifestFields {
+  readonly entry: number;
+  readonly chainHash: string;
+  readonly segments: readonly { readonly name: string }[];
+}
+
+/** Null when the text is not what it was written as: its last field is the hash of all before. */
+function readManifest(bytes: Buffer | null): ManifestFields | null {
+  const text = bytes?.toString() ?? '';
+  const at = text.lastIndexOf(',');
+  const match = /^,\s*"sha256":\s*"([0-9a-f]{64})"\s*\}\s*$/.exec(text.slice(at));
+  if (at < 0 || match === null) return null;
+  if (createHash('sha256').update(text.slice(0, at)).digest('hex') !== match[1]) return null;
+  return JSON.parse(text);
+}

@@ -1,0 +1,31 @@
+// Owns how an oracle says that a promise was broken: which oracle, and what it saw.
+
+export type OracleName =
+  | 'clean-stop'
+  | 'commit-log'
+  | 'dead-letters'
+  | 'deletion'
+  | 'digest'
+  | 'exchange'
+  | 'idleness'
+  | 'late'
+  | 'liveness'
+  | 'memory'
+  | 'order-free-rows'
+  | 'replay'
+  | 'rows'
+  | 'task-failed';
+
+export class Violation extends Error {
+  override readonly name = 'Violation';
+  readonly oracle: OracleName;
+
+  constructor(oracle: OracleName, message: string) {
+    super(`${oracle}: ${message}`);
+    this.oracle = oracle;
+  }
+}
+
+export function require(condition: boolean, oracle: OracleName, message: () => string): void {
+  if (!condition) throw new Violation(oracle, message());
+}

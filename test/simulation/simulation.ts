@@ -1,0 +1,169 @@
+// Owns one simulated run from its seed to its verdict: the real rollup job in a world of troubles, then a healed world
+// in which everything must come to its end, then the oracles. Throws a Violation; the same seed gives the same trace.
+
+import { Coverage } from '#test/simulation/coverage.ts';
+import { InputData } from '#test/simulation/input-data.ts';
+import { CHECKPOINTS, Installation, type Instance, STORAGE, type Tell } from '#test/simulation/installation.ts';
+import { judgeRun } from '#test/simulation/judgement.ts';
+import { lastEntry } from '#test/simulation/oracle/archive.ts';
+import { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts';
+import { require } from '#test/simulation/oracle/violation.ts';
+import { drawScenario, type Scenario, SOURCE } from '#test/simulation/scenario.ts';
+import { Troubles } from '#test/simulation/troubles.ts';
+import { NO_FAULTS } from '#test/simulation/world/log-faults.ts';
+import { World } from '#test/simulation/world/world.ts';
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly traceHash: string;
+  readonly steps: number;
+  readonly coverage: Coverage;
+}
+
+const LOOK_MS = 500;
+/** Virtual time in which a healed world must have done everything. */
+const DRAIN_MAX_MS = 240_000;
+const STOP_MAX_MS = 60_000;
+/** After the last input was read: for watermarks to pass an exchange. */
+const SETTLE_MS = 4_000;
+const HEALED_DISK = { latencyMs: 0.1, noSpace: 0, ioError: 0, bitFlip: 0 };
+
+/** Runs one seed. */
+export async function simulate(seed: number, tell: Tell | null = null): Promise<SimulationResult> {
+  const run = new SimulatedRun(drawScenario(seed), tell);
+  await run.troubles();
+  await run.heal();
+  await run.judge();
+  return run.result();
+}
+
+function isRunning(instance: Instance): boolean {
+  return instance.supervisors().every((one) => one.status()?.phase === 'running' && one.status()?.waitingFor === null);
+}
+
+class SimulatedRun {
+  readonly #scenario: Scenario;
+  readonly #world: World;
+  readonly #coverage = new Coverage();
+  readonly #installation: Installation;
+  readonly #input: InputData;
+  readonly #stored: StoredCheckpoints;
+
+  constructor(scenario: Scenario, tell: Tell | null) {
+    const { seed, faults, diskFaults } = scenario;
+    this.#scenario = scenario;
+    this.#world = new World({ seed, faults, diskFaults });
+    this.#installation = new Installation(this.#world, scenario, this.#coverage, tell);
+    this.#installation.createTopics(this.#world.random);
+    this.#input = new InputData(this.#world, scenario, this.#world.random.fork());
+    this.#input.schedule();
+    const disk = this.#world.disk(STORAGE);
+    const { namespace, job, run, generation } = this.#installation.run;
+    const places = [...this.#installation.tasks].map(([name, { plan }]) => ({
+      commitTopic: plan.commitTopic,
+      partition: plan.identity.partition,
+      directory: `${CHECKPOINTS}/${namespace}/${job}/${run}/g${generation}/${name}`,
+    }));
+    this.#stored = new StoredCheckpoints(this.#world, disk, places);
+    disk.onRemove = (path) => this.#stored.removed(path);
+  }
+
+  async troubles(): Promise<void> {
+    const random = this.#world.random.fork();
+    const troubles = new Troubles(this.#installation, random, (instance) => this.#stoppedClean(instance));
+    await troubles.run(this.#scenario.troubles);
+  }
+
+  /** Faults end; what is left must be done by whoever owns the tasks, and a clean stop must leave checkpoints. */
+  async heal(): Promise<void> {
+    const installation = this.#installation;
+    const { scheduler, channel } = this.#world;
+    channel.faults = NO_FAULTS;
+    channel.away = false;
+    this.#world.disk(STORAGE).faults = HEALED_DISK;
+    if (installation.owner === null || !installation.owner.alive || installation.owner.stopping) installation.launch();
+    const owner = installation.owner!;
+    owner.spare();
+    const deadlineMs = Math.max(scheduler.nowMs, this.#input.lastMs) + DRAIN_MAX_MS;
+    while (!(this.#drained() && isRunning(owner)) && !installation.damaged) {
+      require(scheduler.nowMs < deadlineMs, 'liveness', () => `not drained:\n${this.#state(owner)}`);
+      await this.#wait(LOOK_MS);
+    }
+    if (installation.damaged) return;
+    await this.#wait(SETTLE_MS);
+    owner.stop();
+    const stopDeadlineMs = scheduler.nowMs + STOP_MAX_MS;
+    while (!owner.ended) {
+      require(scheduler.nowMs < stopDeadlineMs, 'liveness', () => `does not stop:\n${this.#state(owner)}`);
+      await this.#wait(LOOK_MS);
+    }
+    const lacking = this.#stored.atLastEntry();
+    require(lacking === null, 'clean-stop', () => String(lacking));
+    this.#coverage.add('drained');
+  }
+
+  async judge(): Promise<void> {
+    for (const instance of this.#installation.instances) instance.kill();
+    // Transactions that were left open end, late requests arrive.
+    await this.#wait(60_000);
+    await judgeRun(this.#installation, this.#input, this.#stored);
+  }
+
+  result(): SimulationResult {
+    const coverage = this.#coverage;
+    const { seed, shape } = this.#scenario;
+    const { channel, cluster, scheduler } = this.#world;
+    for (const [name, count] of Object.entries(channel.counts)) coverage.add(`request: ${name}`, count);
+    for (const [name, count] of Object.entries(cluster.coordinator.counts)) coverage.add(`producer: ${name}`, count);
+    for (const [name, count] of Object.entries(this.#world.disk(STORAGE).counts)) coverage.add(`disk: ${name}`, count);
+    coverage.add(`shape: ${shape}`);
+    return { seed, traceHash: scheduler.traceHash(), steps: scheduler.steps, coverage };
+  }
+
+  #stoppedClean(instance: Instance): void {
+    const { diskFaults } = this.#scenario;
+    const clean = instance.supervisors().every((one) => one.status()?.phase === 'stopped');
+    this.#coverage.add(clean ? 'clean stop' : 'stopped while it waited to restart');
+    const lacking = this.#stored.atLastEntry();
+    const diskWell = diskFaults.noSpace === 0 && diskFaults.ioError === 0 && diskFaults.bitFlip === 0;
+    if (clean && diskWell) require(lacking === null, 'clean-stop', () => String(lacking));
+    if (lacking === null && this.#world.random.chance(0.5)) {
+      this.#coverage.add('started with another version');
+      this.#installation.version++;
+    }
+  }
+
+  #drained(): boolean {
+    if (this.#world.scheduler.nowMs <= this.#input.lastMs) return false;
+    for (const { plan } of this.#installation.tasks.values()) {
+      const { input, commitTopic, identity } = plan;
+      const stored = this.#world.cluster.partition(input)!;
+      const last = stored.archive.findLast((batch) => {
+        if (batch.control || batch.fate === 'aborted' || batch.bytes.readInt32BE(57) === 0) return false;
+        // Behind an exchange controls go on for ever: only blocks count.
+        return input.topic === SOURCE || batch.bytes.length > 61 + 40;
+      });
+      const entry = lastEntry(this.#world, commitTopic, identity.partition);
+      if (entry === null) return false;
+      const [{ endOffset }] = entry['inputs'] as [{ endOffset: string }];
+      if (last !== undefined && Number(endOffset) < last.nextOffset) return false;
+    }
+    return true;
+  }
+
+  #state(owner: Instance): string {
+    return owner
+      .supervisors()
+      .map((one) => JSON.stringify({ ...one.status(), failures: one.failures.slice(-2).map(({ message }) => message) }))
+      .join('\n');
+  }
+
+  async #wait(ms: number): Promise<void> {
+    const { scheduler } = this.#world;
+    let over = false;
+    scheduler.schedule(ms, 'look', null, () => {
+      over = true;
+    });
+    await scheduler.run(() => over);
+  }
+}

@@ -1,0 +1,136 @@
+// Owns what befalls processes and machines in one seed: killed, stopped for a while beside a successor, restarted at
+// once or after an hour, clocks that jump, the log away, the power gone. One trouble after the other, drawn as it goes.
+
+import type { Coverage } from '#test/simulation/coverage.ts';
+import type { Installation, Instance } from '#test/simulation/installation.ts';
+import { STORAGE } from '#test/simulation/installation.ts';
+import type { Random } from '#test/simulation/world/random.ts';
+import type { World } from '#test/simulation/world/world.ts';
+
+const HOUR_MS = 3_600_000;
+const STOP_PATIENCE_MS = 60_000;
+
+type Trouble = 'kill' | 'kill early' | 'kill slot' | 'zombie' | 'pause' | 'clock' | 'log away' | 'stop' | 'power';
+
+const TROUBLES: readonly Trouble[] = [
+  'kill',
+  'kill',
+  'kill early',
+  'kill slot',
+  'zombie',
+  'zombie',
+  'pause',
+  'clock',
+  'log away',
+  'stop',
+  'power',
+];
+
+export class Troubles {
+  readonly #installation: Installation;
+  readonly #world: World;
+  readonly #coverage: Coverage;
+  readonly #random: Random;
+  /** Told after a clean stop that nothing but the process's own work came between. */
+  readonly #stopped: (instance: Instance) => void;
+
+  constructor(installation: Installation, random: Random, stopped: (instance: Instance) => void) {
+    this.#installation = installation;
+    this.#world = installation.world;
+    this.#coverage = installation.coverage;
+    this.#random = random;
+    this.#stopped = stopped;
+  }
+
+  async run(count: number): Promise<void> {
+    this.#installation.launch(this.#clockOffsetMs());
+    for (let i = 0; i < count; i++) {
+      await this.#wait(this.#random.pick([50, 500, 3_000, 8_000]) * this.#random.float());
+      await this.#next(this.#random.pick(TROUBLES));
+    }
+  }
+
+  async #next(trouble: Trouble): Promise<void> {
+    const random = this.#random;
+    const instance = this.#owner();
+    this.#coverage.add(`trouble: ${trouble}`);
+    this.#installation.tell(`trouble: ${trouble}`);
+    switch (trouble) {
+      case 'kill':
+        return await this.#kill(instance, random.int(400));
+      case 'kill early':
+        return await this.#kill(this.#restart(instance), random.int(60));
+      case 'kill slot':
+        return instance.killSlotAfterEvents(random.int(this.#installation.scenario.slots), random.int(300));
+      case 'zombie':
+        instance.pause(random.between(20_000, 90_000));
+        await this.#wait(random.int(10_000));
+        this.#installation.launch(this.#clockOffsetMs());
+        return;
+      case 'pause':
+        return instance.pause(random.between(1_000, 40_000));
+      case 'clock':
+        if (this.#installation.scenario.clockJumps) instance.jumpClock(random.pick([-HOUR_MS, HOUR_MS, 5_000]));
+        return;
+      case 'log away':
+        return this.#world.logAway(random.between(500, 30_000));
+      case 'stop':
+        return await this.#stop(instance);
+      case 'power':
+        for (const one of this.#installation.instances) one.kill();
+        this.#world.disk(STORAGE).powerFailure();
+        await this.#wait(random.int(5_000));
+        this.#installation.launch(this.#clockOffsetMs());
+    }
+  }
+
+  async #kill(instance: Instance, events: number): Promise<void> {
+    instance.killAfterEvents(events);
+    await this.#until(() => !instance.alive, 10_000);
+    if (instance.alive) instance.kill();
+    const random = this.#random;
+    const downMs = random.chance(0.15) ? HOUR_MS : random.pick([0, 100, random.int(5_000)]);
+    if (downMs === HOUR_MS) this.#coverage.add('down for an hour');
+    await this.#wait(downMs);
+    this.#installation.launch(this.#clockOffsetMs());
+  }
+
+  #restart(instance: Instance): Instance {
+    instance.kill();
+    return this.#installation.launch(this.#clockOffsetMs());
+  }
+
+  async #stop(instance: Instance): Promise<void> {
+    instance.stop();
+    await this.#until(() => instance.ended || !instance.alive, STOP_PATIENCE_MS);
+    if (instance.ended) this.#stopped(instance);
+    else this.#coverage.add('clean stop not finished in time');
+    instance.kill();
+    this.#installation.launch(this.#clockOffsetMs());
+  }
+
+  /** The process that owns the tasks; a new one when it is gone. */
+  #owner(): Instance {
+    const { owner } = this.#installation;
+    if (owner?.alive && !owner.stopping) return owner;
+    return this.#installation.launch(this.#clockOffsetMs());
+  }
+
+  #clockOffsetMs(): number {
+    if (!this.#installation.scenario.clockJumps || this.#random.chance(0.5)) return 0;
+    return this.#random.pick([-HOUR_MS, HOUR_MS, -2_000]);
+  }
+
+  async #wait(ms: number): Promise<void> {
+    await this.#until(() => false, ms);
+  }
+
+  async #until(done: () => boolean, ms: number): Promise<void> {
+    const { scheduler } = this.#world;
+    let over = false;
+    scheduler.schedule(ms, 'trouble', null, () => {
+      over = true;
+    });
+    await scheduler.run(() => over || done());
+  }
+}
