@@ -376,7 +376,7 @@ export class MillraceProcess {
 function gaveUp(error: StreamError, log: Configuration['log'], timeoutMs: number): StreamError {
   const remedy =
     log.kind === 'kafka'
-      ? `check that the brokers (${log.brokers.join(', ')}) run and can be reached from here, then start again; startTimeout of kafka({ … }) says how long is waited`
+      ? `check that the brokers (${log.brokers.join(', ')}) run, can be reached from here and speak Kafka without TLS, then start again; startTimeout of kafka({ … }) says how long is waited`
       : `look at the disk of ${log.directory}, then start again`;
   const message = `gave up after ${Math.round(timeoutMs / 1000)}s, the log cannot be used: ${error.message}`;
   return new StreamError(error.code, message, remedy, { cause: error });
