@@ -33,8 +33,15 @@ export interface TopicNeed {
 /** Room for the headers that late and dead-letter records carry beside the record. */
 const HEADERS_BYTES_MAX = 64 * 1024;
 
+/**
+ * Record timestamps are event times, and a Kafka judges by them: with its usual retention a row of last month would be
+ * removed as soon as it is written, and one an hour ahead is refused. So what is made here keeps everything until its
+ * owner says otherwise, and takes any time.
+ */
+const EVENT_TIMES = { 'retention.ms': '-1', 'message.timestamp.after.max.ms': '9223372036854775807' };
+
 /** An exchange block is about 256 KiB; one record of the source may make a larger one. */
-const INTERNAL_CONFIG = { 'retention.ms': '-1', 'cleanup.policy': 'delete' };
+const INTERNAL_CONFIG = { ...EVENT_TIMES, 'cleanup.policy': 'delete' };
 
 export function commitTopic(run: RunIdentity, stageId: string): string {
   return `${prefix(run)}.commits.${stageId}`;
@@ -75,11 +82,11 @@ export function describeTopics(plan: Plan, run: RunIdentity, source: SourceTopic
     add({ topic, use: 'commits', partitionCount, config: INTERNAL_CONFIG, create: true, exact: true });
     for (const step of stage.steps) {
       if (step.kind !== 'topic') continue;
-      const shape = { partitionCount: step.partitions ?? same, config: {}, create: true, exact: false };
+      const shape = { partitionCount: step.partitions ?? same, config: EVENT_TIMES, create: true, exact: false };
       add({ topic: step.topic, use: 'output', ...shape });
     }
   }
-  const shape = { partitionCount: same, config: beside, create: true, exact: false };
+  const shape = { partitionCount: same, config: { ...EVENT_TIMES, ...beside }, create: true, exact: false };
   add({ topic: input.lateTopic, use: 'late', ...shape });
   if (input.badRecords === 'dead-letter') add({ topic: input.deadLetterTopic, use: 'dead-letter', ...shape });
   return [...needs.values()];

@@ -107,7 +107,12 @@ export class ControlLog {
       {
         topic,
         partitionCount: 1,
-        config: { 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' },
+        config: {
+          'retention.ms': '-1',
+          'retention.bytes': '-1',
+          'cleanup.policy': 'delete',
+          'message.timestamp.after.max.ms': '9223372036854775807',
+        },
       },
     ]);
     const [description] = await log.admin.describeTopics([topic]);
