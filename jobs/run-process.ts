@@ -9,7 +9,7 @@ import { connectLog } from '#jobs/connect-log.ts';
 import type { LoadedInstallation, LoadedJob } from '#jobs/load-job.ts';
 import { type PreparedJob, prepareJob } from '#jobs/prepare-job.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
-import { ControlLog, isOwner, readControlLog } from '#runtime/control/control-log.ts';
+import { type ControlEdges, ControlLog, isOwner, readControlLog } from '#runtime/control/control-log.ts';
 import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
@@ -109,6 +109,11 @@ export class MillraceProcess {
     return this.#options.installation.configuration;
   }
 
+  get #edges(): ControlEdges {
+    const { namespace } = this.#configuration;
+    return { log: this.log, reader: this.#reader, clock: systemClock, namespace };
+  }
+
   #store(): DirectoryStore {
     return new DirectoryStore({ disk: nodeDisk, root: this.#configuration.checkpoints.directory });
   }
@@ -126,10 +131,10 @@ export class MillraceProcess {
     await this.#patiently(async () => {
       await this.#control?.close();
       this.#control = null;
-      const before = await readControlLog(this.log, this.#reader, namespace);
+      const before = await readControlLog(this.#edges);
       checkInstallation(before?.records ?? [], await store.readInstallation(), names);
       await store.requireWritable(this.processId);
-      const control = await ControlLog.open(this.log, this.#reader, namespace, systemClock);
+      const control = await ControlLog.open(this.#edges);
       this.#control = control;
       const nowMs = systemClock.nowMs();
       const freshId = ulid(nowMs, randomBytes(10));
@@ -171,14 +176,14 @@ export class MillraceProcess {
   async #reopenControl(): Promise<void> {
     const { namespace } = this.#configuration;
     await this.#control?.close();
-    if (!(await isOwner(this.log, this.#reader, namespace, this.processId))) {
+    if (!(await isOwner(this.#edges, this.processId))) {
       throw new StreamError(
         'superseded',
         `a newer process of installation '${namespace}' took over while this one started`,
         'none needed: the newer process goes on',
       );
     }
-    this.#control = await ControlLog.open(this.log, this.#reader, namespace, systemClock);
+    this.#control = await ControlLog.open(this.#edges);
   }
 
   #prepare(loaded: LoadedJob): Promise<PreparedJob> {

@@ -31,7 +31,7 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
     logger,
     log,
     reader,
-    ownership: { owns: askedOnce(() => isOwner(log, reader, namespace, processId)) },
+    ownership: { owns: askedOnce(() => isOwner({ log, reader, clock: systemClock, namespace }, processId)) },
     checkpoints: (identity, attempt) =>
       new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger }),
     attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),

@@ -2,7 +2,7 @@
 // log belongs to, which process is the owner, and which internal topics a job began with (ARCHITECTURE §7). Records
 // are JSON; unknown kinds are left for newer versions.
 
-import type { LogClient, LogReader, LogWriter, TopicDescription } from '#runtime/log/contract.ts';
+import type { LogClient, LogReader, LogWriter, PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
 import { RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -26,37 +26,43 @@ export function controlTopic(namespace: string): string {
   return `__${namespace}.control`;
 }
 
+/** What reading and writing the control log needs of the world. */
+export interface ControlEdges {
+  readonly log: LogClient;
+  readonly reader: LogReader;
+  readonly clock: Clock;
+  readonly namespace: string;
+}
+
+/** How long a read goes on without a record: callers repeat it, and say what they wait for. */
+const READ_TIMEOUT_MS = 10_000;
+
 interface ControlContent {
   readonly records: readonly ControlRecord[];
   readonly end: bigint;
 }
 
 /** Reads the whole control log; null when its topic does not exist. */
-export async function readControlLog(
-  log: LogClient,
-  reader: LogReader,
-  namespace: string,
-): Promise<ControlContent | null> {
-  const topic = controlTopic(namespace);
-  const [description] = await log.admin.describeTopics([topic]);
-  return description === null ? null : readRecords(log, reader, description);
+export async function readControlLog(edges: ControlEdges): Promise<ControlContent | null> {
+  const [description] = await edges.log.admin.describeTopics([controlTopic(edges.namespace)]);
+  return description === null ? null : readRecords(edges, description);
 }
 
-async function readRecords(log: LogClient, reader: LogReader, description: TopicDescription): Promise<ControlContent> {
+async function readRecords(edges: ControlEdges, description: TopicDescription): Promise<ControlContent> {
   const { topic, topicId } = description;
-  const [start, end] = await log.admin.listOffsets([
+  const [start, end] = await edges.log.admin.listOffsets([
     { topic, partition: 0, at: 'earliest' },
     { topic, partition: 0, at: 'last-stable' },
   ]);
   const records: ControlRecord[] = [];
   if (start >= end) return { records, end };
-  const partition = reader.open({ topic, partition: 0, topicId, offset: start });
+  const partition = edges.reader.open({ topic, partition: 0, topicId, offset: start });
   const walker = new RecordWalker();
   try {
     while (partition.position < end) {
       const batch = partition.poll();
       if (batch === null) {
-        await partition.ready();
+        await somethingNew(edges.clock, partition);
         continue;
       }
       walker.reset(batch.bytes, batch.start, batch.end, batch.count);
@@ -72,16 +78,32 @@ async function readRecords(log: LogClient, reader: LogReader, description: Topic
   return { records, end };
 }
 
-/** Whether `processId` is the last owner that the control log names. */
-export async function isOwner(
-  log: LogClient,
-  reader: LogReader,
-  namespace: string,
-  processId: string,
-): Promise<boolean> {
-  const content = await readControlLog(log, reader, namespace);
-  const last = content?.records.findLast((record) => record.kind === 'owner');
-  return last !== undefined && last.processId === processId;
+/** A reader waits for its log for ever; whoever reads the control log wants to say that it is away. */
+async function somethingNew(clock: Clock, partition: PartitionReader): Promise<void> {
+  const timer = new AbortController();
+  const late = clock.sleep(READ_TIMEOUT_MS, timer.signal).then(() => 'late');
+  const news = await Promise.race([partition.ready(), late]);
+  timer.abort();
+  if (news !== 'late') return;
+  const { topic, partition: number } = partition;
+  const why = partition.status().fault ?? 'no answer';
+  throw new StreamError(
+    'log-timeout',
+    `${topic}/${number} cannot be read: ${why}`,
+    'look at the log; it is tried again',
+  );
+}
+
+/** Whether `processId` is the last owner that the control log names. Error: topic-unknown when there is none. */
+export async function isOwner(edges: ControlEdges, processId: string): Promise<boolean> {
+  const last = (await readControlLog(edges))?.records.findLast((record) => record.kind === 'owner');
+  if (last?.kind === 'owner') return last.processId === processId;
+  const topic = controlTopic(edges.namespace);
+  throw new StreamError(
+    'topic-unknown',
+    `control topic '${topic}' is gone or empty: nothing says which process may run the jobs of this installation`,
+    `restore topic '${topic}' from a backup and start again`,
+  );
 }
 
 /** The writing side, held by the owner process. */
@@ -101,18 +123,14 @@ export class ControlLog {
   }
 
   /** Creates the topic when it is missing, shuts out older owners and reads what is there. */
-  static async open(log: LogClient, reader: LogReader, namespace: string, clock: Clock): Promise<ControlLog> {
+  static async open(edges: ControlEdges): Promise<ControlLog> {
+    const { log, clock, namespace } = edges;
     const topic = controlTopic(namespace);
     await log.admin.createTopics([
       {
         topic,
         partitionCount: 1,
-        config: {
-          'retention.ms': '-1',
-          'retention.bytes': '-1',
-          'cleanup.policy': 'delete',
-          'message.timestamp.after.max.ms': '9223372036854775807',
-        },
+        config: { 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' },
       },
     ]);
     const [description] = await log.admin.describeTopics([topic]);
@@ -124,8 +142,13 @@ export class ControlLog {
       );
     }
     const writer = log.writer(`${namespace}.control.0`);
-    await writer.fence();
-    return new ControlLog(topic, writer, clock, await readRecords(log, reader, description));
+    try {
+      await writer.fence();
+      return new ControlLog(topic, writer, clock, await readRecords(edges, description));
+    } catch (error) {
+      await writer.close();
+      throw error;
+    }
   }
 
   get records(): readonly ControlRecord[] {

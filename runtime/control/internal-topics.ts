@@ -74,10 +74,20 @@ function internalFault(
     const topicId = now[index]?.topicId;
     const was = topicIds[name];
     const ran = `job ${job} ran before, but its internal topic '${name}'`;
+    if (topicId === undefined && was === undefined) return unknownStage(job, name);
     if (topicId === undefined) return lost(name, `${ran} is gone`);
     if (was !== undefined && was !== topicId) return lost(name, `${ran} was deleted and created again`);
   }
   return null;
+}
+
+// A stage under another id would begin at the start of the source and publish everything again.
+function unknownStage(job: string, topic: string): StreamError {
+  return new StreamError(
+    'version-mismatch',
+    `job ${job} has another stage than when it began: internal topic '${topic}' is not one of its topics`,
+    `give its operators the ids they had; ${BEGIN_ANEW}`,
+  );
 }
 
 /** Looks again, while the job runs, at the topics it began with; null when all is well. */

@@ -27,6 +27,14 @@ export async function describeTaskTopics(
     }
     found.set(name, description);
   });
+  const commits = found.get(plan.commitTopic) as TopicDescription;
+  if (plan.identity.partition >= commits.partitionCount) {
+    throw new StreamError(
+      'topic-partitions-changed',
+      `task ${taskName(plan.identity)}: commit log '${commits.topic}' has ${commits.partitionCount} partitions, as many as the stage had tasks when the job began`,
+      'what the stage reads has grown: set its partition count back, or give the job another name and other output topics',
+    );
+  }
   const { topic, partition } = plan.input;
   const input = found.get(topic) as TopicDescription;
   if (partition >= input.partitionCount) {

@@ -5,8 +5,11 @@ import type { PartitionReader } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { CommitLogEntry } from '#runtime/task/commit-log.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
-import type { TaskEnvironment, TaskInput } from '#runtime/task/task-environment.ts';
+import { stoppedWhile, type TaskEnvironment, type TaskInput } from '#runtime/task/task-environment.ts';
 import type { Waiting } from '#runtime/task/waiting.ts';
+
+/** How long the end of the input may lie below what was consumed: a leader that is behind catches up. */
+const LOST_INPUT_MS = 30_000;
 
 export interface ReplayStep {
   readonly entry: CommitLogEntry;
@@ -50,6 +53,8 @@ export async function replay(step: ReplayStep): Promise<void> {
 
 async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {
   const { runner, reader, input, environment, signal } = step;
+  const { clock } = environment;
+  let missingSinceMs = Number.POSITIVE_INFINITY;
   while (runner.inputOffset < endOffset) {
     if (!runner.hasBatch) {
       const batch = reader.poll();
@@ -58,8 +63,11 @@ async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {
           runner.skipTo(endOffset);
           return;
         }
+        if (!endsBefore(reader, endOffset)) missingSinceMs = Number.POSITIVE_INFINITY;
+        else missingSinceMs = Math.min(missingSinceMs, clock.monotonicMs());
+        if (clock.monotonicMs() - missingSinceMs > LOST_INPUT_MS) throw lostInput(step, endOffset);
         await step.waiting.wait(1_000);
-        if (signal.aborted) throw new StreamError('log-unavailable', 'stopped while replaying', 'start the job again');
+        if (signal.aborted) throw stoppedWhile(`replaying entry ${step.entry.entry.number}`);
         continue;
       }
       if (batch.nextOffset <= runner.inputOffset) {
@@ -75,6 +83,20 @@ async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {
     if (!runner.consume(endOffset)) return;
     await environment.breathe();
   }
+}
+
+function endsBefore(reader: PartitionReader, offset: bigint): boolean {
+  const { fault, highWatermark } = reader.status();
+  return fault === null && highWatermark >= 0n && highWatermark < offset;
+}
+
+function lostInput({ name, input, reader }: ReplayStep, endOffset: bigint): StreamError {
+  const { highWatermark } = reader.status();
+  return new StreamError(
+    'offset-out-of-range',
+    `task ${name}: ${input.topic}/${input.partition} ends at offset ${highWatermark}, but offsets up to ${endOffset} were processed: the log lost offsets ${highWatermark} to ${endOffset - 1n}`,
+    'restore the topic from a replica that has them, or purge the job and start it anew (its output would be published again)',
+  );
 }
 
 function diverged(step: ReplayStep, what: string): never {

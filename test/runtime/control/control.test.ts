@@ -1,0 +1,282 @@
+// The control log, who an installation is and what its jobs began with, over the simulated log.
+
+import { beforeEach, describe, expect, test } from 'vitest';
+import { DirectoryStore } from '#checkpoint/directory-store.ts';
+import { ControlLog, type ControlRecord, controlTopic, isOwner, readControlLog } from '#runtime/control/control-log.ts';
+import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
+import { claimInternalTopics, jobBegan, topicsFault } from '#runtime/control/internal-topics.ts';
+import type { TopicDescription } from '#runtime/log/contract.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import { type Inhabitant, World } from '#test/simulation/world/world.ts';
+
+const NAMES = { namespace: 'n', storeName: './checkpoints' };
+
+let world: World;
+
+beforeEach(() => {
+  world = new World({ seed: 1 });
+  world.cluster.createTopics([{ topic: 'in', partitionCount: 2 }]);
+});
+
+/** Lets virtual time pass until the work is done. */
+async function done<T>(work: Promise<T>): Promise<T> {
+  let settled = false;
+  const end = () => {
+    settled = true;
+  };
+  work.then(end, end);
+  // What waits for ever would let the world run empty.
+  const tick = () => {
+    if (!settled && world.scheduler.nowMs < 600_000) world.scheduler.schedule(1_000, 'tick', null, tick);
+  };
+  tick();
+  await world.scheduler.run(() => settled);
+  return work;
+}
+
+async function refusal(work: Promise<unknown>): Promise<StreamError> {
+  const error = await done(work).then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof StreamError)) throw new Error(`no StreamError: ${error}`);
+  expect(error.remedy).not.toBe('');
+  return error;
+}
+
+const edges = ({ log, clock }: Inhabitant) => ({ log, clock, reader: log.reader(), namespace: 'n' });
+const open = (inhabitant: Inhabitant) => done(ControlLog.open(edges(inhabitant)));
+const read = async (inhabitant: Inhabitant) => (await done(readControlLog(edges(inhabitant))))?.records ?? null;
+
+describe('control log', () => {
+  test('does not exist before the first process, and keeps what was appended', async () => {
+    const one = world.start('one');
+    expect(await read(one)).toBeNull();
+    const control = await open(one);
+    const records: ControlRecord[] = [
+      { kind: 'installation', installationId: 'i', atMs: 1 },
+      { kind: 'owner', processId: 'one', atMs: 2 },
+    ];
+    for (const record of records) await done(control.append(record));
+    expect(control.records).toEqual(records);
+    expect(await read(world.start('two'))).toEqual(records);
+    const topic = world.cluster.topics.get(controlTopic('n'));
+    expect(topic?.config).toMatchObject({ 'retention.ms': '-1', 'cleanup.policy': 'delete' });
+  });
+
+  test('has one writer: the older one cannot append any more', async () => {
+    const [one, two] = [world.start('one'), world.start('two')];
+    const older = await open(one);
+    const newer = await open(two);
+    expect((await refusal(older.append({ kind: 'owner', processId: 'one', atMs: 1 }))).code).toBe('writer-fenced');
+    await done(newer.append({ kind: 'owner', processId: 'two', atMs: 1 }));
+    expect(await read(one)).toEqual([{ kind: 'owner', processId: 'two', atMs: 1 }]);
+  });
+
+  test('names the last owner', async () => {
+    const inhabitant = world.start('one');
+    const control = await open(inhabitant);
+    const owns = (id: string) => done(isOwner(edges(inhabitant), id));
+    await done(control.append({ kind: 'owner', processId: 'one', atMs: 1 }));
+    expect(await owns('one')).toBe(true);
+    await done(control.append({ kind: 'owner', processId: 'two', atMs: 2 }));
+    expect(await owns('one')).toBe(false);
+    expect(await owns('two')).toBe(true);
+  });
+
+  test('a lost control log is a fault with a remedy, not a newer owner', async () => {
+    const inhabitant = world.start('one');
+    const control = await open(inhabitant);
+    await done(control.append({ kind: 'owner', processId: 'one', atMs: 1 }));
+    world.cluster.deleteTopics([controlTopic('n')]);
+    expect((await refusal(isOwner(edges(inhabitant), 'one'))).code).toBe('topic-unknown');
+  });
+
+  test('reading it does not wait without end for a log that went away', async () => {
+    const inhabitant = world.start('one');
+    const control = await open(inhabitant);
+    await done(control.append({ kind: 'owner', processId: 'one', atMs: 1 }));
+    world.channel.arm('fetch', 'closed-before', () => world.logAway(3_600_000));
+    const error = await refusal(isOwner(edges(inhabitant), 'one'));
+    expect(error.retryable).toBe(true);
+  });
+
+  test('an unknown kind of a newer version is left alone', async () => {
+    const inhabitant = world.start('one');
+    const control = await open(inhabitant);
+    await done(control.append({ kind: 'rescaled', job: 'a' } as unknown as ControlRecord));
+    await done(control.append({ kind: 'installation', installationId: 'i', atMs: 1 }));
+    expect(checkInstallation((await read(inhabitant)) ?? [], 'i', NAMES)).toBe('i');
+  });
+});
+
+describe('installation', () => {
+  const claim = async (inhabitant: Inhabitant, freshId: string) => {
+    const store = new DirectoryStore({ root: 'checkpoints', disk: inhabitant.disk });
+    const before = await readControlLog(edges(inhabitant));
+    checkInstallation(before?.records ?? [], await store.readInstallation(), NAMES);
+    const control = await ControlLog.open(edges(inhabitant));
+    return claimInstallation({ control, store, names: NAMES, nowMs: 1, freshId });
+  };
+
+  test('is written to log and store at the first start, and known at every later one', async () => {
+    expect(await done(claim(world.start('one'), 'first'))).toBe('first');
+    expect(await done(claim(world.start('two'), 'second'))).toBe('first');
+  });
+
+  test('a crash at any step of the first start is completed by the next', async () => {
+    for (let events = 1; events < 80; events++) {
+      world = new World({ seed: events });
+      const one = world.start('one');
+      one.process.killAfterEvents(events);
+      const work = claim(one, 'first').catch(() => null);
+      await world.scheduler.run(() => !one.process.alive, 10_000);
+      if (one.process.alive) expect(await done(work)).toBe('first');
+      const id = await done(claim(world.start('two'), 'second'));
+      expect(['first', 'second']).toContain(id);
+      expect(await done(claim(world.start('three'), 'third')), `after ${events} events`).toBe(id);
+    }
+  });
+
+  test('another store is refused before anything is disturbed', async () => {
+    const one = world.start('one');
+    await done(claim(one, 'first'));
+    const owner = await open(one);
+    const error = await refusal(claim(world.start('stranger', 'other machine'), 'second'));
+    expect(error.code).toBe('installation-mismatch');
+    expect(error.message).toContain('first');
+    // The rightful owner was not shut out.
+    await done(owner.append({ kind: 'owner', processId: 'one', atMs: 2 }));
+  });
+
+  test('a store of another installation is refused', () => {
+    const records: ControlRecord[] = [{ kind: 'installation', installationId: 'here', atMs: 1 }];
+    expect(() => checkInstallation(records, 'there', NAMES)).toThrow(/there/);
+    expect(() => checkInstallation(records, null, NAMES)).toThrow(/has none/);
+  });
+
+  test('two first starts at once on two machines end with one installation, the other is refused', async () => {
+    for (let seed = 1; seed < 30; seed++) {
+      world = new World({ seed });
+      const outcomes: (string | StreamError)[] = [];
+      const attempt = async (inhabitant: Inhabitant, id: string) => {
+        for (;;) {
+          try {
+            outcomes.push(await claim(inhabitant, id));
+            return;
+          } catch (error) {
+            if (!(error instanceof StreamError)) throw error;
+            if (!error.retryable) {
+              outcomes.push(error);
+              return;
+            }
+            await inhabitant.process.after(world.random.int(500), 'again', () => undefined);
+          }
+        }
+      };
+      const both = [attempt(world.start('a', 'machine a'), 'a'), attempt(world.start('b', 'machine b'), 'b')];
+      await done(Promise.all(both));
+      const refused = outcomes.filter((outcome) => outcome instanceof StreamError);
+      expect(refused, `seed ${seed}`).toHaveLength(1);
+      expect(refused[0]).toMatchObject({ code: 'installation-mismatch' });
+      expect(await read(world.start('reader'))).toHaveLength(1);
+    }
+  });
+});
+
+describe('topics of a job', () => {
+  const SPECS = [
+    { topic: '__n.job.commits', partitionCount: 2 },
+    { topic: '__n.job.exchange', partitionCount: 2 },
+  ];
+  const GENERATION = { namespace: 'n', job: 'job', run: 'live', generation: 0 };
+
+  const describeSource = () => world.cluster.describe('in') as TopicDescription;
+
+  function parts(inhabitant: Inhabitant, control: ControlLog, hasCheckpoints = false) {
+    const { topic, topicId, partitionCount } = describeSource();
+    return {
+      admin: inhabitant.log.admin,
+      control,
+      generation: GENERATION,
+      specs: SPECS,
+      source: { topic, topicId, partitionCount },
+      hasCheckpoints: async () => hasCheckpoints,
+      nowMs: 1,
+    };
+  }
+
+  async function began() {
+    const inhabitant = world.start('one');
+    const control = await open(inhabitant);
+    await done(claimInternalTopics(parts(inhabitant, control)));
+    return { inhabitant, control, again: () => claimInternalTopics(parts(inhabitant, control, true)) };
+  }
+
+  test('are created at the first start and found at the next', async () => {
+    const { control, again } = await began();
+    await done(again());
+    expect(control.records).toHaveLength(1);
+    expect(jobBegan(control, GENERATION)?.topicIds).toEqual(
+      Object.fromEntries(SPECS.map(({ topic }) => [topic, world.cluster.describe(topic)?.topicId])),
+    );
+  });
+
+  test('a crash at any step of the first start is completed by the next', async () => {
+    for (let events = 1; events < 60; events++) {
+      world = new World({ seed: events });
+      world.cluster.createTopics([{ topic: 'in', partitionCount: 2 }]);
+      const one = world.start('one');
+      one.process.killAfterEvents(events);
+      ControlLog.open(edges(one))
+        .then((control) => claimInternalTopics(parts(one, control)))
+        .catch(() => {});
+      await world.scheduler.run(() => !one.process.alive, 5_000);
+      one.process.kill();
+      const two = world.start('two');
+      const control = await open(two);
+      await done(claimInternalTopics(parts(two, control)));
+      expect(
+        control.records.filter(({ kind }) => kind === 'job-began'),
+        `after ${events} events`,
+      ).toHaveLength(1);
+    }
+  });
+
+  test.each(SPECS)('a lost $topic stops the job, at its start and while it runs', async ({ topic }) => {
+    const { inhabitant, control, again } = await began();
+    world.cluster.deleteTopics([topic]);
+    expect((await refusal(again())).code).toBe('commit-log-lost');
+    const record = jobBegan(control, GENERATION);
+    expect((await done(topicsFault(inhabitant.log.admin, record!)))?.code).toBe('commit-log-lost');
+    world.cluster.createTopics(SPECS);
+    expect((await refusal(again())).code).toBe('commit-log-lost');
+    expect((await done(topicsFault(inhabitant.log.admin, record!)))?.code).toBe('commit-log-lost');
+  });
+
+  test('checkpoints without a word in the control log stop the job', async () => {
+    const inhabitant = world.start('one');
+    const control = await open(inhabitant);
+    expect((await refusal(claimInternalTopics(parts(inhabitant, control, true)))).code).toBe('commit-log-lost');
+    expect(world.cluster.describe(SPECS[0].topic), 'nothing was made').toBeNull();
+  });
+
+  test('another stage than the job began with is told as that', async () => {
+    const { inhabitant, control } = await began();
+    const specs = [...SPECS, { topic: '__n.job.commits.other', partitionCount: 2 }];
+    const error = await refusal(claimInternalTopics({ ...parts(inhabitant, control, true), specs }));
+    expect(error.code).toBe('version-mismatch');
+    expect(error.message).toContain('another stage');
+  });
+
+  test('a source that changed is told with what it was and what it is', async () => {
+    const { again } = await began();
+    world.cluster.createPartitions('in', 5);
+    const grown = await refusal(again());
+    expect(grown.code).toBe('topic-partitions-changed');
+    expect(grown.message).toMatch(/2 partitions.*5/);
+    world.cluster.deleteTopics(['in']);
+    world.cluster.createTopics([{ topic: 'in', partitionCount: 2 }]);
+    expect((await refusal(again())).code).toBe('topic-recreated');
+  });
+});
