@@ -67,17 +67,22 @@ export class Committer {
   /** The first step of an attempt: shuts out every older instance and reads what it left. Waits while the log is away. */
   async takeOver(): Promise<CommitLogContent> {
     await this.#persist('fence', () => this.#writer.fence());
-    return this.#readLog();
+    const content = await this.#readLog();
+    // Behind the last entry something was aborted. Its marker may have ended, here and not in every other partition, a
+    // transaction without markers before it: what is left of that would become visible with our first commit.
+    const last = content.entries.at(-1);
+    const abortedBehind = last === undefined ? content.end > content.logStart : content.end > last.offset + 2n;
+    return abortedBehind ? this.#readLog(true) : content;
   }
 
-  async #readLog(): Promise<CommitLogContent> {
-    const endHanging = async () => {
-      const task = taskName(this.#identity);
-      this.#environment.logger.warn({ task }, 'the log left a transaction without markers; it is ended as aborted');
-      await this.#writer.endHanging(this.#outputs);
-    };
+  /** @param hanging a transaction without markers may be left in some partition, whatever the commit log shows */
+  async #readLog(hanging = false): Promise<CommitLogContent> {
+    const endHanging = () => this.#endHanging();
+    let end = hanging;
     for (;;) {
       try {
+        if (end) await endHanging();
+        end = false;
         const content = await this.#persist('read the commit log', () =>
           readCommitLog({ ...this.#environment, signal: this.#signal, endHanging }, this.#place),
         );
@@ -89,6 +94,17 @@ export class Committer {
         this.#checkStopped();
         await this.#becomeReady();
       }
+    }
+  }
+
+  async #endHanging(): Promise<void> {
+    const task = taskName(this.#identity);
+    this.#environment.logger.warn({ task }, 'the log may have left a transaction without markers; it is ended as aborted');
+    try {
+      await this.#writer.endHanging(this.#outputs);
+    } catch (error) {
+      if (!(error instanceof StreamError) || !error.retryable) throw error;
+      throw new StreamError('writer-dead', error.message, error.remedy, { cause: error });
     }
   }
 
@@ -152,7 +168,11 @@ export class Committer {
     // The log said that the entry before was committed, and lost it: nobody has seen it.
     const before = this.#before;
     const lost = before !== null && (last?.chainHash ?? CHAIN_START) === before.previousChainHash;
-    if (lost) return { offset: null, missing: [before, sealed] };
+    if (lost) {
+      // The abort of this entry ended that one only where both had written.
+      await this.#readLog(true);
+      return { offset: null, missing: [before, sealed] };
+    }
     throw new StreamError(
       'writer-fenced',
       `task ${taskName(this.#identity)}: the commit log ends with entry ${last?.entry.number} of another instance`,
@@ -176,6 +196,7 @@ export class Committer {
   // Repeats while the log is away, however long: state and staged records are kept. Anything else ends it.
   async #persist<T>(what: string, action: () => Promise<T>): Promise<T> {
     for (let failures = 0; ; failures++) {
+      this.#checkStopped();
       try {
         const result = await action();
         if (failures > 0) this.waitingFor = null;
@@ -191,13 +212,12 @@ export class Committer {
           );
         }
         await this.#environment.clock.sleep(RETRY_PAUSE_MS, this.#signal);
-        this.#checkStopped();
       }
     }
   }
 
   #checkStopped(): void {
-    if (this.#signal.aborted) throw stoppedWhile(`waiting for the log: ${this.waitingFor}`);
+    if (this.#signal.aborted) throw stoppedWhile(`waiting to ${this.waitingFor ?? 'reach the log'}`);
   }
 
   async close(): Promise<void> {
