@@ -54,6 +54,7 @@ export class Committer {
   readonly #writer: LogWriter;
   #expectedOffset = -1n;
   #before: Sealed | null = null;
+  #hangingEnded = false;
 
   constructor(environment: TaskEnvironment, plan: CommitterPlan, signal: AbortSignal) {
     this.#environment = environment;
@@ -72,7 +73,7 @@ export class Committer {
     // transaction without markers before it: what is left of that would become visible with our first commit.
     const last = content.entries.at(-1);
     const abortedBehind = last === undefined ? content.end > content.logStart : content.end > last.offset + 2n;
-    return abortedBehind ? this.#readLog(true) : content;
+    return abortedBehind && !this.#hangingEnded ? this.#readLog(true) : content;
   }
 
   /** @param hanging a transaction without markers may be left in some partition, whatever the commit log shows */
@@ -99,9 +100,13 @@ export class Committer {
 
   async #endHanging(): Promise<void> {
     const task = taskName(this.#identity);
-    this.#environment.logger.warn({ task }, 'the log may have left a transaction without markers; it is ended as aborted');
+    this.#environment.logger.warn(
+      { task },
+      'the log may have left a transaction without markers; it is ended as aborted',
+    );
     try {
       await this.#writer.endHanging(this.#outputs);
+      this.#hangingEnded = true;
     } catch (error) {
       if (!(error instanceof StreamError) || !error.retryable) throw error;
       throw new StreamError('writer-dead', error.message, error.remedy, { cause: error });
