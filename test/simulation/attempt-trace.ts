@@ -113,7 +113,11 @@ export function watchProgram(program: StageProgram, coverage: Coverage): StagePr
 
 export interface CheckpointWatch {
   readonly coverage: Coverage;
+  /** Bytes that a snapshot copies at once, so that it takes several slices. */
+  readonly sliceBytes: number;
   readonly published: (state: CapturedState) => void;
+  /** Before files are deleted because an entry listed them. */
+  readonly listedDeleted: (files: readonly string[]) => void;
   readonly violated: (violation: Violation) => void;
 }
 
@@ -154,7 +158,7 @@ export class WatchedCheckpoints implements TaskCheckpoints {
     const pending = this.#inner.capture(moment);
     const { entry, chainHash, watermarkMs, clockMs } = moment;
     return {
-      advance: (bytesMax) => pending.advance(bytesMax),
+      advance: (bytesMax) => pending.advance(Math.min(bytesMax, this.#watch.sliceBytes)),
       get heldBytes() {
         return pending.heldBytes;
       },
@@ -193,6 +197,7 @@ export class WatchedCheckpoints implements TaskCheckpoints {
   }
 
   deleteListed(files: readonly string[]): Promise<void> {
+    this.#watch.listedDeleted(files);
     return this.#inner.deleteListed(files);
   }
 
@@ -201,25 +206,29 @@ export class WatchedCheckpoints implements TaskCheckpoints {
   }
 }
 
-/** A log client whose writers tell what they send; `traceOf` finds the attempt that a writer belongs to. */
-export function watchLog(
-  log: LogClient,
-  traceOf: (transactionalId: string) => AttemptTrace | null,
-  coverage: Coverage,
-): LogClient {
-  return { ...log, writer: (id) => new WatchedWriter(log.writer(id), () => traceOf(id), coverage) };
+export interface LogWatch {
+  readonly coverage: Coverage;
+  /** The attempt that a writer belongs to. */
+  readonly traceOf: (transactionalId: string) => AttemptTrace | null;
+  /** Takes the answer of the last question who owns the task; false when nobody asked since. */
+  readonly takeOwnership: (transactionalId: string) => boolean;
+  readonly violated: (violation: Violation) => void;
+}
+
+/** A log client whose writers tell what they send. */
+export function watchLog(log: LogClient, watch: LogWatch): LogClient {
+  return { ...log, writer: (id) => new WatchedWriter(log.writer(id), watch) };
 }
 
 class WatchedWriter implements LogWriter {
   readonly #inner: LogWriter;
-  readonly #trace: () => AttemptTrace | null;
-  readonly #coverage: Coverage;
-  #fenced = 0;
+  readonly #watch: LogWatch;
+  /** Fencing is tried again while the log is away: only the first try needs the word of the owner. */
+  #mayFence = false;
 
-  constructor(inner: LogWriter, trace: () => AttemptTrace | null, coverage: Coverage) {
+  constructor(inner: LogWriter, watch: LogWatch) {
     this.#inner = inner;
-    this.#trace = trace;
-    this.#coverage = coverage;
+    this.#watch = watch;
   }
 
   get transactionalId(): string {
@@ -227,22 +236,29 @@ class WatchedWriter implements LogWriter {
   }
 
   async fence(): Promise<void> {
-    if (this.#fenced++ > 0) this.#coverage.add('fenced again after a refusal');
+    this.#mayFence ||= this.#watch.takeOwnership(this.transactionalId);
+    if (!this.#mayFence) {
+      const text = `${this.transactionalId} shuts others out and did not hear that it owns the task`;
+      this.#watch.violated(new Violation('ownership', text));
+    }
     await this.#inner.fence();
   }
 
   async initialiseAgain(): Promise<void> {
     try {
       await this.#inner.initialiseAgain();
-      this.#coverage.add('initialised again with the own epoch');
+      this.#watch.coverage.add('initialised again with the own epoch');
     } catch (error) {
-      if ((error as { code?: string }).code === 'writer-fenced') this.#coverage.add('own epoch refused');
+      if ((error as { code?: string }).code === 'writer-fenced') {
+        this.#mayFence = false;
+        this.#watch.coverage.add('own epoch refused');
+      }
       throw error;
     }
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
-    const trace = this.#trace();
+    const trace = this.#watch.traceOf(this.transactionalId);
     if (trace !== null) this.#note(trace, transaction);
     return await this.#inner.transact(transaction);
   }
@@ -251,9 +267,10 @@ class WatchedWriter implements LogWriter {
   #note(trace: AttemptTrace, { entry }: Transaction): void {
     const from = entry.bytes.indexOf('{"kind"');
     const bytes = Buffer.from(entry.bytes.subarray(from, entry.bytes.lastIndexOf('}') + 1));
-    const before = trace.sent.at(-1);
-    if (before?.bytes.equals(bytes)) {
-      this.#coverage.add('same records sent again');
+    const at = trace.sent.findLastIndex((one) => one.bytes.equals(bytes));
+    if (at >= 0) {
+      this.#watch.coverage.add('same records sent again');
+      if (at < trace.sent.length - 1) this.#watch.coverage.add('acknowledged entry sent again');
       return;
     }
     const { kind, number } = JSON.parse(bytes.toString()) as { kind: string; number: number };
@@ -261,6 +278,7 @@ class WatchedWriter implements LogWriter {
   }
 
   endHanging(partitions: readonly TopicPartition[]): Promise<void> {
+    this.#watch.coverage.add('hanging transaction ended');
     return this.#inner.endHanging(partitions);
   }
 

@@ -52,6 +52,8 @@ export class Installation {
   /** Of the next process. */
   version = 1;
 
+  /** Before files of a task are deleted because an entry listed them. */
+  listedDeleted: (task: string, files: readonly string[]) => void = () => {};
   readonly #tell: Tell | null;
 
   constructor(world: World, scenario: Scenario, coverage: Coverage, tell: Tell | null) {
@@ -243,7 +245,9 @@ export class Instance {
       this.kill();
       return;
     }
-    if (this.isOwner && DAMAGE.has(code) && world.disk(STORAGE).counts.bitsFlipped > 0) {
+    const bitsFlipped = DAMAGE.has(code) && world.disk(STORAGE).counts.bitsFlipped > 0;
+    const entryLost = code === 'version-mismatch' && world.cluster.coordinator.counts.markersLost > 0;
+    if (this.isOwner && (bitsFlipped || entryLost)) {
       this.#installation.damaged = true;
       return;
     }
@@ -257,7 +261,13 @@ export class Instance {
     const { process, clock, disk } = inhabitant;
     const logger = watchedLogger(this.#installation, process.name);
     const current = new Map<string, AttemptTrace>();
-    const log = watchLog(inhabitant.log, (id) => current.get(id) ?? null, coverage);
+    const owned = new Set<string>();
+    const log = watchLog(inhabitant.log, {
+      coverage,
+      traceOf: (id) => current.get(id) ?? null,
+      takeOwnership: (id) => owned.delete(id),
+      violated: (violation) => this.#installation.violated(violation),
+    });
     const store = new DirectoryStore({ root: CHECKPOINTS, disk });
     const lookMs = () => world.random.between(0.5, 20);
     return {
@@ -266,9 +276,11 @@ export class Instance {
       log,
       reader: log.reader(),
       ownership: {
-        owns: async () => {
+        owns: async (identity) => {
           const answer = await process.after(lookMs(), 'look who owns', () => this.isOwner);
-          return await process.after(lookMs(), 'know who owns', () => answer);
+          await process.after(lookMs(), 'know who owns', () => {});
+          if (answer) owned.add(transactionalId(identity));
+          return answer;
         },
       },
       checkpoints: (identity, attempt) => {
@@ -279,6 +291,8 @@ export class Instance {
         const inner = new FileTaskCheckpoints({ store, identity, attempt, clock, logger });
         return new WatchedCheckpoints(inner, trace, {
           coverage,
+          sliceBytes: scenario.sliceBytes,
+          listedDeleted: (files) => this.#installation.listedDeleted(nameOf(identity), files),
           published: (state) => {
             record.published.push(state);
             this.#installation.tell(`${process.name}: ${nameOf(identity)} checkpoint at ${state.entry} by ${attempt}`);

@@ -31,6 +31,8 @@ export interface Scenario {
   readonly faults: Faults;
   readonly diskFaults: DiskFaults;
   readonly clockJumps: boolean;
+  /** Bytes of state that a snapshot copies at once. */
+  readonly sliceBytes: number;
   /** State digests are taken at every n-th entry while tasks run; 0: only in checkpoints. */
   readonly digestEvery: number;
   readonly input: InputShape;
@@ -77,6 +79,7 @@ export function drawScenario(seed: number): Scenario {
     job: compileJob(
       rollups({
         topic: SOURCE,
+        start: orderly ? 'earliest' : random.pick(['earliest', 'earliest', 'latest']),
         ...(shape === 'exchange' ? {} : { partitionedBy: shape }),
         outOfOrderness: `${outOfOrdernessMs}ms`,
         allowedLateness: `${allowedLatenessMs}ms`,
@@ -88,13 +91,20 @@ export function drawScenario(seed: number): Scenario {
       drawSettings(random),
     ),
     slots: random.range(1, 2),
-    faults: calm ? NO_FAULTS : drawFaults(random),
+    faults: calm ? NO_FAULTS : drawLogFaults(random),
     diskFaults: calm ? NO_DISK_FAULTS : drawDiskFaults(random),
     clockJumps: !orderly && random.chance(0.3),
+    sliceBytes: random.pick([1, 500, 1_000_000]),
     digestEvery: random.pick([0, 0, 1, 3]),
     input: drawInput(random, orderly),
     troubles: random.range(2, 6),
   };
+}
+
+/** What a producer id left open is beyond reach once its epochs have run out: not both in one world. */
+function drawLogFaults(random: Random): Faults {
+  const faults = drawFaults(random);
+  return { ...faults, markersLost: faults.epochsRunOut > 0 ? 0 : random.pick([0, 0, 0.01]) };
 }
 
 function drawSettings(random: Random): Partial<JobSettings> {

@@ -19,7 +19,7 @@ const MUST_HAPPEN: readonly string[] = [
   'ended: superseded (not the owner)',
   'entries that never were',
   'entry cut within a firing',
-  'fenced again after a refusal',
+  'hanging transaction ended',
   'idle entries',
   'initialised again with the own epoch',
   'killed while fencing',

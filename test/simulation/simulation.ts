@@ -59,13 +59,21 @@ class SimulatedRun {
     this.#input.schedule();
     const disk = this.#world.disk(STORAGE);
     const { namespace, job, run, generation } = this.#installation.run;
+    const directoryOf = (task: string) => `${CHECKPOINTS}/${namespace}/${job}/${run}/g${generation}/${task}`;
     const places = [...this.#installation.tasks].map(([name, { plan }]) => ({
       commitTopic: plan.commitTopic,
       partition: plan.identity.partition,
-      directory: `${CHECKPOINTS}/${namespace}/${job}/${run}/g${generation}/${name}`,
+      directory: directoryOf(name),
     }));
     this.#stored = new StoredCheckpoints(this.#world, disk, places);
     disk.onRemove = (path) => this.#stored.removed(path);
+    this.#installation.listedDeleted = (task, files) => {
+      try {
+        this.#stored.listedDeleted(directoryOf(task), files);
+      } catch (error) {
+        this.#world.scheduler.fail(error);
+      }
+    };
   }
 
   async troubles(): Promise<void> {
@@ -85,7 +93,7 @@ class SimulatedRun {
     const owner = installation.owner!;
     owner.spare();
     const deadlineMs = Math.max(scheduler.nowMs, this.#input.lastMs) + DRAIN_MAX_MS;
-    while (!(this.#drained() && isRunning(owner)) && !installation.damaged) {
+    while (!(this.#drained() && !owner.paused && isRunning(owner)) && !installation.damaged) {
       require(scheduler.nowMs < deadlineMs, 'liveness', () => `not drained:\n${this.#state(owner)}`);
       await this.#wait(LOOK_MS);
     }

@@ -3,6 +3,7 @@
 
 import type { FetchedBatch, PartitionReader, ReaderStatus } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
+import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { readEntry } from '#runtime/task/entry.ts';
 import { replay } from '#runtime/task/replay.ts';
@@ -11,6 +12,7 @@ import type { TaskEnvironment, TaskPlan } from '#runtime/task/task-environment.t
 import { Waiting } from '#runtime/task/waiting.ts';
 import { PageImage } from '#test/simulation/oracle/page-image.ts';
 import { Violation } from '#test/simulation/oracle/violation.ts';
+import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 import type { StoredBatch } from '#test/simulation/world/log-partition.ts';
 import type { World } from '#test/simulation/world/world.ts';
 import { bodyOf } from '#test/suites/log/bytes.ts';
@@ -43,7 +45,8 @@ export async function rerun(
     count: () => {},
   });
   const reader = new SingleRecords(world, input.topic, input.partition);
-  const environment = { breathe: async () => {} } as TaskEnvironment;
+  const clock = { nowMs: () => WORLD_EPOCH_MS + Math.floor(world.scheduler.nowMs) } as Clock;
+  const environment = { clock, breathe: async () => {} } as TaskEnvironment;
   const step = {
     runner,
     reader,

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import { Violation } from '#test/simulation/oracle/violation.ts';
 import type { SimulatedDisk } from '#test/simulation/world/disk.ts';
+import type { StoredBatch } from '#test/simulation/world/log-partition.ts';
 import type { World } from '#test/simulation/world/world.ts';
 import { bodyOf, decodeRecords } from '#test/suites/log/bytes.ts';
 
@@ -23,10 +24,9 @@ interface WholeManifest {
 
 /** The entries of one task whose commit the log has taken, as far as they are. */
 class Committed {
-  readonly #chainHashes = new Map<number, { readonly chainHash: string; readonly offset: number }>();
+  readonly #entries = new Map<number, { readonly chainHash: string; readonly batch: StoredBatch }>();
   #logStart = 0;
   readonly dead = new Set<string>();
-  last = -1;
   #seen = 0;
 
   update(world: World, { commitTopic, partition }: TaskPlace): void {
@@ -44,17 +44,28 @@ class Committed {
       for (const { value, headers } of decodeRecords(bytes.subarray(start), 1, 0n, 0)) {
         const { number, dead } = JSON.parse(String(value)) as { number: number; dead?: string[] };
         const chainHash = String(headers.find(([name]) => name === 'chain-hash')?.[1]);
-        this.#chainHashes.set(number, { chainHash, offset: batch.baseOffset });
+        this.#entries.set(number, { chainHash, batch });
         for (const name of dead ?? []) this.dead.add(name);
-        this.last = Math.max(this.last, number);
       }
     }
   }
 
   /** Whether a restore would take it: the log still holds its entry. */
   has(entry: number, chainHash: string): boolean {
-    const found = this.#chainHashes.get(entry);
-    return found?.chainHash === chainHash && found.offset >= this.#logStart;
+    const found = this.#entries.get(entry);
+    return found?.chainHash === chainHash && this.#isThere(found.batch);
+  }
+
+  /** Number of the last entry, -1 before the first. */
+  get last(): number {
+    let last = -1;
+    for (const [number, { batch }] of this.#entries) if (number > last && this.#isThere(batch)) last = number;
+    return last;
+  }
+
+  /** An entry whose markers were lost may be ended as aborted after all. */
+  #isThere(batch: StoredBatch): boolean {
+    return batch.baseOffset >= this.#logStart && batch.fate !== 'aborted';
   }
 }
 
@@ -82,6 +93,15 @@ export class StoredCheckpoints {
     const needing = this.#whole(place, committed).find((manifest) => manifest.files.includes(name));
     if (needing === undefined) return;
     throw new Violation('deletion', `${path} is removed, checkpoint ${needing.name} needs it and no entry lists it`);
+  }
+
+  /** To be told which files a task deletes because an entry listed them. */
+  listedDeleted(directory: string, files: readonly string[]): void {
+    const place = this.#places.find((one) => one.directory === directory);
+    const { dead } = this.#update(place!);
+    const unlisted = files.find((name) => !dead.has(name));
+    if (unlisted !== undefined)
+      throw new Violation('deletion', `${directory}/${unlisted} is deleted, no entry lists it`);
   }
 
   /** Whether a whole checkpoint stands at the last committed entry of every task. */

@@ -12,6 +12,7 @@ export type OracleName =
   | 'liveness'
   | 'memory'
   | 'order-free-rows'
+  | 'ownership'
   | 'replay'
   | 'rows'
   | 'task-failed';

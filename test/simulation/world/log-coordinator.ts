@@ -36,7 +36,7 @@ export class SimulatedCoordinator {
   readonly #random: Random;
   readonly #faults: () => Faults;
   /** What happened to producers, for a test that wants to know whether its faults happened. */
-  readonly counts = { fenced: 0, refused: 0, epochRanOut: 0, timedOut: 0 };
+  readonly counts = { fenced: 0, refused: 0, epochRanOut: 0, timedOut: 0, markersLost: 0 };
   readonly #ids = new Map<string, TransactionalId>();
   #nextProducerId = 1000;
   #looking = false;
@@ -163,7 +163,12 @@ export class SimulatedCoordinator {
     entry.lastEnd = own ? (commit ? 'commit' : 'abort') : null;
     const partitions = [...entry.partitions];
     entry.partitions = new Set();
-    if (partitions.length === 0) {
+    const markersLost = this.#random.chance(this.#faults().markersLost);
+    if (markersLost) {
+      this.counts.markersLost++;
+      for (const partition of partitions) if (commit) partition.decide(producerId);
+    }
+    if (partitions.length === 0 || markersLost) {
       entry.state = 'empty';
       return;
     }

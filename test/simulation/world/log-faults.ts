@@ -24,6 +24,8 @@ export interface Faults {
   readonly leaderMoves: number;
   /** Longest time between EndTxn's ok and a control marker. */
   readonly markerLagMs: number;
+  /** Per transaction: the coordinator takes its end and writes no marker (seen with a broker that restarts). */
+  readonly markersLost: number;
   /** A fetch answer holds fewer batches than it could. */
   readonly fetchCut: number;
   /** A fetch answer shows the end of the log as it was before. */
@@ -47,6 +49,7 @@ export const NO_FAULTS: Faults = {
   coordinatorBusy: 0,
   leaderMoves: 0,
   markerLagMs: 0,
+  markersLost: 0,
   fetchCut: 0,
   fetchLag: 0,
   batchSplit: 0,
@@ -81,6 +84,7 @@ export function drawFaults(random: Random): Faults {
     coordinatorBusy: draw(0.05, 0.3),
     leaderMoves: draw(0.001, 0.01),
     markerLagMs: random.pick([0, 5, 35, 400]),
+    markersLost: 0,
     fetchCut: draw(0.2, 0.7),
     fetchLag: draw(0.1, 0.5),
     batchSplit: draw(0.1, 0.4),

@@ -2,8 +2,8 @@
 // coordinators are asked again in place, every other error makes the writer dead, a commit is sent only after all
 // answers are in, the entry's offset is checked before it. What is sent is a copy: late requests keep their bytes.
 
-import type { LogWriter, StagedBatch, Transaction, TransactionResult } from '#runtime/log/contract.ts';
-import { stampBatch } from '#runtime/log/record-batch.ts';
+import type { LogWriter, StagedBatch, TopicPartition, Transaction, TransactionResult } from '#runtime/log/contract.ts';
+import { RecordBatchBuilder, stampBatch } from '#runtime/log/record-batch.ts';
 import { type ErrorCode, invariant, StreamError } from '#runtime/std/errors.ts';
 import type { RequestKind } from '#test/simulation/world/log-channel.ts';
 import type { SimulatedCluster, TopicMetadata } from '#test/simulation/world/log-cluster.ts';
@@ -63,7 +63,22 @@ export class SimulatedLogWriter implements LogWriter {
     });
   }
 
-  async endHanging(): Promise<void> {}
+  /** A transaction over all of them that is aborted: its markers end what the producer id has open there. */
+  endHanging(partitions: readonly TopicPartition[]): Promise<void> {
+    return this.#once(async () => {
+      invariant(this.#state === 'ready', `writer ${this.transactionalId} is not ready`);
+      const batches = partitions.map(({ topic, partition }) => {
+        const builder = new RecordBatchBuilder(topic, partition, 128);
+        builder.append(0, null, 0, 0, null, 0, 0);
+        return builder.finish();
+      });
+      await this.#open(batches);
+      await this.#produce(batches);
+      const answer = await this.#end(false);
+      if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
+      this.#take(answer);
+    });
+  }
 
   async close(): Promise<void> {
     this.#die();
@@ -105,10 +120,7 @@ export class SimulatedLogWriter implements LogWriter {
 
   async #transact({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
     const all = [...batches, entry];
-    await this.#learn(all);
-    const [producerId, epoch] = [this.#producerId, this.#epoch];
-    const added = await this.#ask('add-partitions', () => ({ error: this.#addPartitions(all, producerId, epoch) }));
-    if (added.error !== KAFKA.none) throw this.#refused('AddPartitionsToTxn', added.error);
+    await this.#open(all);
     const offset = await this.#produce(all);
     if (BigInt(offset) !== expectedEntryOffset) {
       await this.#end(false);
@@ -120,6 +132,13 @@ export class SimulatedLogWriter implements LogWriter {
     this.#take(answer);
     // The marker takes an offset.
     return { entryOffset: BigInt(offset), nextEntryOffset: BigInt(offset + entry.recordCount + 1) };
+  }
+
+  async #open(batches: readonly StagedBatch[]): Promise<void> {
+    await this.#learn(batches);
+    const [producerId, epoch] = [this.#producerId, this.#epoch];
+    const added = await this.#ask('add-partitions', () => ({ error: this.#addPartitions(batches, producerId, epoch) }));
+    if (added.error !== KAFKA.none) throw this.#refused('AddPartitionsToTxn', added.error);
   }
 
   async #learn(batches: readonly StagedBatch[]): Promise<void> {
