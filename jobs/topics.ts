@@ -40,8 +40,8 @@ const HEADERS_BYTES_MAX = 64 * 1024;
  */
 const EVENT_TIMES = { 'retention.ms': '-1', 'message.timestamp.after.max.ms': '9223372036854775807' };
 
-/** An exchange block is about 256 KiB; one record of the source may make a larger one. */
-const INTERNAL_CONFIG = { ...EVENT_TIMES, 'cleanup.policy': 'delete' };
+/** Only we remove records of internal topics: a Kafka that bounds every topic in bytes would cut commit logs. */
+const INTERNAL_CONFIG = { ...EVENT_TIMES, 'retention.bytes': '-1', 'cleanup.policy': 'delete' };
 
 export function commitTopic(run: RunIdentity, stageId: string): string {
   return `${prefix(run)}.commits.${stageId}`;
