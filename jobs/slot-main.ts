@@ -18,7 +18,11 @@ import { nodeDisk } from '#runtime/std/disk.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
+import { CommitPace } from '#runtime/task/commit-pace.ts';
 import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
+
+/** Of one slot: a broker takes about 2,800 in all. */
+const TRANSACTIONS_PER_SECOND_MAX = 500;
 
 function slotEnvironment(settings: SlotSettings): TaskEnvironment {
   const { namespace, processId } = settings;
@@ -35,6 +39,7 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
     checkpoints: (identity, attempt) =>
       new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger }),
     attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),
+    pace: new CommitPace(systemClock, logger, TRANSACTIONS_PER_SECOND_MAX),
     breathe: () => new Promise((resolve) => setImmediate(resolve)),
   };
 }

@@ -145,7 +145,12 @@ export class LiveLoop {
     const { options, environment, runner } = this.#parts;
     const nowMs = environment.clock.monotonicMs();
     if (nowMs - this.#openedMs >= options.quietIntervalMs) return true;
-    return nowMs - this.#committedMs >= options.commitIntervalMs && runner.wantsEntry();
+    if (nowMs - this.#committedMs < options.commitIntervalMs || !runner.wantsEntry()) return false;
+    return this.#paceMs() === 0;
+  }
+
+  #paceMs(): number {
+    return this.#parts.environment.pace?.waitMs() ?? 0;
   }
 
   #nextDeadlineMs(): number {
@@ -154,8 +159,10 @@ export class LiveLoop {
     let deadlineMs = this.#lookedMs + options.idleTickMs;
     if (this.#open) {
       deadlineMs = Math.min(deadlineMs, this.#openedMs + options.quietIntervalMs);
-      if (this.#parts.runner.wantsEntry())
-        deadlineMs = Math.min(deadlineMs, this.#committedMs + options.commitIntervalMs);
+      if (this.#parts.runner.wantsEntry()) {
+        const commitMs = Math.max(this.#committedMs + options.commitIntervalMs, nowMs + this.#paceMs());
+        deadlineMs = Math.min(deadlineMs, commitMs);
+      }
     }
     return Math.max(1, deadlineMs - nowMs);
   }
@@ -182,6 +189,7 @@ export class LiveLoop {
     const batches = runner.output.take();
     const captured = checkpointing.due;
     if (captured) checkpointing.capture(entry, written.chainHash, runner);
+    this.#parts.environment.pace?.began();
     head.offset = await committer.commit(written, head.chainHash, batches);
     head.number = entry.number;
     head.chainHash = written.chainHash;

@@ -6,6 +6,7 @@ import type { LogClient, LogReader, TopicPartition } from '#runtime/log/contract
 import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
+import type { CommitPace } from '#runtime/task/commit-pace.ts';
 import type { StageProgram } from '#runtime/task/contract.ts';
 
 export interface TaskOptions {
@@ -78,6 +79,8 @@ export interface TaskEnvironment {
   checkpoints(identity: TaskIdentity, attempt: string): TaskCheckpoints;
   /** A fresh id for an attempt, unique over all processes and time. */
   attemptId(): string;
+  /** Cap on the transactions of all tasks of the slot; absent: none. */
+  readonly pace?: CommitPace;
   /** Lets other tasks and sockets run. */
   breathe(): Promise<void>;
 }
