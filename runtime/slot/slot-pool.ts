@@ -31,6 +31,8 @@ export interface SlotPoolParts {
   readonly logger: Logger;
   readonly taskFailed: (assignment: TaskAssignment, failure: Failure) => void;
   readonly taskStopped: (assignment: TaskAssignment) => void;
+  /** A slot died with these tasks, which come back in a while. */
+  readonly slotDied: (tasks: readonly TaskAssignment[]) => void;
 }
 
 interface Slot {
@@ -170,6 +172,7 @@ export class SlotPool {
     if (this.#closing || slot.tasks.size === 0) return;
     const livedMs = this.#parts.clock.monotonicMs() - slot.spawnedMs;
     slot.deaths = livedMs >= HEALTHY_MS ? 1 : slot.deaths + 1;
+    this.#parts.slotDied([...slot.tasks.values()]);
     this.#respawn(slot);
   }
 

@@ -48,6 +48,7 @@ function scene(slotCount: number, readyWhenTold = false) {
   const workers: { readonly index: number; readonly worker: Worker }[] = [];
   const ended: string[] = [];
   const warned: string[] = [];
+  const died: string[][] = [];
   const pool = new SlotPool({
     slotCount,
     spawn: (index) => {
@@ -63,10 +64,11 @@ function scene(slotCount: number, readyWhenTold = false) {
       pool.stopJob(assignment.job);
     },
     taskStopped: (assignment) => ended.push(`stopped ${assignmentKey(assignment)}`),
+    slotDied: (tasks) => died.push(tasks.map(assignmentKey)),
   });
   open.push(pool);
   const running = async () => (await pool.status()).map(({ assignment }) => assignmentKey(assignment)).sort();
-  return { clock, workers, ended, warned, pool, running };
+  return { clock, workers, ended, warned, died, pool, running };
 }
 
 /** Real time, for threads to do what they were told; bounded. */
@@ -87,11 +89,12 @@ test('tasks are spread over as many slots as the parallelism says, the least loa
 });
 
 test('a slot that dies comes back with its tasks, and only with its own', async () => {
-  const { pool, running, workers, clock, ended } = scene(2);
+  const { pool, running, workers, clock, ended, died } = scene(2);
   pool.start([task('a', 0), task('a', 1)], 2);
   await until(async () => (await running()).length === 2);
   await workers[0].worker.terminate();
   await until(async () => (await running()).length === 1);
+  expect(died, 'told at once').toEqual([['a.live.0.works.0']]);
   clock.advance(100);
   await until(async () => (await running()).length === 2);
   expect(workers.map(({ index }) => index)).toEqual([0, 1, 0]);
