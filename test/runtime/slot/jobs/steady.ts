@@ -1,0 +1,5 @@
+// The job that nothing is wrong with.
+
+import { minutes } from './minutes.ts';
+
+export default minutes('steady', () => {});
