@@ -231,7 +231,11 @@ export class TaskAttempt {
   }
 
   #startFrom(manifest: CheckpointManifest | null, entries: readonly CommitLogEntry[], runner: StageRunner): void {
+    const { logger } = this.#environment;
+    const task = taskName(this.#plan.identity);
+    const last = entries[entries.length - 1].entry.number;
     if (manifest !== null) {
+      logger.debug({ task, entry: manifest.entry, last }, 'restored from a checkpoint, replaying to the last entry');
       const inputOffset = BigInt(manifest.inputs[0].endOffset);
       runner.restore(this.#checkpointing?.runnerMemory(manifest) ?? null, { clockMs: manifest.clockMs, inputOffset });
       return;
@@ -240,10 +244,11 @@ export class TaskAttempt {
     if (first.number !== 0) {
       throw new StreamError(
         'checkpoint-lost',
-        `task ${taskName(this.#plan.identity)}: no usable checkpoint, and the commit log begins at entry ${first.number}`,
+        `task ${task}: no usable checkpoint, and the commit log begins at entry ${first.number}`,
         'give the process the checkpoint directory it ran with; to begin anew, give the job another name and other output topics',
       );
     }
+    logger.info({ task, last }, 'no usable checkpoint, replaying from entry 0');
     runner.clockMs = first.clockMs;
     runner.inputOffset = BigInt(first.inputs[0].endOffset);
   }
