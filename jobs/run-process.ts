@@ -7,6 +7,7 @@ import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
 import type { LoadedInstallation, LoadedJob } from '#jobs/load-job.ts';
+import { endOpenTransactions } from '#jobs/open-transactions.ts';
 import { type PreparedJob, prepareJob } from '#jobs/prepare-job.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
 import { type ControlEdges, ControlLog, isOwner, readControlLog } from '#runtime/control/control-log.ts';
@@ -20,7 +21,6 @@ import { nodeDisk } from '#runtime/std/disk.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
-import { transactionalId } from '#runtime/task/task-environment.ts';
 import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
 
 export interface ProcessOptions {
@@ -226,7 +226,7 @@ export class MillraceProcess {
       logger,
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
-      slotDied: (tasks) => this.#endTransactions(tasks),
+      slotDied: (tasks) => endOpenTransactions(this.log, this.#configuration.namespace, tasks),
     });
     for (const { prepared } of ready) {
       if (prepared !== null) this.#pool.start(prepared.tasks, prepared.parallelism);
@@ -255,18 +255,6 @@ export class MillraceProcess {
       transferList: port === null ? [] : [port],
       name: `slot-${index}`,
     });
-  }
-
-  // A transaction that a dead slot left open holds back every reader of its partitions until somebody ends it.
-  #endTransactions(tasks: readonly TaskAssignment[]): void {
-    const { namespace } = this.#configuration;
-    if (this.log.kind === 'embedded') return;
-    for (const task of tasks) {
-      const writer = this.log.writer(transactionalId({ namespace, ...task }));
-      // What cannot be done here, the task does itself when it is back.
-      const done = writer.fence().catch(() => {});
-      done.then(() => writer.close());
-    }
   }
 
   async #taskFailed(assignment: TaskAssignment, failure: Failure): Promise<void> {

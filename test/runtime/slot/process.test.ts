@@ -2,7 +2,7 @@
 // back with its tasks and loses and doubles nothing.
 
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -11,7 +11,7 @@ import { MillraceProcess } from '#jobs/run-process.ts';
 import { silentLogger } from '#runtime/std/logger.ts';
 import type { DataRecord } from '#test/integration/oracle/data-set.ts';
 import { LogFeed, readTopic } from '#test/integration/oracle/log-port.ts';
-import { DIED } from './jobs/deadly.ts';
+import { DIED } from './minute-jobs.ts';
 
 const MINUTE_MS = 60_000;
 const MINUTES = 30;
@@ -31,12 +31,31 @@ afterEach(async () => {
   await rm(data, { recursive: true, force: true });
 });
 
+/** Writes the modules that a configuration names: this tree has no default exports for tests. */
+async function writeConfiguration(jobs: readonly string[]): Promise<void> {
+  const url = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+  for (const job of jobs) {
+    await writeFile(join(data, `${job}.ts`), `export { ${job} as default } from ${url('./minute-jobs.ts')};\n`);
+  }
+  const entry = (job: string) => `${job}: { module: './${job}.ts', parallelism: 2, checkpointInterval: '1s' }`;
+  const config = `import { defineConfig, directory, embedded } from ${url('../../../jobs/config.ts')};
+export default defineConfig({
+  log: embedded({ directory: 'log' }),
+  checkpoints: directory('checkpoints'),
+  slots: 2,
+  jobs: { ${jobs.map(entry).join(', ')} },
+});
+`;
+  await writeFile(join(data, 'config.ts'), config);
+}
+
 async function startProcess(jobs: readonly string[]): Promise<MillraceProcess> {
+  await writeConfiguration(jobs);
   const installation = await loadInstallation({
     configPath: 'config.ts',
-    workingDirectory: new URL('./jobs', import.meta.url).pathname,
+    workingDirectory: data,
     environment: {},
-    flags: { data, jobs },
+    flags: {},
   });
   return MillraceProcess.start({
     installation,

@@ -1,0 +1,46 @@
+// One job three times, counts per minute of what passes through a function: one is well, one throws, one ends the thread
+// it runs in, once.
+
+import { existsSync, writeFileSync } from 'node:fs';
+import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
+import { samples, series, stats, topic, tumbling } from '#jobs/descriptions.ts';
+
+/** Names the file that says that the deadly job did it. */
+export const DIED = 'MILLRACE_TEST_DIED';
+
+function minutes(name: string, look: (value: number) => void): JobDefinition {
+  return defineJob({
+    name,
+    source: samples({
+      topic: 'metrics.raw',
+      partitionedBy: 'producer',
+      outOfOrderness: '0s',
+      lateTopic: `${name}.late`,
+      deadLetterTopic: `${name}.dead`,
+    }),
+    build: (raw) => {
+      const looked = raw.filter('look', (sample) => {
+        look(sample.value);
+        return true;
+      });
+      looked
+        .keyBy(series)
+        .window('minute', tumbling('1m'))
+        .aggregate(stats())
+        .to(topic(`${name}.1m`));
+    },
+  });
+}
+
+export const steady = minutes('steady', () => {});
+
+export const throwing = minutes('throwing', (value) => {
+  if (value === 666) throw new RangeError('no number for me');
+});
+
+export const deadly = minutes('deadly', (value) => {
+  const path = process.env[DIED];
+  if (value !== 777 || path === undefined || existsSync(path)) return;
+  writeFileSync(path, 'once');
+  process.exit(7);
+});
