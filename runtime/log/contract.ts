@@ -141,11 +141,11 @@ export interface LogWriter {
   /** All or nothing over all partitions; returns when committed (readers may see it a little later). */
   transact(transaction: Transaction): Promise<TransactionResult>;
   /**
-   * Ends what an earlier transaction of this id left open in these partitions although the log holds it for ended: a
-   * Kafka broker that stops or starts can complete a transaction without writing its markers (seen with 4.3.1, one
-   * broker). Nothing of it was ever visible, nothing will be. Only when ready; logs that cannot do this do nothing.
+   * Looks for what an earlier transaction of this id left open in these partitions although the log holds it for ended,
+   * and ends it as aborted; the number of partitions where it did. A Kafka broker that stops or starts can complete a
+   * transaction without writing all its markers (seen with 4.3.1). Only when ready; after an error the writer is dead.
    */
-  endHanging(partitions: readonly TopicPartition[]): Promise<void>;
+  endHanging(partitions: readonly TopicPartition[]): Promise<number>;
   close(): Promise<void>;
 }
 

@@ -8,8 +8,6 @@ import { StreamError } from '#runtime/std/errors.ts';
 import { chainHash, readEntry, type WrittenEntry } from '#runtime/task/entry.ts';
 import { stoppedWhile } from '#runtime/task/task-environment.ts';
 
-/** Markers follow their transaction within 35 ms (measured; 130 ms right after a broker's start). */
-const MARKER_LAG_MAX_MS = 1_000;
 const UNSETTLED_MAX_MS = 60_000;
 
 export interface CommitLogEntry extends WrittenEntry {
@@ -33,8 +31,6 @@ export interface CommitLogEdges {
   readonly reader: LogReader;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Ends transactions of this task that the log left open; asked for once when the end does not settle by itself. */
-  readonly endHanging: () => Promise<void>;
 }
 
 /** Reads all committed entries that are left. Error: commit-log-corrupt. */
@@ -97,11 +93,10 @@ function checkStopped({ signal }: CommitLogEdges, { topic, partition }: CommitLo
 }
 
 // After fencing no transaction of ours is open: the last stable offset must reach the high watermark. A short lag of
-// markers is waited for; then they are taken for lost; a lasting difference means that somebody else writes here.
+// markers is waited for; a lasting difference means that somebody else writes here.
 async function settledEnd(edges: CommitLogEdges, place: CommitLogPlace): Promise<readonly [bigint, bigint]> {
   const { topic, partition } = place;
   const startMs = edges.clock.monotonicMs();
-  let ended = false;
   for (;;) {
     const [logStart, stable, high] = await edges.log.admin.listOffsets([
       { topic, partition, at: 'earliest' },
@@ -116,10 +111,6 @@ async function settledEnd(edges: CommitLogEdges, place: CommitLogPlace): Promise
         `commit log ${topic}/${partition} has an open transaction of another producer (stable ${stable}, end ${high})`,
         'let only one installation use this namespace (set another MILLRACE_NAMESPACE for the second); kafka-transactions.sh find-hanging shows whose it is',
       );
-    }
-    if (!ended && waitedMs > MARKER_LAG_MAX_MS) {
-      ended = true;
-      await edges.endHanging();
     }
     await edges.clock.sleep(20, edges.signal);
   }

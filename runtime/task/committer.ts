@@ -54,7 +54,6 @@ export class Committer {
   readonly #writer: LogWriter;
   #expectedOffset = -1n;
   #before: Sealed | null = null;
-  #hangingEnded = false;
 
   constructor(environment: TaskEnvironment, plan: CommitterPlan, signal: AbortSignal) {
     this.#environment = environment;
@@ -67,49 +66,40 @@ export class Committer {
 
   /** The first step of an attempt: shuts out every older instance and reads what it left. Waits while the log is away. */
   async takeOver(): Promise<CommitLogContent> {
-    await this.#persist('fence', () => this.#writer.fence());
-    const content = await this.#readLog();
-    // Behind the last entry something was aborted. Its marker may have ended, here and not in every other partition, a
-    // transaction without markers before it: what is left of that would become visible with our first commit.
-    const last = content.entries.at(-1);
-    const abortedBehind = last === undefined ? content.end > content.logStart : content.end > last.offset + 2n;
-    return abortedBehind && !this.#hangingEnded ? this.#readLog(true) : content;
+    await this.#ready(() => this.#persist('fence', () => this.#writer.fence()));
+    return this.#readLog();
   }
 
-  /** @param hanging a transaction without markers may be left in some partition, whatever the commit log shows */
-  async #readLog(hanging = false): Promise<CommitLogContent> {
-    const endHanging = () => this.#endHanging();
-    let end = hanging;
-    for (;;) {
-      try {
-        if (end) await endHanging();
-        end = false;
-        const content = await this.#persist('read the commit log', () =>
-          readCommitLog({ ...this.#environment, signal: this.#signal, endHanging }, this.#place),
-        );
-        this.#expectedOffset = content.end;
-        return content;
-      } catch (error) {
-        // The writer died while it ended what hung.
-        if (!(error instanceof StreamError) || !WRITER_LOST.has(error.code)) throw error;
-        this.#checkStopped();
-        await this.#becomeReady();
-      }
-    }
-  }
-
-  async #endHanging(): Promise<void> {
-    const task = taskName(this.#identity);
-    this.#environment.logger.warn(
-      { task },
-      'the log may have left a transaction without markers; it is ended as aborted',
+  async #readLog(): Promise<CommitLogContent> {
+    const content = await this.#persist('read the commit log', () =>
+      readCommitLog({ ...this.#environment, signal: this.#signal }, this.#place),
     );
-    try {
-      await this.#writer.endHanging(this.#outputs);
-      this.#hangingEnded = true;
-    } catch (error) {
-      if (!(error instanceof StreamError) || !error.retryable) throw error;
-      throw new StreamError('writer-dead', error.message, error.remedy, { cause: error });
+    this.#expectedOffset = content.end;
+    return content;
+  }
+
+  // Initialised and nothing left open: what an older transaction left open without markers would become visible with
+  // our next commit in the same partition.
+  async #ready(initialise: () => Promise<void>): Promise<void> {
+    const before = this.waitingFor;
+    for (let step = initialise; ; step = () => this.#initialiseAgain()) {
+      await step();
+      this.#checkStopped();
+      try {
+        const ended = await this.#writer.endHanging(this.#outputs);
+        this.waitingFor = before;
+        if (ended === 0) return;
+        this.#environment.logger.warn(
+          { task: taskName(this.#identity), partitions: ended },
+          'the log had completed a transaction without its markers; it is ended as aborted',
+        );
+        return;
+      } catch (error) {
+        if (!(error instanceof StreamError) || !error.retryable) throw error;
+        this.waitingFor = `look for open transactions: ${error.message}`;
+        await this.#environment.clock.sleep(RETRY_PAUSE_MS, this.#signal);
+        this.#checkStopped();
+      }
     }
   }
 
@@ -163,7 +153,7 @@ export class Committer {
 
   // Ready again, then the truth: where the entry is when it was committed, else what has to be sent again, in order.
   async #fate(sealed: Sealed): Promise<Fate> {
-    await this.#becomeReady();
+    await this.#ready(() => this.#initialiseAgain());
     const last = (await this.#readLog()).entries.at(-1);
     const { number } = sealed.written.entry;
     if (last !== undefined && last.chainHash === sealed.written.chainHash) return { offset: last.offset, missing: [] };
@@ -173,11 +163,7 @@ export class Committer {
     // The log said that the entry before was committed, and lost it: nobody has seen it.
     const before = this.#before;
     const lost = before !== null && (last?.chainHash ?? CHAIN_START) === before.previousChainHash;
-    if (lost) {
-      // The abort of this entry ended that one only where both had written.
-      await this.#readLog(true);
-      return { offset: null, missing: [before, sealed] };
-    }
+    if (lost) return { offset: null, missing: [before, sealed] };
     throw new StreamError(
       'writer-fenced',
       `task ${taskName(this.#identity)}: the commit log ends with entry ${last?.entry.number} of another instance`,
@@ -185,7 +171,7 @@ export class Committer {
     );
   }
 
-  async #becomeReady(): Promise<void> {
+  async #initialiseAgain(): Promise<void> {
     try {
       await this.#persist('initialise the writer again', () => this.#writer.initialiseAgain());
       return;
@@ -230,5 +216,4 @@ export class Committer {
   }
 }
 
-const WRITER_LOST = new Set<string>(['writer-dead', 'writer-fenced']);
 const PASSING = new Set<string>(['log-unavailable', 'log-timeout', 'log-protocol', 'disk-failed']);

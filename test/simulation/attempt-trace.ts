@@ -277,9 +277,10 @@ class WatchedWriter implements LogWriter {
     trace.sent.push({ number, bytes, state: kind === 'commit' ? (trace.states.at(-1) ?? null) : null });
   }
 
-  endHanging(partitions: readonly TopicPartition[]): Promise<void> {
-    this.#watch.coverage.add('hanging transaction ended');
-    return this.#inner.endHanging(partitions);
+  async endHanging(partitions: readonly TopicPartition[]): Promise<number> {
+    const ended = await this.#inner.endHanging(partitions);
+    if (ended > 0) this.#watch.coverage.add('hanging transaction ended');
+    return ended;
   }
 
   close(): Promise<void> {

@@ -51,7 +51,9 @@ export class EmbeddedWriter implements LogWriter {
   }
 
   /** A transaction of this log is there whole or not at all. */
-  async endHanging(): Promise<void> {}
+  async endHanging(): Promise<number> {
+    return 0;
+  }
 
   async close(): Promise<void> {
     this.#state = 'dead';

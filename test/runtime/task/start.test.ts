@@ -91,7 +91,7 @@ test('a task of a partition that its commit log does not have is refused with th
 });
 
 test('another version is refused after a crash and takes over after a clean stop', async () => {
-  const crashed = await past('kill');
+  const crashed = await past('kill', 4);
   await crashed.pass(100);
   expect(await refused(crashed, { version: 'v2' })).toMatchObject({ code: 'version-mismatch' });
 

@@ -10,6 +10,9 @@ const EPOCH_MAX = 32_766;
 /** How often the coordinator looks for transactions that took too long. */
 const TIMEOUT_LOOK_MS = 10_000;
 
+/** Transactions of an id after lost markers that lose none. */
+const QUIET_AFTER_LOSS = 6;
+
 export interface ProducerAnswer {
   readonly error: number;
   readonly producerId: number;
@@ -29,6 +32,8 @@ interface TransactionalId {
   timeoutMs: number;
   startedMs: number;
   partitions: Set<SimulatedPartition>;
+  /** Transactions since the one whose markers were lost. */
+  sinceLost: number;
 }
 
 export class SimulatedCoordinator {
@@ -128,6 +133,7 @@ export class SimulatedCoordinator {
       timeoutMs: 0,
       startedMs: 0,
       partitions: new Set(),
+      sinceLost: QUIET_AFTER_LOSS,
     };
   }
 
@@ -163,8 +169,10 @@ export class SimulatedCoordinator {
     entry.lastEnd = own ? (commit ? 'commit' : 'abort') : null;
     const partitions = [...entry.partitions];
     entry.partitions = new Set();
-    const markersLost = this.#random.chance(this.#faults().markersLost);
+    // Not soon again: a broker that stops or starts has done so.
+    const markersLost = ++entry.sinceLost > QUIET_AFTER_LOSS && this.#random.chance(this.#faults().markersLost);
     if (markersLost) {
+      entry.sinceLost = 0;
       this.counts.markersLost++;
       for (const partition of partitions) if (commit) partition.decide(producerId);
     }

@@ -82,6 +82,11 @@ export class SimulatedPartition {
     for (const callback of waiting) callback();
   }
 
+  /** Whether the producer id has a transaction open here. */
+  hasOpen(producerId: number): boolean {
+    return this.#open.has(producerId);
+  }
+
   /** Stores a batch as it is; the log owns the bytes from now on. */
   append(bytes: Buffer, fate: Fate): StoredBatch {
     const baseOffset = this.end;

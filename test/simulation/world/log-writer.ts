@@ -23,6 +23,9 @@ const BUSY: readonly number[] = [
   KAFKA.concurrentTransactions,
 ];
 
+/** As the writer of the Kafka adapter waits. */
+const MARKER_LAG_MAX_MS = 1_000;
+
 interface ProduceAnswer {
   readonly error: number;
   readonly baseOffset: number;
@@ -63,11 +66,16 @@ export class SimulatedLogWriter implements LogWriter {
     });
   }
 
-  /** A transaction over all of them that is aborted: its markers end what the producer id has open there. */
-  endHanging(partitions: readonly TopicPartition[]): Promise<void> {
+  /** A transaction that is aborted, over those of them where the producer id has something open. */
+  endHanging(partitions: readonly TopicPartition[]): Promise<number> {
     return this.#once(async () => {
       invariant(this.#state === 'ready', `writer ${this.transactionalId} is not ready`);
-      const batches = partitions.map(({ topic, partition }) => {
+      let hanging = await this.#hanging(partitions);
+      if (hanging.length === 0) return 0;
+      await this.#process.after(MARKER_LAG_MAX_MS, 'marker lag', () => {});
+      hanging = await this.#hanging(hanging);
+      if (hanging.length === 0) return 0;
+      const batches = hanging.map(({ topic, partition }) => {
         const builder = new RecordBatchBuilder(topic, partition, 128);
         builder.append(0, null, 0, 0, null, 0, 0);
         return builder.finish();
@@ -77,7 +85,14 @@ export class SimulatedLogWriter implements LogWriter {
       const answer = await this.#end(false);
       if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
       this.#take(answer);
+      return hanging.length;
     });
+  }
+
+  #hanging(partitions: readonly TopicPartition[]): Promise<readonly TopicPartition[]> {
+    return this.#cluster.channel.request<readonly TopicPartition[]>(this.#process, 'offsets', (answer) =>
+      answer(partitions.filter((at) => this.#cluster.partition(at)?.hasOpen(this.#producerId) === true)),
+    );
   }
 
   async close(): Promise<void> {
