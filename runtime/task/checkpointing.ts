@@ -17,6 +17,8 @@ import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from 
 const SLICE_BYTES = 1024 * 1024;
 /** How long the task sleeps while it waits for the disk to take copied pages. */
 const RELIEF_PAUSE_MS = 5;
+/** How long the end of an attempt waits for clean-up, which may hang on a log that is away and costs only room. */
+const CLEAN_PATIENCE_MS = 5_000;
 /** Tries of the last checkpoint of a clean stop, a second apart. */
 const LAST_TRIES = 5;
 const LAST_PAUSE_MS = 1_000;
@@ -249,7 +251,13 @@ export class Checkpointing {
       if (tries === LAST_TRIES) throw lastCheckpointFailed(this.#plan, last);
       await this.#environment.clock.sleep(LAST_PAUSE_MS);
     }
-    await this.#cleaning;
+    await this.#cleaned();
+  }
+
+  async #cleaned(): Promise<void> {
+    const timer = new AbortController();
+    await Promise.race([this.#cleaning, this.#environment.clock.sleep(CLEAN_PATIENCE_MS, timer.signal)]);
+    timer.abort();
   }
 
   /** Ends without another checkpoint. */
@@ -258,7 +266,7 @@ export class Checkpointing {
     this.#pending = null;
     pending?.abandon();
     await this.#writing?.catch(() => {});
-    await this.#cleaning;
+    await this.#cleaned();
   }
 }
 

@@ -370,6 +370,7 @@ export class TaskAttempt {
       lagRecords: reader === null || reader.highWatermark < 0n ? null : Number(reader.highWatermark - reader.position),
       watermarkMs:
         this.#runner && Number.isFinite(this.#runner.watermark.valueMs) ? this.#runner.watermark.valueMs : null,
+      watermarkHeldBy: this.#runner?.watermark.holders() ?? [],
       clockMs: this.#runner && Number.isFinite(this.#runner.clockMs) ? this.#runner.clockMs : null,
       waitingFor: this.#committer?.waitingFor ?? reader?.fault ?? null,
       transactionsFailed: this.#committer?.transactionsFailed ?? 0,

@@ -12,6 +12,8 @@ export interface TaskStatus {
   /** Records between the reader and the end of its partition; null before the first fetch. */
   readonly lagRecords: number | null;
   readonly watermarkMs: number | null;
+  /** Behind an exchange: the writers whose word holds the watermark where it is; one never heard is among them. */
+  readonly watermarkHeldBy: readonly number[];
   readonly clockMs: number | null;
   /** What keeps the task from going on, null when nothing. */
   readonly waitingFor: string | null;

@@ -142,3 +142,18 @@ test('an invariant broken while a checkpoint is written fails the task instead o
   for (let minute = 0; minute < 200 && running.outcome === null; minute++) await work(toy, minute, 1);
   expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'task-crash-loop' } });
 });
+
+test('a clean-up that hangs keeps no attempt from ending', async () => {
+  const toy = new ToyWorld();
+  const inhabitant = toy.world.start('p');
+  toy.owner = inhabitant.process.id;
+  const environment = toy.environment(inhabitant);
+  const { log } = environment;
+  const admin = { ...log.admin, deleteRecords: () => new Promise<void>(() => {}) };
+  const running = toy.run(inhabitant, { ...environment, log: { ...log, admin } }, OPTIONS);
+  await work(toy, 0, 30);
+  running.supervisor.stop();
+  expect(await toy.until(() => running.outcome !== null, 20_000)).toBe(true);
+  const status = running.supervisor.status();
+  expect(status?.checkpointEntry).toBe(status?.entry);
+});
