@@ -1,6 +1,7 @@
 // Owns the samples of one seed and the moments at which they reach the log, by nobody's hand but the world's: whatever
 // happens to the job's processes, producers go on.
 
+import { stampBatch } from '#runtime/log/record-batch.ts';
 import { BROKEN_RECORDS, BROKEN_SAMPLES } from '#test/integration/oracle/broken-records.ts';
 import { partitionOfKey } from '#test/integration/oracle/placement.ts';
 import { Random as OracleRandom } from '#test/integration/oracle/random.ts';
@@ -41,6 +42,7 @@ export class InputData {
   readonly #texts: OracleRandom;
   readonly #series: readonly Series[];
   readonly #startMs: number;
+  #producers = 0;
 
   constructor(world: World, scenario: Scenario, random: Random) {
     const { input, seed, shape, sourcePartitions } = scenario;
@@ -82,22 +84,46 @@ export class InputData {
   }
 
   #appendAt(atMs: number, partition: number, progress: number): void {
-    const { world } = { world: this.#world };
-    const count = this.#random.range(1, this.#scenario.input.recordsMax);
+    const { input } = this.#scenario;
+    const random = this.#random;
+    const count = random.range(1, input.recordsMax);
     const values: (Buffer | null)[] = [];
     for (let i = 0; i < count; i++) {
       const value = this.#value(partition, progress);
       if (value !== undefined) values.push(value);
     }
-    this.lastMs = Math.max(this.lastMs, atMs);
     if (values.length === 0) return;
-    const gap = this.#scenario.input.gaps && this.#random.chance(0.1) ? this.#random.range(1, 9) : 0;
-    world.scheduler.schedule(atMs, 'append', null, () => {
-      const at = { topic: SOURCE, partition };
+    const gap = input.gaps && random.chance(0.1) ? random.range(1, 9) : 0;
+    const openMs = random.chance(input.transactionShare) ? random.int(input.openMs) : 0;
+    const commit = random.chance(0.8);
+    this.lastMs = Math.max(this.lastMs, atMs + openMs);
+    this.#world.scheduler.schedule(atMs, 'append', null, () => {
       const records = values.map((value) => record(value, { timestampMs: this.#eventMs(progress) }));
-      world.cluster.append(at, encodeBatch(SOURCE, partition, records).bytes);
-      if (gap > 0) world.cluster.leaveGap(at, gap);
-      this.arrivals.push({ partition, atMs: world.scheduler.nowMs, endOffset: world.cluster.partition(at)!.end });
+      const { bytes } = encodeBatch(SOURCE, partition, records);
+      if (openMs > 0) this.#appendOpen(partition, bytes, openMs, commit);
+      else this.#append(partition, bytes, gap);
+    });
+  }
+
+  #append(partition: number, bytes: Buffer, gap: number): void {
+    const { cluster, scheduler } = this.#world;
+    const at = { topic: SOURCE, partition };
+    cluster.append(at, bytes);
+    if (gap > 0) cluster.leaveGap(at, gap);
+    this.arrivals.push({ partition, atMs: scheduler.nowMs, endOffset: cluster.partition(at)!.end });
+  }
+
+  /** By a transactional producer: until it is done nobody reads what lies behind. */
+  #appendOpen(partition: number, bytes: Buffer, openMs: number, commit: boolean): void {
+    const { cluster, scheduler } = this.#world;
+    const stored = cluster.partition({ topic: SOURCE, partition })!;
+    const producerId = ++this.#producers;
+    stampBatch(bytes, BigInt(producerId), 0, 0);
+    stored.produce(bytes);
+    // What is aborted is nobody's to read.
+    if (commit) this.arrivals.push({ partition, atMs: scheduler.nowMs, endOffset: stored.end });
+    scheduler.schedule(openMs, 'marker of a producer', null, () => {
+      stored.writeMarker(producerId, 1, commit, WORLD_EPOCH_MS + Math.floor(scheduler.nowMs));
     });
   }
 

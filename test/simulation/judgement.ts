@@ -108,8 +108,9 @@ class Judgement {
     }
     judgeDeadLetters(this.#bad, bad, entryOf);
     judgeLate(this.#late, late, entryOf);
-    judgeRows(this.#rows, rows, { placement, partitionCount: scenario.sourcePartitions, entryOf });
-    if (scenario.orderly && !this.#installation.damaged) this.#orderFree(input);
+    const complete = !this.#installation.damaged;
+    judgeRows(this.#rows, rows, { placement, partitionCount: scenario.sourcePartitions, entryOf, complete });
+    if (scenario.orderly && complete) this.#orderFree(input);
     coverage.add('rows', this.#rows.length);
     coverage.add('late samples', late.length);
     coverage.add('dead letters', bad.length);

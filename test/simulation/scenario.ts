@@ -55,6 +55,9 @@ export interface InputShape {
   /** Longest silence of a partition, milliseconds; 0: none. */
   readonly pauseMs: number;
   readonly gaps: boolean;
+  /** Share of appends by transactional producers, and for how long they stay open at most. */
+  readonly transactionShare: number;
+  readonly openMs: number;
 }
 
 export function drawScenario(seed: number): Scenario {
@@ -104,7 +107,7 @@ export function drawScenario(seed: number): Scenario {
 /** What a producer id left open is beyond reach once its epochs have run out: not both in one world. */
 function drawLogFaults(random: Random): Faults {
   const faults = drawFaults(random);
-  return { ...faults, markersLost: faults.epochsRunOut > 0 ? 0 : random.pick([0, 0, 0.01]) };
+  return { ...faults, markersLost: faults.epochsRunOut > 0 ? 0 : random.pick([0, 0.03]) };
 }
 
 function drawSettings(random: Random): Partial<JobSettings> {
@@ -136,5 +139,7 @@ function drawInput(random: Random, orderly: boolean): InputShape {
     arrayShare: random.pick([0, 0.1, 0.4]),
     pauseMs: orderly ? 0 : random.pick([0, 8_000]),
     gaps: random.chance(0.3),
+    transactionShare: random.pick([0, 0, 0.2]),
+    openMs: orderly ? 2_000 : 8_000,
   };
 }
