@@ -10,6 +10,7 @@ import type { LoadedInstallation, LoadedJob } from '#jobs/load-job.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
 import { type PreparedJob, prepareJob } from '#jobs/prepare-job.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
+import { watch } from '#jobs/watch.ts';
 import { type ControlEdges, ControlLog, isOwner, readControlLog } from '#runtime/control/control-log.ts';
 import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
@@ -56,7 +57,6 @@ interface RunningJob {
 const START_TIMEOUT_MS = 60_000;
 const RETRY_PAUSE_MS = 500;
 const TELL_INTERVAL_MS = 5_000;
-const TOPIC_CHECK_INTERVAL_MS = 3_000;
 
 export class MillraceProcess {
   readonly processId: string;
@@ -72,7 +72,6 @@ export class MillraceProcess {
   #control: ControlLog | null = null;
   #pool: SlotPool | null = null;
   #processFailure: Failure | null = null;
-  #logAway = false;
   #resolveEnded: (failures: readonly Failure[]) => void = () => {};
 
   private constructor(options: ProcessOptions, embedded: EmbeddedLog | null, log: LogClient) {
@@ -175,16 +174,16 @@ export class MillraceProcess {
 
   // After a failed append a control log is spent: another is opened, unless a newer process did so meanwhile.
   async #reopenControl(): Promise<void> {
-    const { namespace } = this.#configuration;
     await this.#control?.close();
-    if (!(await isOwner(this.#edges, this.processId))) {
-      throw new StreamError(
-        'superseded',
-        `a newer process of installation '${namespace}' took over while this one started`,
-        'none needed: the newer process goes on',
-      );
-    }
+    const superseded = await this.#superseded();
+    if (superseded !== null) throw superseded;
     this.#control = await ControlLog.open(this.#edges);
+  }
+
+  async #superseded(): Promise<StreamError | null> {
+    if (await isOwner(this.#edges, this.processId)) return null;
+    const message = `a newer process of installation '${this.#configuration.namespace}' took over`;
+    return new StreamError('superseded', message, 'none needed: the newer process goes on');
   }
 
   #prepare(loaded: LoadedJob): Promise<PreparedJob> {
@@ -232,7 +231,7 @@ export class MillraceProcess {
       if (prepared !== null) this.#pool.start(prepared.tasks, prepared.parallelism);
     }
     this.#checkEnded();
-    this.#watchTopics();
+    this.#watch();
   }
 
   #spawnSlot(index: number): Worker {
@@ -306,43 +305,25 @@ export class MillraceProcess {
     if ([...this.#jobs.values()].every((job) => job.tasksLeft <= 0)) this.#resolveEnded(this.failures);
   }
 
-  // A topic that grows or is created again stops its job with the remedy, not a silent wrong key. Seen twice, because
-  // a broker that comes back may not know every topic at once.
-  async #watchTopics(): Promise<void> {
-    const { signal } = this.#closing;
-    const suspects = new Set<RunningJob>();
-    while (!signal.aborted) {
-      await systemClock.sleep(TOPIC_CHECK_INTERVAL_MS, signal);
-      if (signal.aborted) return;
-      for (const job of this.#jobs.values()) {
-        if (job.prepared === null || job.state !== 'RUNNING') continue;
-        const fault = await this.#topicsFault(job.prepared);
-        const suspected = suspects.delete(job);
-        if (fault === null) continue;
-        suspects.add(job);
-        if (!suspected) continue;
+  #watch(): void {
+    const running = () => [...this.#jobs.values()].filter((job) => job.state === 'RUNNING');
+    const { log } = this;
+    void watch({
+      admin: log.admin,
+      clock: systemClock,
+      logger: this.#options.logger,
+      signal: this.#closing.signal,
+      jobs: () => running().flatMap((job) => job.prepared ?? []),
+      superseded: async () => ((await this.#control?.overtaken(log.admin)) ? this.#superseded() : null),
+      // A topic that grows or is created again stops its job with the remedy, not a silent wrong key.
+      jobFault: (prepared, fault) => {
+        const job = running().find((candidate) => candidate.prepared === prepared);
+        if (job === undefined) return;
         this.#jobFailed(job, describe(fault));
         this.#pool?.stopJob(job.name);
-      }
-    }
-  }
-
-  // While the log is away the tasks wait and go on by themselves: said once, and once when it is over.
-  async #topicsFault(prepared: PreparedJob): Promise<StreamError | null> {
-    const { logger } = this.#options;
-    try {
-      const fault = await prepared.checkTopics(this.log.admin);
-      if (this.#logAway) logger.info({ log: this.log.kind }, 'the log answers again');
-      this.#logAway = false;
-      return fault;
-    } catch (error) {
-      const { code, message, remedy } = describe(error);
-      if (!this.#logAway && !this.#closing.signal.aborted) {
-        logger.warn({ code, remedy }, `the log is away, the tasks wait and go on when it answers: ${message}`);
-        this.#logAway = true;
-      }
-      return null;
-    }
+      },
+      processFault: (fault) => this.#processFailed(describe(fault)),
+    });
   }
 
   /** What runs and how; the tasks' own words are at most two seconds old. */

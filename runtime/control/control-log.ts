@@ -2,7 +2,14 @@
 // log belongs to, which process is the owner, and which internal topics a job began with (ARCHITECTURE §7). Records
 // are JSON; unknown kinds are left for newer versions.
 
-import type { LogClient, LogReader, LogWriter, PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
+import type {
+  LogAdmin,
+  LogClient,
+  LogReader,
+  LogWriter,
+  PartitionReader,
+  TopicDescription,
+} from '#runtime/log/contract.ts';
 import { RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -166,6 +173,12 @@ export class ControlLog {
     });
     this.#expectedOffset = result.nextEntryOffset;
     this.#records.push(record);
+  }
+
+  /** Whether somebody else wrote since: most likely a newer owner. */
+  async overtaken(admin: LogAdmin): Promise<boolean> {
+    const [end] = await admin.listOffsets([{ topic: this.topic, partition: 0, at: 'last-stable' }]);
+    return end > this.#expectedOffset;
   }
 
   async close(): Promise<void> {

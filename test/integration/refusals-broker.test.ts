@@ -58,7 +58,7 @@ test('a broker that never comes is given up with a remedy, and Ctrl-C ends the w
     ]);
     expect(refusal.remedies).toEqual([
       expect.stringMatching(
-        new RegExp(`^check that the brokers \\(127\\.0\\.0\\.1:${port}\\) run .* then start again; startTimeout`),
+        new RegExp(`^check that the brokers \\(127\\.0\\.0\\.1:${port}\\) run, .* then start again; startTimeout`),
       ),
     ]);
   } finally {

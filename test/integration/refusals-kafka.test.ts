@@ -149,3 +149,34 @@ test('without its checkpoint store or its control topic the process publishes no
   expect(unknown.what.join('\n')).toMatch(/^job healthy has checkpoints, but control topic .* does not know that it/m);
   expect(await Promise.all(jobs.map((job) => world.ends(job)))).toEqual(before);
 }, 90_000);
+
+test('of two installations that begin at once one runs; a second process of it takes over from the first', async () => {
+  const small = await KafkaWorld.create(world.brokers, ['twin']);
+  try {
+    const [first, second] = twoParts();
+    await small.write(['twin'], first);
+    const other = await small.another();
+    const both = [small.installation, other].map((installation) => ({ installation, product: installation.start() }));
+    const loser = await Promise.race(both.map(async (one) => one.product.exited.then(() => one)));
+    const refusal = await refusalOf(loser.product);
+    expect(refusal).toMatchObject({ code: 1, stack: [] });
+    expect(refusal.what).toEqual([
+      expect.stringMatching(/belongs to installation \w+, but the checkpoint store \S+ (has none|is that of)/),
+    ]);
+    const winner = both.find((one) => one !== loser);
+    if (winner === undefined) throw new Error('both were refused');
+    await small.untilEndsChange('twin', '', winner.product);
+    const before = await small.ends('twin');
+    const successor = winner.installation.start();
+    await successor.waitForLine(/installation claimed/, 30_000);
+    await small.write(['twin'], second);
+    const ended = await refusalOf(winner.product);
+    expect(ended).toMatchObject({ code: 1, stack: [] });
+    expect(ended.what).toEqual([expect.stringMatching(/a newer process/)]);
+    expect(ended.remedies).toEqual([expect.stringMatching(/^none needed: the newer process goes on/)]);
+    await small.untilEndsChange('twin', before, successor);
+    expect(await successor.stop()).toEqual({ code: 0, signal: null });
+  } finally {
+    await small.end();
+  }
+}, 90_000);
