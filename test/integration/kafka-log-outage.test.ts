@@ -128,6 +128,8 @@ async function readOn(
   return seen;
 }
 
+const WRITES_MIN = 60;
+
 async function outage(
   at: Scene,
   partitionCount: number,
@@ -142,7 +144,9 @@ async function outage(
     const reader = log.open({ topic: at.topic, partition, topicId: at.topicIds.get(at.topic)!, offset: 0n });
     return readOn(reader, (seen) => seen >= written, faults);
   });
-  const writing = writeOn(at, partitionCount, () => over);
+  // However slow the machine: enough transactions to judge by.
+  let asked = 0;
+  const writing = writeOn(at, partitionCount, () => ++asked > WRITES_MIN && over);
   try {
     await new Promise((resolve) => setTimeout(resolve, 500));
     await happen();

@@ -114,7 +114,7 @@ export class Installation {
     const log =
       brokers === undefined
         ? "embedded({ directory: './data/log' })"
-        : `kafka({ brokers: ${JSON.stringify(brokers)}, replication: 1 })`;
+        : `kafka({ brokers: ${JSON.stringify(brokers)}, replication: ${brokers.length > 1 ? -1 : 1} })`;
     return [
       `import { defineConfig, directory, embedded, kafka } from ${JSON.stringify(pathToFileURL(join(ROOT, 'jobs/config.ts')).href)};`,
       'void [embedded, kafka];',
