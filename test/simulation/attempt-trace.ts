@@ -212,6 +212,7 @@ export interface LogWatch {
   readonly traceOf: (transactionalId: string) => AttemptTrace | null;
   /** Takes the answer of the last question who owns the task; false when nobody asked since. */
   readonly takeOwnership: (transactionalId: string) => boolean;
+  readonly transacts: () => void;
   readonly violated: (violation: Violation) => void;
 }
 
@@ -258,6 +259,7 @@ class WatchedWriter implements LogWriter {
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
+    this.#watch.transacts();
     const trace = this.#watch.traceOf(this.transactionalId);
     if (trace !== null) this.#note(trace, transaction);
     return await this.#inner.transact(transaction);

@@ -7,6 +7,7 @@ import { partitionOfKey } from '#test/integration/oracle/placement.ts';
 import { Random as OracleRandom } from '#test/integration/oracle/random.ts';
 import { type SampleValue, sampleText } from '#test/integration/oracle/sample-text.ts';
 import { makeSeries, type SeriesShape } from '#test/integration/oracle/series-universe.ts';
+import { Placement } from '#test/simulation/oracle/verdict.ts';
 import { type Scenario, SOURCE } from '#test/simulation/scenario.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 import type { Random } from '#test/simulation/world/random.ts';
@@ -42,6 +43,7 @@ export class InputData {
   readonly #texts: OracleRandom;
   readonly #series: readonly Series[];
   readonly #startMs: number;
+  readonly #placement = new Placement();
   #producers = 0;
 
   constructor(world: World, scenario: Scenario, random: Random) {
@@ -132,10 +134,11 @@ export class InputData {
   }
 
   #value(partition: number, progress: number): Buffer | null | undefined {
-    const { arrayShare, brokenShare } = this.#scenario.input;
+    const { arrayShare, brokenShare, crowd } = this.#scenario.input;
     const random = this.#random;
     const alive = this.#alive(partition, progress);
     if (alive.length === 0) return undefined;
+    if (crowd > 0 && random.chance(0.1)) return this.#crowd(partition, progress);
     const broken = random.chance(brokenShare);
     const breakage = { series: alive[0], timestampMs: this.#eventMs(progress), random: this.#texts };
     if (random.chance(arrayShare)) {
@@ -146,6 +149,21 @@ export class InputData {
     if (!broken) return Buffer.from(this.#sample(random.pick(alive), progress));
     if (random.chance(0.5)) return Buffer.from(random.pick(Object.values(BROKEN_SAMPLES))(breakage));
     return random.pick(Object.values(BROKEN_RECORDS))(breakage);
+  }
+
+  /** One record with a sample of each of many series. */
+  #crowd(partition: number, progress: number): Buffer {
+    const { input, shape, sourcePartitions } = this.#scenario;
+    const timestamp = this.#eventMs(progress);
+    const samples: object[] = [];
+    for (let i = 0; i < input.crowd; i++) {
+      const labels = { one: `of-${i}` };
+      const canonical = `crowd{one="of-${i}"}`;
+      const home = shape === 'series' ? this.#placement.of(canonical, sourcePartitions) : i % sourcePartitions;
+      if (shape !== 'exchange' && home !== partition) continue;
+      samples.push({ metric_name: 'crowd', timestamp, value: this.#random.int(1000) / 64, labels });
+    }
+    return Buffer.from(JSON.stringify(samples));
   }
 
   #alive(partition: number, progress: number): SeriesShape[] {

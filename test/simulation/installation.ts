@@ -54,6 +54,11 @@ export class Installation {
   /** Of the next process. */
   version = 1;
 
+  /** Told once, of the next checkpoint that is published or the next transaction that begins. */
+  readonly next: { checkpoint: (() => void) | null; transaction: (() => void) | null } = {
+    checkpoint: null,
+    transaction: null,
+  };
   /** Before files of a task are deleted because an entry listed them. */
   listedDeleted: (task: string, files: readonly string[]) => void = () => {};
   readonly #tell: Tell | null;
@@ -90,6 +95,12 @@ export class Installation {
   /** The process that owns the tasks: started last, whether it lives or not. */
   get owner(): Instance | null {
     return this.instances.at(-1) ?? null;
+  }
+
+  happened(what: 'checkpoint' | 'transaction'): void {
+    const callback = this.next[what];
+    this.next[what] = null;
+    callback?.();
   }
 
   launch(clockOffsetMs = 0): Instance {
@@ -268,6 +279,9 @@ export class Instance {
       coverage,
       traceOf: (id) => current.get(id) ?? null,
       takeOwnership: (id) => owned.delete(id),
+      transacts: () => {
+        if (this.isOwner) this.#installation.happened('transaction');
+      },
       violated: (violation) => this.#installation.violated(violation),
     });
     const store = new DirectoryStore({ root: CHECKPOINTS, disk });
@@ -297,6 +311,7 @@ export class Instance {
           listedDeleted: (files) => this.#installation.listedDeleted(nameOf(identity), files),
           published: (state) => {
             record.published.push(state);
+            if (this.isOwner) this.#installation.happened('checkpoint');
             this.#installation.tell(`${process.name}: ${nameOf(identity)} checkpoint at ${state.entry} by ${attempt}`);
           },
           violated: (violation) => this.#installation.violated(violation),

@@ -30,12 +30,16 @@ import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
 /** Files one task may have in the end: three checkpoints, their segments, and the one under way. */
 const FILES_MAX = 60;
+/** Results that a window hands on together. */
+const ROWS_AT_ONCE = 256;
+const ROW_BYTES_MAX = 600;
 
 export async function judgeRun(installation: Installation, input: InputData, stored: StoredCheckpoints): Promise<void> {
   const judgement = new Judgement(installation);
   judgement.transactions();
   judgement.meaning();
   judgement.idleness(input);
+  judgement.size();
   require(stored.filesMax <= FILES_MAX, 'memory', () => `a task keeps ${stored.filesMax} files`);
   await judgement.rerun();
 }
@@ -74,6 +78,21 @@ class Judgement {
 
   transactions(): void {
     judgeTransactions(this.#chains, [...this.#rows, ...this.#late, ...this.#bad, ...this.#exchange.flat()]);
+  }
+
+  /** An entry with nothing but timers' rows ends soon after `commitBytesMax`: windows hand on so many rows at once. */
+  size(): void {
+    const { allowedLatenessMs, job } = this.#scenario;
+    if (allowedLatenessMs > 0) return;
+    const sizes = new Map<string, number>();
+    for (const { transaction, key, value } of this.#rows) {
+      const bytes = (key?.length ?? 0) + (value?.length ?? 0);
+      sizes.set(String(transaction), (sizes.get(String(transaction)) ?? 0) + bytes);
+    }
+    const bytesMax = job.settings.commitBytesMax + ROWS_AT_ONCE * ROW_BYTES_MAX;
+    for (const [transaction, bytes] of sizes) {
+      require(bytes <= bytesMax, 'memory', () => `transaction ${transaction} has ${bytes} bytes of rows`);
+    }
   }
 
   /** What was put out is what the entries' inputs mean. */
@@ -123,9 +142,12 @@ class Judgement {
     judgeOrderFree({ records, partitionCount, outOfOrdernessMs, latestMs }, this.#rows, this.#late);
   }
 
-  /** An idle entry leaves nothing unread that was there when it began. Needs clocks that tell the world's time. */
+  /**
+   * An idle entry leaves nothing unread that was there when it began. Needs clocks that tell the world's time, and a
+   * log that shows its true end.
+   */
   idleness(input: InputData): void {
-    if (this.#scenario.clockJumps) return;
+    if (this.#scenario.clockJumps || this.#scenario.faults.fetchLag > 0) return;
     for (const { plan } of this.#sources) {
       const name = `${plan.identity.stage}/${plan.identity.partition}`;
       for (const { idleSinceMs, endOffset, clockMs, number } of this.#chains.get(name)!) {

@@ -321,4 +321,15 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     killedBy: ['rows', 'task-failed', 'order-free-rows', 'exchange'],
   },
+  {
+    name: 'lets one firing make an entry of any size',
+    patches: [
+      {
+        file: 'runtime/task/stage-runner.ts',
+        find: '? this.output.stagedBytes >= this.#commitBytesMax',
+        replace: '? false',
+      },
+    ],
+    killedBy: ['memory'],
+  },
 ];

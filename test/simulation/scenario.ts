@@ -46,6 +46,8 @@ export interface InputShape {
   readonly appends: number;
   readonly recordsMax: number;
   readonly seriesCount: number;
+  /** Series that come together in one record, now and then: their windows fire in several parts. */
+  readonly crowd: number;
   readonly outOfOrderShare: number;
   readonly lateShare: number;
   readonly futureShare: number;
@@ -126,11 +128,12 @@ export function taskOptions(scenario: Scenario): TaskOptions {
 
 function drawInput(random: Random, orderly: boolean): InputShape {
   return {
-    wallMs: random.range(4_000, 15_000),
+    wallMs: random.range(4_000, 20_000),
     eventSpanMs: random.pick([180_000, 1_200_000, 5_400_000]),
-    appends: random.range(20, 60),
+    appends: random.range(20, 80),
     recordsMax: random.pick([1, 4, 8]),
     seriesCount: random.range(3, 8),
+    crowd: random.chance(0.06) ? random.range(300, 700) : 0,
     outOfOrderShare: random.pick([0, 0.2, 0.6]),
     lateShare: orderly ? 0 : random.pick([0, 0.05, 0.2]),
     futureShare: orderly ? 0 : random.pick([0, 0, 0.02]),

@@ -106,7 +106,9 @@ class SimulatedRun {
       await this.#wait(LOOK_MS);
     }
     const lacking = this.#stored.atLastEntry();
-    require(lacking === null, 'clean-stop', () => String(lacking));
+    // A bit that flips later is not the stop's fault.
+    const { bitsFlipped } = this.#world.disk(STORAGE).counts;
+    require(lacking === null || bitsFlipped > 0, 'clean-stop', () => String(lacking));
     this.#coverage.add('drained');
   }
 

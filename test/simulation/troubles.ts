@@ -10,11 +10,24 @@ import type { World } from '#test/simulation/world/world.ts';
 const HOUR_MS = 3_600_000;
 const STOP_PATIENCE_MS = 60_000;
 
-type Trouble = 'kill' | 'kill early' | 'kill slot' | 'zombie' | 'pause' | 'clock' | 'log away' | 'stop' | 'power';
+type Trouble =
+  | 'kill'
+  | 'kill at checkpoint'
+  | 'kill at commit'
+  | 'kill early'
+  | 'kill slot'
+  | 'zombie'
+  | 'pause'
+  | 'clock'
+  | 'log away'
+  | 'stop'
+  | 'power';
 
 const TROUBLES: readonly Trouble[] = [
   'kill',
   'kill',
+  'kill at checkpoint',
+  'kill at commit',
   'kill early',
   'kill slot',
   'zombie',
@@ -57,9 +70,16 @@ export class Troubles {
     this.#installation.tell(`trouble: ${trouble}`);
     switch (trouble) {
       case 'kill':
-        return await this.#kill(instance, random.int(400));
+        instance.killAfterEvents(random.int(400));
+        return await this.#death(instance);
+      case 'kill at checkpoint':
+        this.#installation.next.checkpoint = () => instance.killAfterEvents(random.int(6));
+        return await this.#death(instance);
+      case 'kill at commit':
+        this.#installation.next.transaction = () => instance.killAfterEvents(random.int(20));
+        return await this.#death(instance);
       case 'kill early':
-        return await this.#kill(this.#restart(instance), random.int(60));
+        return await this.#killEarly(instance);
       case 'kill slot':
         return instance.killSlotAfterEvents(random.int(this.#installation.scenario.slots), random.int(300));
       case 'zombie':
@@ -84,10 +104,13 @@ export class Troubles {
     }
   }
 
-  async #kill(instance: Instance, events: number): Promise<void> {
-    instance.killAfterEvents(events);
+  /** It dies, at the latest now; then the next starts, sooner or later. */
+  async #death(instance: Instance): Promise<void> {
     await this.#until(() => !instance.alive, 10_000);
-    if (instance.alive) instance.kill();
+    instance.kill();
+    const { next } = this.#installation;
+    next.checkpoint = null;
+    next.transaction = null;
     const random = this.#random;
     const downMs = random.chance(0.15) ? HOUR_MS : random.pick([0, 100, random.int(5_000)]);
     if (downMs === HOUR_MS) this.#coverage.add('down for an hour');
@@ -95,9 +118,16 @@ export class Troubles {
     this.#installation.launch(this.#clockOffsetMs());
   }
 
-  #restart(instance: Instance): Instance {
+  /** Again and again while it comes up. */
+  async #killEarly(instance: Instance): Promise<void> {
     instance.kill();
-    return this.#installation.launch(this.#clockOffsetMs());
+    for (let times = this.#random.range(1, 3); times > 0; times--) {
+      const next = this.#installation.launch(this.#clockOffsetMs());
+      next.killAfterEvents(this.#random.int(80));
+      await this.#until(() => !next.alive, 5_000);
+      next.kill();
+    }
+    this.#installation.launch(this.#clockOffsetMs());
   }
 
   async #stop(instance: Instance): Promise<void> {
