@@ -332,4 +332,32 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     killedBy: ['memory'],
   },
+  {
+    name: 'sends records again under a new entry number',
+    patches: [
+      {
+        file: 'runtime/task/committer.ts',
+        find: 'const entry = entryBatch(written, this.#place.topic, this.#place.partition);',
+        replace:
+          'const number = written.entry.number + Math.min(1, this.transactionsFailed); const entry = entryBatch(writeEntry({ ...written.entry, number }, this.#before?.written.chainHash ?? CHAIN_START), this.#place.topic, this.#place.partition);',
+      },
+      {
+        file: 'runtime/task/committer.ts',
+        find: 'import { CHAIN_START, entryBatch,',
+        replace: 'import { CHAIN_START, entryBatch, writeEntry,',
+      },
+    ],
+    killedBy: ['commit-log', 'task-failed'],
+  },
+  {
+    name: 'goes on with a producer that failed',
+    patches: [
+      {
+        file: 'runtime/task/committer.ts',
+        find: 'await this.#ready(() => this.#initialiseAgain());\n    const last',
+        replace: 'const last',
+      },
+    ],
+    killedBy: ['liveness', 'task-failed', 'commit-log'],
+  },
 ];
