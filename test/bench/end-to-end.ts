@@ -5,8 +5,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Admin, Kafka, logLevel } from 'kafkajs';
+import type { Admin } from 'kafkajs';
 import { type KafkaHandle, startKafka } from '#test/harness/kafka.ts';
+import { kafkaJs } from '#test/harness/kafkajs-client.ts';
 import { createTopic } from '../integration/oracle/kafka-feed.ts';
 import { Installation } from '../integration/process-harness.ts';
 import { ChildUsage } from './child-usage.ts';
@@ -54,7 +55,7 @@ export const endToEnd: Bench = {
     const built = await buildPeers(sources);
     const work = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
     const kafka = await startKafka({ own: true, heapMiB: 1024 });
-    const admin = new Kafka({ brokers: kafka.brokers, logLevel: logLevel.NOTHING, retry: { retries: 10 } }).admin();
+    const admin = kafkaJs(kafka.brokers).admin();
     try {
       await admin.connect();
       options.progress(`e2e: generating ${options.minutes} minutes, ${options.minutes * 0.6} M samples`);
@@ -110,7 +111,7 @@ async function compare(arena: Arena, options: BenchOptions): Promise<Figure[]> {
 
 /** Retention would take the rows, which lie at a fixed time, for old: the topic is made here, without any. */
 function makeOutput({ brokers }: KafkaHandle, topic: string): Promise<void> {
-  return createTopic(new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 10 } }), topic, PARTITIONS);
+  return createTopic(kafkaJs(brokers), topic, PARTITIONS);
 }
 
 async function runFlink({ kafka, built, work }: Arena, round: number): Promise<Run> {

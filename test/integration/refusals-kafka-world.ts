@@ -1,7 +1,8 @@
 // Owns one installation on Kafka with many rollup jobs, each with topics of its own, so that every job can suffer
 // something else in one process. Feeds them, damages them, and reads what they said and where their output ends.
 
-import { type Admin, Kafka, logLevel } from 'kafkajs';
+import type { Admin, Kafka } from 'kafkajs';
+import { kafkaJs } from '#test/harness/kafkajs-client.ts';
 import { uniqueName } from '#test/harness/shared-kafka.ts';
 import type { DataRecord } from './oracle/data-set.ts';
 import { createTopic, KafkaFeed } from './oracle/kafka-feed.ts';
@@ -40,7 +41,7 @@ export class KafkaWorld {
     this.brokers = brokers;
     this.jobs = jobs;
     this.installation = installation;
-    this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry: { retries: 10 } });
+    this.#kafka = kafkaJs(brokers);
     this.admin = this.#kafka.admin();
   }
 

@@ -2,7 +2,8 @@
 // and the verdict. What happens to processes and brokers meanwhile is the test's business.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Admin, Kafka, logLevel } from 'kafkajs';
+import type { Admin } from 'kafkajs';
+import { kafkaJs } from '#test/harness/kafkajs-client.ts';
 import { uniqueName } from '#test/harness/shared-kafka.ts';
 import { CommittedTail } from './oracle/committed-tail.ts';
 import type { OutputRecord } from './oracle/comparison.ts';
@@ -66,7 +67,7 @@ export class KafkaRun {
     const data = { ...FULL_DATA_SET, seed, midnightMs: midnightBefore(nowMs), placement, ...options.data };
     const namespace = uniqueName(placement);
     const topics = { source: `${namespace}.raw`, outputPrefix: `${namespace}.rollup` };
-    const kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry: { retries: 10 } });
+    const kafka = kafkaJs(brokers);
     await createTopic(kafka, topics.source, data.partitionCount);
     const moduleOptions = {
       topic: topics.source,

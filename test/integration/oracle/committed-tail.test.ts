@@ -1,7 +1,8 @@
 // What the independent reader must get right before it may judge anybody: every byte, and nothing that was aborted.
 
-import { Kafka, logLevel } from 'kafkajs';
+import type { Kafka } from 'kafkajs';
 import { beforeAll, expect, test } from 'vitest';
+import { kafkaJs } from '#test/harness/kafkajs-client.ts';
 import { sharedKafka } from '#test/harness/shared-kafka.ts';
 import { CommittedTail } from './committed-tail.ts';
 import { topicOf } from './kafka-feed.ts';
@@ -11,7 +12,7 @@ let kafka: Kafka;
 
 beforeAll(async () => {
   cluster = await sharedKafka();
-  kafka = new Kafka({ brokers: cluster.brokers, logLevel: logLevel.NOTHING, retry: { retries: 10 } });
+  kafka = kafkaJs(cluster.brokers);
 });
 
 const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));

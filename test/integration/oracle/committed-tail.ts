@@ -5,8 +5,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import { type Admin, Kafka, logLevel, type Producer } from 'kafkajs';
+import type { Admin, Producer } from 'kafkajs';
 import { hasMavenAndJava, KAFKA_VERSION, kafkaJars } from '#test/harness/kafka-jars.ts';
+import { kafkaJs } from '#test/harness/kafkajs-client.ts';
 import type { OutputRecord } from './comparison.ts';
 import { until } from './until.ts';
 
@@ -167,7 +168,7 @@ async function consumerCommand(): Promise<string[]> {
 }
 
 async function writeEndMarks(brokers: readonly string[], topic: string, mark: string): Promise<number> {
-  const kafka = new Kafka({ brokers: [...brokers], clientId: 'end-marks', logLevel: logLevel.NOTHING });
+  const kafka = kafkaJs(brokers, 'end-marks');
   const admin: Admin = kafka.admin();
   const producer: Producer = kafka.producer({ allowAutoTopicCreation: false });
   await admin.connect();

@@ -2,7 +2,8 @@
 // kafkajs, the offset of each. Knows nothing of what is in a record.
 
 import { randomUUID } from 'node:crypto';
-import { Kafka, logLevel, type Message, type Producer } from 'kafkajs';
+import type { Kafka, Message, Producer } from 'kafkajs';
+import { kafkaJs } from '#test/harness/kafkajs-client.ts';
 import type { DataRecord } from './data-set.ts';
 import type { InputRecord } from './rollup-oracle.ts';
 import { until } from './until.ts';
@@ -82,7 +83,7 @@ export class KafkaFeed {
 }
 
 async function connectProducer(brokers: readonly string[]): Promise<Producer> {
-  const kafka = new Kafka({ brokers: [...brokers], clientId: 'feed', logLevel: logLevel.NOTHING });
+  const kafka = kafkaJs(brokers, 'feed');
   const producer = kafka.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 });
   await producer.connect();
   return producer;
