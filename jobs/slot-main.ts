@@ -17,6 +17,7 @@ import { systemClock } from '#runtime/std/clock.ts';
 import { nodeDisk } from '#runtime/std/disk.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
+import { sharedQuestion } from '#runtime/std/shared-question.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { CommitPace } from '#runtime/task/commit-pace.ts';
 import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
@@ -35,23 +36,12 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
     logger,
     log,
     reader,
-    ownership: { owns: askedOnce(() => isOwner({ log, reader, clock: systemClock, namespace }, processId)) },
+    ownership: { owns: sharedQuestion(() => isOwner({ log, reader, clock: systemClock, namespace }, processId)) },
     checkpoints: (identity, attempt) =>
       new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger }),
     attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),
     pace: new CommitPace(systemClock, logger, TRANSACTIONS_PER_SECOND_MAX),
     breathe: () => new Promise((resolve) => setImmediate(resolve)),
-  };
-}
-
-/** Tasks that ask at the same time share one answer. */
-function askedOnce(ask: () => Promise<boolean>): () => Promise<boolean> {
-  let asking: Promise<boolean> | null = null;
-  return () => {
-    asking ??= ask().finally(() => {
-      asking = null;
-    });
-    return asking;
   };
 }
 

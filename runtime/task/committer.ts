@@ -66,7 +66,7 @@ export class Committer {
 
   /** The first step of an attempt: shuts out every older instance and reads what it left. Waits while the log is away. */
   async takeOver(): Promise<CommitLogContent> {
-    await this.#ready(() => this.#persist('fence', () => this.#writer.fence()));
+    await this.#ready(() => this.#fence());
     return this.#readLog();
   }
 
@@ -179,9 +179,20 @@ export class Committer {
       if (!(error instanceof StreamError) || error.code !== 'writer-fenced') throw error;
     }
     // Fenced: somebody else, or an own ghost or time-out. Membership decides; then once with -1/-1.
+    await this.#checkOwner();
+    await this.#fence();
+  }
+
+  // Whoever fences has asked before who owns the task, and may have been stopped since: asked again, because whoever
+  // owns it later fences later, and nothing of ours gets in behind it.
+  async #fence(): Promise<void> {
+    await this.#persist('fence', () => this.#writer.fence());
+    await this.#checkOwner();
+  }
+
+  async #checkOwner(): Promise<void> {
     const owns = await this.#persist('ask who owns the task', () => this.#environment.ownership.owns(this.#identity));
     if (!owns) throw superseded(this.#identity);
-    await this.#persist('fence', () => this.#writer.fence());
   }
 
   // Repeats while the log is away, however long: state and staged records are kept. Anything else ends it.

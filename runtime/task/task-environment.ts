@@ -65,6 +65,7 @@ export interface TaskPlan {
 
 /** Answers whether this process still owns the task (ARCHITECTURE §3.6). */
 export interface Ownership {
+  /** True of a moment after the question was asked: an answer to an earlier question will not do. */
   owns(identity: TaskIdentity): Promise<boolean>;
 }
 

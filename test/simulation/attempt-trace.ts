@@ -40,14 +40,17 @@ export interface CapturedState {
 /** What one attempt at a task did. */
 export class AttemptTrace {
   readonly attempt: string;
+  /** Number of the process it was made by. */
+  readonly process: number;
   readonly digestEvery: number;
   restored: CapturedState | null = null;
   /** States at the ends of its entries, replayed ones first. */
   readonly states: StateAtEntry[] = [];
   readonly sent: SentEntry[] = [];
 
-  constructor(attempt: string, digestEvery: number) {
+  constructor(attempt: string, process: number, digestEvery: number) {
     this.attempt = attempt;
+    this.process = process;
     this.digestEvery = digestEvery;
   }
 
@@ -206,26 +209,62 @@ export class WatchedCheckpoints implements TaskCheckpoints {
   }
 }
 
+/** What one slot heard about who owns its tasks, by transactional id, and what it did upon it. */
+export class OwnershipTrace {
+  readonly #coverage: Coverage;
+  readonly #violated: (violation: Violation) => void;
+  /** Whether others were shut out since the word that a task is ours; nothing is known of tasks that are not here. */
+  readonly #owned = new Map<string, 'heard' | 'used'>();
+
+  constructor(coverage: Coverage, violated: (violation: Violation) => void) {
+    this.#coverage = coverage;
+    this.#violated = violated;
+  }
+
+  heard(id: string, owns: boolean): void {
+    if (!owns && this.#owned.get(id) === 'used') this.#coverage.add('shut its successor out, and heard so');
+    if (owns) this.#owned.set(id, 'heard');
+    else this.#owned.delete(id);
+  }
+
+  /** A new attempt, or one that was shut out: what was heard before is worth nothing. */
+  forget(id: string): void {
+    this.#owned.delete(id);
+  }
+
+  /** One word will do for several tries, while the log is away. */
+  fences(id: string): void {
+    if (this.#owned.has(id)) this.#owned.set(id, 'used');
+    else this.#violated(new Violation('ownership', `${id} shuts others out and did not hear that it owns the task`));
+  }
+
+  transacts(id: string): void {
+    if (this.#owned.get(id) === 'heard') return;
+    const text = `${id} begins a transaction and did not hear, since it shut others out, that it owns the task`;
+    this.#violated(new Violation('ownership', text));
+  }
+}
+
 export interface LogWatch {
   readonly coverage: Coverage;
+  readonly ownership: OwnershipTrace;
   /** The attempt that a writer belongs to. */
   readonly traceOf: (transactionalId: string) => AttemptTrace | null;
-  /** Takes the answer of the last question who owns the task; false when nobody asked since. */
-  readonly takeOwnership: (transactionalId: string) => boolean;
   readonly transacts: () => void;
-  readonly violated: (violation: Violation) => void;
 }
 
 /** A log client whose writers tell what they send. */
 export function watchLog(log: LogClient, watch: LogWatch): LogClient {
-  return { ...log, writer: (id) => new WatchedWriter(log.writer(id), watch) };
+  const writer = (id: string) => {
+    watch.ownership.forget(id);
+    return new WatchedWriter(log.writer(id), watch);
+  };
+  return { ...log, writer };
 }
 
 class WatchedWriter implements LogWriter {
   readonly #inner: LogWriter;
   readonly #watch: LogWatch;
-  /** Fencing is tried again while the log is away: only the first try needs the word of the owner. */
-  #mayFence = false;
 
   constructor(inner: LogWriter, watch: LogWatch) {
     this.#inner = inner;
@@ -237,11 +276,7 @@ class WatchedWriter implements LogWriter {
   }
 
   async fence(): Promise<void> {
-    this.#mayFence ||= this.#watch.takeOwnership(this.transactionalId);
-    if (!this.#mayFence) {
-      const text = `${this.transactionalId} shuts others out and did not hear that it owns the task`;
-      this.#watch.violated(new Violation('ownership', text));
-    }
+    this.#watch.ownership.fences(this.transactionalId);
     await this.#inner.fence();
   }
 
@@ -251,7 +286,7 @@ class WatchedWriter implements LogWriter {
       this.#watch.coverage.add('initialised again with the own epoch');
     } catch (error) {
       if ((error as { code?: string }).code === 'writer-fenced') {
-        this.#mayFence = false;
+        this.#watch.ownership.forget(this.transactionalId);
         this.#watch.coverage.add('own epoch refused');
       }
       throw error;
@@ -260,6 +295,7 @@ class WatchedWriter implements LogWriter {
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
     this.#watch.transacts();
+    this.#watch.ownership.transacts(this.transactionalId);
     const trace = this.#watch.traceOf(this.transactionalId);
     if (trace !== null) this.#note(trace, transaction);
     return await this.#inner.transact(transaction);

@@ -13,6 +13,7 @@ import { type TaskOutcome, TaskSupervisor } from '#runtime/task/task-supervisor.
 import {
   AttemptTrace,
   type CapturedState,
+  OwnershipTrace,
   WatchedCheckpoints,
   watchLog,
   watchProgram,
@@ -181,9 +182,12 @@ export class Instance {
 
   /** kill -9 in place of one of its events; how many more happen before. */
   killAfterEvents(count: number): void {
-    const [first] = this.processes;
-    first?.killAfterEvents(count);
-    first?.onKill(() => this.kill());
+    this.processes[0]?.afterEvents(count, () => this.kill());
+  }
+
+  /** SIGSTOP for so long, at one of its events. */
+  pauseAfterEvents(count: number, ms: number): void {
+    this.processes[0]?.afterEvents(count, () => this.pause(ms));
   }
 
   /** One of its threads dies in place of one of its events. */
@@ -191,9 +195,8 @@ export class Instance {
     const slot = this.#slots[at];
     if (slot === null || slot === undefined) return;
     const { process } = slot.inhabitant;
-    process.killAfterEvents(count);
-    process.onKill(() => {
-      if (!this.alive) return;
+    process.afterEvents(count, () => {
+      process.kill();
       this.#noteDeath([slot]);
       this.#slots[at] = null;
       this.#installation.coverage.add('slot died');
@@ -274,15 +277,14 @@ export class Instance {
     const { process, clock, disk } = inhabitant;
     const logger = watchedLogger(this.#installation, process.name);
     const current = new Map<string, AttemptTrace>();
-    const owned = new Set<string>();
+    const ownership = new OwnershipTrace(coverage, (violation) => this.#installation.violated(violation));
     const log = watchLog(inhabitant.log, {
       coverage,
+      ownership,
       traceOf: (id) => current.get(id) ?? null,
-      takeOwnership: (id) => owned.delete(id),
       transacts: () => {
         if (this.isOwner) this.#installation.happened('transaction');
       },
-      violated: (violation) => this.#installation.violated(violation),
     });
     const store = new DirectoryStore({ root: CHECKPOINTS, disk });
     const lookMs = () => world.random.between(0.5, 20);
@@ -295,12 +297,12 @@ export class Instance {
         owns: async (identity) => {
           const answer = await process.after(lookMs(), 'look who owns', () => this.isOwner);
           await process.after(lookMs(), 'know who owns', () => {});
-          if (answer) owned.add(transactionalId(identity));
+          ownership.heard(transactionalId(identity), answer);
           return answer;
         },
       },
       checkpoints: (identity, attempt) => {
-        const trace = new AttemptTrace(attempt, scenario.digestEvery);
+        const trace = new AttemptTrace(attempt, this.id, scenario.digestEvery);
         const record = tasks.get(nameOf(identity))!;
         record.traces.push(trace);
         current.set(transactionalId(identity), trace);

@@ -29,14 +29,24 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'shuts its successor out without asking who owns the task',
     patches: [
-      { file: 'runtime/task/committer.ts', find: 'if (!owns) throw superseded(this.#identity);', replace: '' },
       {
         file: 'runtime/task/committer.ts',
-        find: "await this.#persist('ask who owns the task', () => this.#environment.ownership.owns(this.#identity));",
-        replace: 'true;',
+        find: '    await this.#checkOwner();\n    await this.#fence();',
+        replace: '    await this.#fence();',
       },
     ],
     killedBy: ['ownership'],
+  },
+  {
+    name: 'does not ask again who owns the task when it has shut others out',
+    patches: [
+      {
+        file: 'runtime/task/committer.ts',
+        find: "    await this.#persist('fence', () => this.#writer.fence());\n    await this.#checkOwner();",
+        replace: "    await this.#persist('fence', () => this.#writer.fence());",
+      },
+    ],
+    killedBy: ['ownership', 'clean-stop'],
   },
   {
     name: 'takes a failed commit for not committed',

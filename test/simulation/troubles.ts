@@ -17,6 +17,7 @@ type Trouble =
   | 'kill early'
   | 'kill slot'
   | 'zombie'
+  | 'zombie early'
   | 'pause'
   | 'clock'
   | 'log away'
@@ -32,6 +33,7 @@ const TROUBLES: readonly Trouble[] = [
   'kill slot',
   'zombie',
   'zombie',
+  'zombie early',
   'pause',
   'clock',
   'log away',
@@ -87,6 +89,8 @@ export class Troubles {
         await this.#wait(random.int(10_000));
         this.#installation.launch(this.#clockOffsetMs());
         return;
+      case 'zombie early':
+        return await this.#zombieEarly(instance);
       case 'pause':
         return instance.pause(random.between(1_000, 40_000));
       case 'clock':
@@ -127,6 +131,17 @@ export class Troubles {
       await this.#until(() => !next.alive, 5_000);
       next.kill();
     }
+    this.#installation.launch(this.#clockOffsetMs());
+  }
+
+  /** Stopped while it takes over, and replaced in the meantime. */
+  async #zombieEarly(instance: Instance): Promise<void> {
+    instance.kill();
+    const random = this.#random;
+    const next = this.#installation.launch(this.#clockOffsetMs());
+    next.pauseAfterEvents(random.int(40), random.between(2_000, 60_000));
+    await this.#until(() => next.paused, 5_000);
+    await this.#wait(random.int(3_000));
     this.#installation.launch(this.#clockOffsetMs());
   }
 

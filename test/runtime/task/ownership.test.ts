@@ -58,6 +58,40 @@ test('a running task that was replaced ends with its next transaction, without d
   expect(toy.committed('out').length).toBeGreaterThan(50);
 });
 
+test('a process that was stopped after it heard that it owns the task, and goes on beside its successor, commits nothing', async () => {
+  const toy = new ToyWorld();
+  const first = toy.launch();
+  toy.feed(`${WORLD_EPOCH_MS} 1`);
+  await toy.pass(3_000);
+  first.inhabitant.process.kill();
+
+  const inhabitant = toy.world.start('stopped');
+  toy.owner = inhabitant.process.id;
+  let stops = 1;
+  const owns = async () => {
+    const answer = toy.owner === inhabitant.process.id;
+    if (stops-- > 0) inhabitant.process.pause(60_000);
+    await inhabitant.process.after(0, 'hear', () => {});
+    return answer;
+  };
+  const stopped = toy.run(inhabitant, toy.environment(inhabitant, { ownership: { owns } }));
+  await toy.pass(1_000);
+  const successor = toy.launch({}, { version: 'v2' });
+  await toy.pass(30_000);
+  const before = toy.entries();
+  expect(before.at(-1)).toMatchObject({ version: 'v2' });
+  await toy.pass(60_000);
+  expect(stopped.outcome).toMatchObject({ kind: 'failed', failure: { code: 'superseded' } });
+  expect(toy.entries()).toEqual(before);
+
+  // The successor had nothing to commit and did not notice: its checkpoint must be the one of the last entry.
+  successor.supervisor.stop();
+  await toy.pass(5_000);
+  expect(successor.outcome).toEqual({ kind: 'stopped' });
+  expect(toy.entries()).toEqual(before);
+  expect(successor.supervisor.status()?.checkpointEntry).toBe(before.at(-1)?.['number']);
+});
+
 test('a task whose writer was shut out by nobody goes on: it is ours still', async () => {
   const toy = new ToyWorld();
   const running = toy.launch();

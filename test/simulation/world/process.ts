@@ -18,8 +18,8 @@ export class Process implements EventOwner {
   clockOffsetMs = 0;
   /** Events that happened to it. */
   events = 0;
-  #killAtEvent = Number.POSITIVE_INFINITY;
-  readonly #onKill: (() => void)[] = [];
+  #interruptAt = Number.POSITIVE_INFINITY;
+  #interrupt: () => void = () => {};
 
   constructor(scheduler: Scheduler, id: number, name: string) {
     this.scheduler = scheduler;
@@ -30,18 +30,18 @@ export class Process implements EventOwner {
 
   /** kill -9. */
   kill(): void {
-    if (!this.alive) return;
     this.alive = false;
-    for (const callback of this.#onKill) callback();
   }
 
   /** kill -9 in place of the event that comes after `count` more of its events: every await point can be hit. */
   killAfterEvents(count: number): void {
-    this.#killAtEvent = this.events + count + 1;
+    this.afterEvents(count, () => this.kill());
   }
 
-  onKill(callback: () => void): void {
-    this.#onKill.push(callback);
+  /** Calls back before the event that comes after `count` more of its events; the last call counts. */
+  afterEvents(count: number, callback: () => void): void {
+    this.#interruptAt = this.events + count + 1;
+    this.#interrupt = callback;
   }
 
   /** SIGSTOP, and SIGCONT after `ms`. */
@@ -51,7 +51,9 @@ export class Process implements EventOwner {
 
   beforeEvent(): void {
     this.events++;
-    if (this.events >= this.#killAtEvent) this.kill();
+    if (this.events < this.#interruptAt) return;
+    this.#interruptAt = Number.POSITIVE_INFINITY;
+    this.#interrupt();
   }
 
   /** Resolves with what `action` gives after `delayMs`; rejects when it throws a fault of the world. */
