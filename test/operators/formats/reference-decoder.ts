@@ -93,11 +93,11 @@ function faultPath(part: unknown): string | null {
   return pairs.filter(([, text]) => text !== '').length > 64 ? '.labels' : null;
 }
 
-function hasHalfPair(text: string): boolean {
+export function hasHalfPair(text: string): boolean {
   return /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
 }
 
-function seriesText(name: string, labels: [string, string][]): string {
+export function seriesText(name: string, labels: [string, string][]): string {
   const quote = (text: string): string =>
     `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
   const odd = (text: string): boolean => [...text].some((char) => char <= ' ' || '{}",=\\'.includes(char));
