@@ -1,5 +1,6 @@
-// Owns what happens to a job before its tasks start: load, compile, look at the source topic, create what is missing,
-// compare what must not have changed, and list its tasks.
+// Owns what happens to a job before its tasks start: look at the source topic, compare what must not have changed,
+// create what is missing, list its tasks. Everything that can be refused is refused before the installation is claimed;
+// `claim` only writes down what was found.
 
 import type { CheckpointStore } from '#checkpoint/contract.ts';
 import type { LoadedJob } from '#jobs/load-job.ts';
@@ -7,8 +8,8 @@ import type { Plan } from '#jobs/plan.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
 import { describeTopics, type RunIdentity, type SourceTopic, stageTaskCount, type TopicNeed } from '#jobs/topics.ts';
 import { jobVersion } from '#jobs/version.ts';
-import type { ControlLog } from '#runtime/control/control-log.ts';
-import { claimInternalTopics, jobBegan, topicsFault } from '#runtime/control/internal-topics.ts';
+import type { ControlLog, ControlRecord } from '#runtime/control/control-log.ts';
+import { type JobBegan, jobBegan, prepareInternalTopics, topicsFault } from '#runtime/control/internal-topics.ts';
 import { sourceFault } from '#runtime/control/source-identity.ts';
 import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
@@ -18,7 +19,8 @@ import packageJson from '../package.json' with { type: 'json' };
 export interface PrepareParts {
   readonly namespace: string;
   readonly admin: LogAdmin;
-  readonly control: ControlLog;
+  /** The control log. */
+  readonly records: readonly ControlRecord[];
   readonly store: CheckpointStore;
   readonly nowMs: number;
   /** Partitions to create a missing source topic with, when this installation writes it; null: it must exist. */
@@ -30,6 +32,8 @@ export interface PreparedJob {
   readonly plan: Plan;
   readonly parallelism: number;
   readonly tasks: readonly TaskAssignment[];
+  /** Writes down what the job begins with, unless it began before; checked again, because another process may have. */
+  claim(control: ControlLog): Promise<void>;
   /** The fault that stops the job when its source or an internal topic is gone or another than it began with. */
   checkTopics(admin: LogAdmin): Promise<StreamError | null>;
 }
@@ -49,7 +53,7 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
   const config = await parts.admin.describeConfig(topic.topic);
   const maxMessageBytes = Number(config['max.message.bytes'] ?? MAX_MESSAGE_BYTES);
   const source: SourceTopic = { partitionCount: topic.partitionCount, maxMessageBytes };
-  await createTopics(plan, run, { topic, source }, parts);
+  const began = await prepareTopics(plan, run, { topic, source }, parts);
   const version = jobVersion({
     plan,
     modulePath,
@@ -70,17 +74,18 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     plan,
     parallelism: compiled.settings.parallelism,
     tasks,
-    async checkTopics(admin) {
-      const began = jobBegan(parts.control, run);
-      return began === null ? null : topicsFault(admin, began);
+    async claim(control) {
+      const now = await prepareTopics(plan, run, { topic, source }, { ...parts, records: control.records });
+      if (jobBegan(control.records, run) === null) await control.append(now);
     },
+    checkTopics: (admin) => topicsFault(admin, began),
   };
 }
 
 async function describeSource(loaded: LoadedJob, run: RunIdentity, parts: PrepareParts): Promise<TopicDescription> {
-  const { admin, control, createSource } = parts;
+  const { admin, records, createSource } = parts;
   const { topic } = loaded.compiled.plan.source;
-  const began = jobBegan(control, run);
+  const began = jobBegan(records, run);
   if (createSource !== null && began === null) await admin.createTopics([{ topic, partitionCount: createSource }]);
   const [description] = await admin.describeTopics([topic]);
   if (description !== null) return description;
@@ -98,21 +103,23 @@ interface Source {
 }
 
 /** What the job began with is checked before anything is made: a refusal leaves nothing behind. */
-async function createTopics(plan: Plan, run: RunIdentity, of: Source, parts: PrepareParts): Promise<void> {
+async function prepareTopics(plan: Plan, run: RunIdentity, of: Source, parts: PrepareParts): Promise<JobBegan> {
+  const { admin, records, store, nowMs } = parts;
   const { source, topic } = of;
   const needs = describeTopics(plan, run, source);
   const internal = needs.filter((need) => need.use === 'commits' || need.use === 'exchange');
   const outer = needs.filter((need) => need.create && !internal.includes(need));
-  await claimInternalTopics({
-    admin: parts.admin,
-    control: parts.control,
+  const began = await prepareInternalTopics({
+    admin,
+    records,
     generation: run,
     specs: internal.map(specOf),
     source: topic,
-    hasCheckpoints: () => hasCheckpoints(plan, run, source, parts.store),
-    nowMs: parts.nowMs,
+    hasCheckpoints: () => hasCheckpoints(plan, run, source, store),
+    nowMs,
   });
-  await parts.admin.createTopics(outer.map(specOf));
+  await admin.createTopics(outer.map(specOf));
+  return began;
 }
 
 function specOf({ topic, partitionCount, config }: TopicNeed): TopicSpec {

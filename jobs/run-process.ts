@@ -6,13 +6,20 @@ import { Worker } from 'node:worker_threads';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
-import type { LoadedInstallation, LoadedJob } from '#jobs/load-job.ts';
+import type { LoadedInstallation } from '#jobs/load-job.ts';
+import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
 import { type PreparedJob, prepareJob } from '#jobs/prepare-job.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
 import { watch } from '#jobs/watch.ts';
-import { type ControlEdges, ControlLog, isOwner, readControlLog } from '#runtime/control/control-log.ts';
-import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
+import {
+  type ControlEdges,
+  ControlLog,
+  type ControlRecord,
+  isOwner,
+  readControlLog,
+} from '#runtime/control/control-log.ts';
+import { checkInstallation, claimInstallation, type InstallationNames } from '#runtime/control/installation.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
 import type { TaskAssignment, TaskReport } from '#runtime/slot/messages.ts';
@@ -53,11 +60,6 @@ interface RunningJob {
   tasksLeft: number;
 }
 
-/** How long an embedded log that cannot be used is waited for at start; Kafka's is configured. */
-const START_TIMEOUT_MS = 60_000;
-const RETRY_PAUSE_MS = 500;
-const TELL_INTERVAL_MS = 5_000;
-
 export class MillraceProcess {
   readonly processId: string;
   /** Client of the main thread, for generators and reports. */
@@ -85,7 +87,7 @@ export class MillraceProcess {
     });
   }
 
-  /** Connects, claims the installation and starts the jobs. Throws what keeps the whole process from running. */
+  /** Connects, prepares the jobs, claims the installation and starts them. Throws what keeps the whole process from running. */
   static async start(options: ProcessOptions): Promise<MillraceProcess> {
     const { log, namespace } = options.installation.configuration;
     const embedded =
@@ -95,8 +97,10 @@ export class MillraceProcess {
     const client = embedded?.client() ?? connectLog(log, null, `${namespace}-main`);
     const running = new MillraceProcess(options, embedded, client);
     try {
-      await running.#claim();
-      await running.#startJobs();
+      await running.#prepareJobs(await running.#look());
+      if (running.#startable.length > 0) await running.#claim();
+      if (running.#startable.length > 0) running.#runJobs();
+      running.#checkEnded();
       embedded?.failure.then((fault) => running.#processFailed(describe(fault)));
     } catch (error) {
       await running.terminate();
@@ -114,6 +118,11 @@ export class MillraceProcess {
     return { log: this.log, reader: this.#reader, clock: systemClock, namespace };
   }
 
+  get #names(): InstallationNames {
+    const { namespace, checkpoints } = this.#configuration;
+    return { namespace, storeName: checkpoints.directory };
+  }
+
   #store(): DirectoryStore {
     return new DirectoryStore({ disk: nodeDisk, root: this.#configuration.checkpoints.directory });
   }
@@ -124,60 +133,75 @@ export class MillraceProcess {
     return [...this.#jobs.values()].flatMap((job) => (job.failure === null ? [] : [job.failure]));
   }
 
-  async #claim(): Promise<void> {
-    const { namespace, checkpoints } = this.#configuration;
+  /** Only reads: whoever is refused here leaves the process that runs the jobs alone. */
+  #look(): Promise<readonly ControlRecord[]> {
     const store = this.#store();
-    const names = { namespace, storeName: checkpoints.directory };
-    await this.#patiently(async () => {
-      await this.#control?.close();
-      this.#control = null;
-      const before = await readControlLog(this.#edges);
-      checkInstallation(before?.records ?? [], await store.readInstallation(), names);
+    return this.#patiently(async () => {
+      const content = await readControlLog(this.#edges);
+      const records = content?.records ?? [];
+      checkInstallation(records, await store.readInstallation(), this.#names);
       await store.requireWritable(this.processId);
-      const control = await ControlLog.open(this.#edges);
-      this.#control = control;
-      const nowMs = systemClock.nowMs();
-      const freshId = ulid(nowMs, randomBytes(10));
-      const installation = await claimInstallation({ control, store, names, nowMs, freshId });
-      await control.append({ kind: 'owner', processId: this.processId, atMs: nowMs });
-      this.#options.logger.info({ installation, process: this.processId, log: this.log.kind }, 'installation claimed');
+      return records;
     });
   }
 
-  // What the log refuses for now is tried again, visibly, until it was away for too long.
-  async #patiently<T>(attempt: (again: boolean) => Promise<T>): Promise<T> {
-    const { log } = this.#configuration;
-    const timeoutMs = log.kind === 'kafka' ? log.startTimeoutMs : START_TIMEOUT_MS;
-    const sinceMs = systemClock.monotonicMs();
-    let toldMs = Number.NEGATIVE_INFINITY;
-    for (let again = false; ; again = true) {
+  /** Prepares the jobs; those that are refused have failed. */
+  async #prepareJobs(records: readonly ControlRecord[]): Promise<void> {
+    const { installation, createSource } = this.#options;
+    const { namespace } = this.#configuration;
+    const { admin } = this.log;
+    for (const loaded of installation.jobs) {
+      const { name } = loaded.configuration;
+      const job: RunningJob = { name, state: 'CREATED', failure: null, prepared: null, tasksLeft: 0 };
+      this.#jobs.set(job.name, job);
       try {
-        return await attempt(again);
+        job.prepared = await this.#patiently(() => {
+          const nowMs = systemClock.nowMs();
+          return prepareJob(loaded, { namespace, admin, records, store: this.#store(), nowMs, createSource });
+        });
       } catch (error) {
-        const { signal } = this.#options;
-        if (!(error instanceof StreamError) || !error.retryable || signal.aborted) throw error;
-        const nowMs = systemClock.monotonicMs();
-        const leftMs = timeoutMs - (nowMs - sinceMs);
-        if (leftMs <= 0) throw gaveUp(error, log, timeoutMs);
-        if (nowMs - toldMs >= TELL_INTERVAL_MS) {
-          toldMs = nowMs;
-          const more = `trying for another ${Math.ceil(leftMs / 1000)}s`;
-          this.#options.logger.warn(
-            { code: error.code },
-            `waiting for the log, which cannot be used yet: ${error.message}; ${more}`,
-          );
-        }
-        await systemClock.sleep(RETRY_PAUSE_MS, signal);
+        if (this.#options.signal.aborted) throw error;
+        this.#jobFailed(job, describe(error));
       }
     }
   }
 
-  // After a failed append a control log is spent: another is opened, unless a newer process did so meanwhile.
-  async #reopenControl(): Promise<void> {
-    await this.#control?.close();
-    const superseded = await this.#superseded();
-    if (superseded !== null) throw superseded;
-    this.#control = await ControlLog.open(this.#edges);
+  /**
+   * Shuts out the process that ran the jobs. However long it takes: what was sent may be done, and then the other has
+   * ended already.
+   */
+  async #claim(): Promise<void> {
+    const store = this.#store();
+    await this.#patiently(async () => {
+      await this.#control?.close();
+      const control = await ControlLog.open(this.#edges);
+      this.#control = control;
+      const nowMs = systemClock.nowMs();
+      const freshId = ulid(nowMs, randomBytes(10));
+      const installation = await claimInstallation({ control, store, names: this.#names, nowMs, freshId });
+      for (const job of this.#startable) await this.#claimJob(job, control);
+      if (this.#startable.length === 0) return;
+      await control.append({ kind: 'owner', processId: this.processId, atMs: nowMs });
+      this.#options.logger.info({ installation, process: this.processId, log: this.log.kind }, 'installation claimed');
+    }, Number.POSITIVE_INFINITY);
+  }
+
+  async #claimJob(job: RunningJob, control: ControlLog): Promise<void> {
+    try {
+      await job.prepared?.claim(control);
+    } catch (error) {
+      if (error instanceof StreamError && error.retryable) throw error;
+      this.#jobFailed(job, describe(error));
+    }
+  }
+
+  get #startable(): readonly RunningJob[] {
+    return [...this.#jobs.values()].filter((job) => job.state === 'CREATED');
+  }
+
+  #patiently<T>(attempt: () => Promise<T>, timeoutMs = startTimeoutMs(this.#configuration.log)): Promise<T> {
+    const { logger, signal } = this.#options;
+    return patiently({ log: this.#configuration.log, clock: systemClock, logger, signal }, timeoutMs, attempt);
   }
 
   async #superseded(): Promise<StreamError | null> {
@@ -186,51 +210,23 @@ export class MillraceProcess {
     return new StreamError('superseded', message, 'none needed: the newer process goes on');
   }
 
-  #prepare(loaded: LoadedJob): Promise<PreparedJob> {
-    return this.#patiently(async (again) => {
-      if (again) await this.#reopenControl();
-      return prepareJob(loaded, {
-        namespace: this.#configuration.namespace,
-        admin: this.log.admin,
-        control: this.#control as ControlLog,
-        store: this.#store(),
-        nowMs: systemClock.nowMs(),
-        createSource: this.#options.createSource,
-      });
-    });
-  }
-
-  async #startJobs(): Promise<void> {
-    const { installation, logger } = this.#options;
-    const { slots } = this.#configuration;
-    for (const loaded of installation.jobs) {
-      const { name } = loaded.configuration;
-      const job: RunningJob = { name, state: 'CREATED', failure: null, prepared: null, tasksLeft: 0 };
-      this.#jobs.set(job.name, job);
-      try {
-        job.prepared = await this.#prepare(loaded);
-        job.state = 'RUNNING';
-        job.tasksLeft = job.prepared.tasks.length;
-      } catch (error) {
-        const failure = describe(error);
-        if (failure.code === 'superseded') throw error;
-        this.#jobFailed(job, failure);
-      }
-    }
-    const ready = [...this.#jobs.values()].filter((job) => job.prepared !== null);
-    this.#pool = new SlotPool({
-      slotCount: slots,
+  #runJobs(): void {
+    const pool = new SlotPool({
+      slotCount: this.#configuration.slots,
       spawn: (index) => this.#spawnSlot(index),
       clock: systemClock,
-      logger,
+      logger: this.#options.logger,
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
       slotDied: (tasks) => endOpenTransactions(this.log, this.#configuration.namespace, tasks),
     });
-    for (const { prepared } of ready) {
-      if (prepared !== null) this.#pool.start(prepared.tasks, prepared.parallelism);
+    this.#pool = pool;
+    const starting = this.#startable;
+    for (const job of starting) {
+      job.state = 'RUNNING';
+      job.tasksLeft = job.prepared?.tasks.length ?? 0;
     }
-    this.#checkEnded();
+    for (const { prepared } of starting) if (prepared !== null) pool.start(prepared.tasks, prepared.parallelism);
     this.#watch();
   }
 
@@ -359,13 +355,4 @@ export class MillraceProcess {
     await this.log.close();
     await this.#embedded?.close();
   }
-}
-
-function gaveUp(error: StreamError, log: Configuration['log'], timeoutMs: number): StreamError {
-  const remedy =
-    log.kind === 'kafka'
-      ? `check that the brokers (${log.brokers.join(', ')}) run, can be reached from here and speak Kafka without TLS, then start again; startTimeout of kafka({ … }) says how long is waited`
-      : `look at the disk of ${log.directory}, then start again`;
-  const message = `gave up after ${Math.round(timeoutMs / 1000)}s, the log cannot be used: ${error.message}`;
-  return new StreamError(error.code, message, remedy, { cause: error });
 }

@@ -1,7 +1,8 @@
 // Owns that the internal topics of a job are those it began with: created once, their ids kept in the control log, and
-// a topic that is gone or was created again stops the job instead of publishing everything a second time.
+// a topic that is gone or was created again stops the job instead of publishing everything a second time. Only reads the
+// control log: whoever is not its owner yet may be refused here without a trace.
 
-import { type ControlLog, type ControlRecord, controlTopic } from '#runtime/control/control-log.ts';
+import { type ControlRecord, controlTopic } from '#runtime/control/control-log.ts';
 import { BEGIN_ANEW, sourceFault } from '#runtime/control/source-identity.ts';
 import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -15,9 +16,10 @@ export interface JobGeneration {
 
 export type JobBegan = Extract<ControlRecord, { kind: 'job-began' }>;
 
-export interface ClaimParts {
+export interface InternalTopicsParts {
   readonly admin: LogAdmin;
-  readonly control: ControlLog;
+  /** The control log. */
+  readonly records: readonly ControlRecord[];
   readonly generation: JobGeneration;
   readonly specs: readonly TopicSpec[];
   readonly source: TopicDescription;
@@ -27,8 +29,8 @@ export interface ClaimParts {
 }
 
 /** What the control log says of a generation of a job; null: it never began. */
-export function jobBegan(control: ControlLog, { job, run, generation }: JobGeneration): JobBegan | null {
-  for (const record of control.records.toReversed()) {
+export function jobBegan(records: readonly ControlRecord[], { job, run, generation }: JobGeneration): JobBegan | null {
+  for (const record of records.toReversed()) {
     if (record.kind !== 'job-began' || record.job !== job) continue;
     if (record.run === run && record.generation === generation) return record;
   }
@@ -36,14 +38,14 @@ export function jobBegan(control: ControlLog, { job, run, generation }: JobGener
 }
 
 /**
- * Creates or checks them, and the source. Errors: commit-log-lost, topic-recreated, topic-partitions-changed,
- * job-invalid.
+ * Checks them and the source, or creates those of a job that never began; gives what the control log says of them, or
+ * has to say from now on. Errors: commit-log-lost, topic-recreated, topic-partitions-changed, job-invalid.
  */
-export async function claimInternalTopics(parts: ClaimParts): Promise<void> {
-  const { admin, control, specs, source, nowMs } = parts;
+export async function prepareInternalTopics(parts: InternalTopicsParts): Promise<JobBegan> {
+  const { admin, records, specs, source, nowMs } = parts;
   const { namespace, job, run, generation } = parts.generation;
   const names = specs.map((spec) => spec.topic);
-  const began = jobBegan(control, parts.generation);
+  const began = jobBegan(records, parts.generation);
   if (began === null) {
     if (await parts.hasCheckpoints()) {
       const topic = controlTopic(namespace);
@@ -54,13 +56,13 @@ export async function claimInternalTopics(parts: ClaimParts): Promise<void> {
     for (const description of await admin.describeTopics(names)) {
       if (description !== null) topicIds[description.topic] = description.topicId;
     }
-    await control.append({ kind: 'job-began', job, run, generation, topicIds, source, atMs: nowMs });
-    return;
+    return { kind: 'job-began', job, run, generation, topicIds, source, atMs: nowMs };
   }
   const fault = began.source === undefined ? null : sourceFault(job, began.source, source);
   if (fault !== null) throw fault;
   const internal = internalFault(job, began.topicIds, names, await admin.describeTopics(names));
   if (internal !== null) throw internal;
+  return began;
 }
 
 /** What keeps a job from going on with its internal topics as they are now, or null when all is well. */

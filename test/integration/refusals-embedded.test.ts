@@ -120,7 +120,10 @@ async function recreate(admin: LogAdmin, topic: string): Promise<void> {
 
 async function takeStoreOfAnother({ checkpointsDirectory }: Installation): Promise<void> {
   const other = await Installation.create(OPTIONS);
-  await refusalOf(other.start());
+  await withLog(other, ({ admin }) => admin.createTopics([{ topic: SOURCE, partitionCount: PARTITIONS }]));
+  const owner = other.start();
+  await owner.waitForLine(/installation claimed/, 30_000);
+  await owner.stop();
   await rm(checkpointsDirectory, { recursive: true });
   await cp(other.checkpointsDirectory, checkpointsDirectory, { recursive: true });
   await other.remove();

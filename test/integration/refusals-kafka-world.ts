@@ -111,7 +111,10 @@ export class KafkaWorld {
   }
 
   async untilEndsChange(job: string, before: string, product: Product): Promise<void> {
-    const changed = async () => (await this.ends(job).catch(() => before)) !== before;
+    const changed = async () => {
+      const ends = await this.ends(job).catch(() => before);
+      return ends !== before && /:[1-9]/.test(ends);
+    };
     await until(changed, `rows of ${job}`, PATIENCE_MS, () => product.tail());
   }
 

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { ControlLog, type ControlRecord, controlTopic, isOwner, readControlLog } from '#runtime/control/control-log.ts';
 import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
-import { claimInternalTopics, jobBegan, topicsFault } from '#runtime/control/internal-topics.ts';
+import { jobBegan, prepareInternalTopics, topicsFault } from '#runtime/control/internal-topics.ts';
 import type { TopicDescription } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { type Inhabitant, World } from '#test/simulation/world/world.ts';
@@ -197,7 +197,7 @@ describe('topics of a job', () => {
     const { topic, topicId, partitionCount } = describeSource();
     return {
       admin: inhabitant.log.admin,
-      control,
+      records: control.records,
       generation: GENERATION,
       specs: SPECS,
       source: { topic, topicId, partitionCount },
@@ -206,18 +206,23 @@ describe('topics of a job', () => {
     };
   }
 
+  async function begin(inhabitant: Inhabitant, control: ControlLog, hasCheckpoints = false) {
+    const began = await prepareInternalTopics(parts(inhabitant, control, hasCheckpoints));
+    if (jobBegan(control.records, GENERATION) === null) await control.append(began);
+  }
+
   async function began() {
     const inhabitant = world.start('one');
     const control = await open(inhabitant);
-    await done(claimInternalTopics(parts(inhabitant, control)));
-    return { inhabitant, control, again: () => claimInternalTopics(parts(inhabitant, control, true)) };
+    await done(begin(inhabitant, control));
+    return { inhabitant, control, again: () => begin(inhabitant, control, true) };
   }
 
   test('are created at the first start and found at the next', async () => {
     const { control, again } = await began();
     await done(again());
     expect(control.records).toHaveLength(1);
-    expect(jobBegan(control, GENERATION)?.topicIds).toEqual(
+    expect(jobBegan(control.records, GENERATION)?.topicIds).toEqual(
       Object.fromEntries(SPECS.map(({ topic }) => [topic, world.cluster.describe(topic)?.topicId])),
     );
   });
@@ -229,13 +234,13 @@ describe('topics of a job', () => {
       const one = world.start('one');
       one.process.killAfterEvents(events);
       ControlLog.open(edges(one))
-        .then((control) => claimInternalTopics(parts(one, control)))
+        .then((control) => begin(one, control))
         .catch(() => {});
       await world.scheduler.run(() => !one.process.alive, 5_000);
       one.process.kill();
       const two = world.start('two');
       const control = await open(two);
-      await done(claimInternalTopics(parts(two, control)));
+      await done(begin(two, control));
       expect(
         control.records.filter(({ kind }) => kind === 'job-began'),
         `after ${events} events`,
@@ -247,7 +252,7 @@ describe('topics of a job', () => {
     const { inhabitant, control, again } = await began();
     world.cluster.deleteTopics([topic]);
     expect((await refusal(again())).code).toBe('commit-log-lost');
-    const record = jobBegan(control, GENERATION);
+    const record = jobBegan(control.records, GENERATION);
     expect((await done(topicsFault(inhabitant.log.admin, record!)))?.code).toBe('commit-log-lost');
     world.cluster.createTopics(SPECS);
     expect((await refusal(again())).code).toBe('commit-log-lost');
@@ -257,14 +262,14 @@ describe('topics of a job', () => {
   test('checkpoints without a word in the control log stop the job', async () => {
     const inhabitant = world.start('one');
     const control = await open(inhabitant);
-    expect((await refusal(claimInternalTopics(parts(inhabitant, control, true)))).code).toBe('commit-log-lost');
+    expect((await refusal(prepareInternalTopics(parts(inhabitant, control, true)))).code).toBe('commit-log-lost');
     expect(world.cluster.describe(SPECS[0].topic), 'nothing was made').toBeNull();
   });
 
   test('another stage than the job began with is told as that', async () => {
     const { inhabitant, control } = await began();
     const specs = [...SPECS, { topic: '__n.job.commits.other', partitionCount: 2 }];
-    const error = await refusal(claimInternalTopics({ ...parts(inhabitant, control, true), specs }));
+    const error = await refusal(prepareInternalTopics({ ...parts(inhabitant, control, true), specs }));
     expect(error.code).toBe('version-mismatch');
     expect(error.message).toContain('another stage');
   });

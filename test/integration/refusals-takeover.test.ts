@@ -1,0 +1,60 @@
+// A second process of an installation takes over only what it can run: one that is refused leaves the first as it was,
+// and one that can run some of the jobs goes on with those.
+
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { sharedKafka } from '#test/harness/shared-kafka.ts';
+import type { Installation } from './process-harness.ts';
+import { refusalOf } from './refusal.ts';
+import { failureOf, KafkaWorld, twoParts } from './refusals-kafka-world.ts';
+
+test('a process none of whose jobs can run leaves the process that runs them alone', async () => {
+  const world = await KafkaWorld.create((await sharedKafka()).brokers, ['kept']);
+  try {
+    const [first, second] = twoParts();
+    const older = world.installation.start();
+    await world.write(['kept'], first);
+    await world.untilEndsChange('kept', '', older);
+    const claims = () => world.admin.fetchTopicOffsets(`__${world.namespace}.control`);
+    const claimed = await claims();
+    await replaceInConfig(world.installation, `"${world.source('kept')}"`, '"nowhere"');
+    const refusal = await refusalOf(world.installation.start());
+    expect(refusal).toMatchObject({ code: 1, stack: [] });
+    expect(refusal.what).toEqual([expect.stringMatching(/^job kept: source topic 'nowhere' does not exist$/)]);
+    expect(await claims()).toEqual(claimed);
+    const before = await world.ends('kept');
+    await world.write(['kept'], second);
+    await world.untilEndsChange('kept', before, older);
+    expect(await older.stop()).toEqual({ code: 0, signal: null });
+  } finally {
+    await world.end();
+  }
+}, 90_000);
+
+test('a process that can run one of two jobs takes over, and says of the other why it does not run', async () => {
+  const world = await KafkaWorld.create((await sharedKafka()).brokers, ['well', 'ill']);
+  try {
+    const [first, second] = twoParts();
+    const older = world.installation.start();
+    await world.write(['well', 'ill'], first);
+    await world.untilEndsChange('well', '', older);
+    await replaceInConfig(world.installation, `"${world.source('ill')}"`, '"nowhere"');
+    const newer = world.installation.start();
+    expect(await failureOf(newer, 'ill')).toMatchObject({ code: 'topic-unknown' });
+    expect((await refusalOf(older)).what).toEqual([expect.stringMatching(/a newer process/)]);
+    const before = await world.ends('well');
+    await world.write(['well'], second);
+    await world.untilEndsChange('well', before, newer);
+    await newer.stop();
+  } finally {
+    await world.end();
+  }
+}, 90_000);
+
+async function replaceInConfig(installation: Installation, what: string, by: string): Promise<void> {
+  const path = join(installation.directory, 'jobs.config.ts');
+  const text = await readFile(path, 'utf8');
+  expect(text).toContain(what);
+  await writeFile(path, text.replace(what, by));
+}
