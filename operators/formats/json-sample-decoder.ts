@@ -3,18 +3,24 @@
 // as they were; series get their slots in the order of the rows, however the record was read.
 
 import { isUtf8 } from 'node:buffer';
-import { readSample, type SampleFault } from '#operators/formats/json-sample.ts';
+import { readSample } from '#operators/formats/json-sample.ts';
 import { JsonSampleScanner, SCAN_OVERREAD_BYTES } from '#operators/formats/json-sample-scanner.ts';
 import { parseJson } from '#operators/formats/json-value.ts';
-import { RawSeriesCache, type RawSeriesCacheOptions } from '#operators/formats/raw-series-cache.ts';
+import { RawSeriesCache } from '#operators/formats/raw-series-cache.ts';
+import {
+  FAULTS_MAX,
+  type FaultCode,
+  NESTING_MAX,
+  type RecordOrigin,
+  type RecordOutcome,
+  type SampleDecoder,
+  type SampleDecoderOptions,
+  type SampleFault,
+  type SeriesAdmission,
+} from '#operators/formats/sample-decoder.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { murmur2 } from '#runtime/std/murmur2.ts';
 import type { Batch } from '#runtime/task/contract.ts';
-
-/** Faults of one record that are kept with their reasons; the rest is counted. */
-export const FAULTS_MAX = 100;
-/** Deepest nesting of objects and arrays in a record. */
-export const NESTING_MAX = 32;
 
 const SCRATCH_BYTES = 16 * 1024;
 const OPEN = 0x7b;
@@ -24,24 +30,13 @@ const COMMA = 0x2c;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** Asked before a series gets its first slot; throws to refuse it. */
-export type SeriesAdmission = (canonical: Buffer, hash: number) => void;
-
-export interface JsonSampleDecoderOptions extends RawSeriesCacheOptions {
-  readonly table: SeriesTable;
-  readonly admit?: SeriesAdmission;
-}
-
-export class JsonSampleDecoder {
-  /** NaN, infinite and stale samples of the last record: good samples without a row. */
+export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
+  readonly outcome: RecordOutcome = this;
   notFinite = 0;
-  /** What was wrong with the last record, by part: the first FAULTS_MAX of `faultCount`. */
   readonly faults: SampleFault[] = [];
   faultCount = 0;
-  /** Whether the last record was an array: then a fault concerns one part and the other parts became rows. */
-  isArray = false;
-  /** Event times above this are faults. */
-  skewLimitMs = Number.POSITIVE_INFINITY;
+  /** Whether the last record was an array. */
+  hasParts = false;
   /** Records that took the slow way, for benchmarks and tests. */
   parsedRecords = 0;
   readonly #table: SeriesTable;
@@ -55,8 +50,9 @@ export class JsonSampleDecoder {
   readonly #scratch = Buffer.alloc(SCRATCH_BYTES + SCAN_OVERREAD_BYTES);
   #originPartition = 0;
   #originOffset = 0;
+  #skewLimitMs = Number.POSITIVE_INFINITY;
 
-  constructor(options: JsonSampleDecoderOptions) {
+  constructor(options: SampleDecoderOptions) {
     this.#table = options.table;
     this.#admit = options.admit ?? null;
     this.#cache = new RawSeriesCache(options);
@@ -64,17 +60,14 @@ export class JsonSampleDecoder {
     this.#table.onEvict((slots) => this.#cache.drop(slots));
   }
 
-  /**
-   * Appends the samples in bytes[start, end) to the batch. Leaves what went wrong in `faults`. Errors: series-limit and
-   * what `admit` throws.
-   */
-  decode(bytes: Buffer, start: number, end: number, originPartition: number, originOffset: number, batch: Batch): void {
+  decode(bytes: Buffer, start: number, end: number, origin: RecordOrigin, batch: Batch): void {
     this.notFinite = 0;
-    this.isArray = false;
+    this.hasParts = false;
     if (this.faultCount > 0) this.faults.length = 0;
     this.faultCount = 0;
-    this.#originPartition = originPartition;
-    this.#originOffset = originOffset;
+    this.#originPartition = origin.partition;
+    this.#originOffset = origin.offset;
+    this.#skewLimitMs = origin.skewLimitMs;
     if (end + SCAN_OVERREAD_BYTES > bytes.length) this.#decodeCopy(bytes, start, end, batch);
     else this.#decode(bytes, start, end, batch);
   }
@@ -90,7 +83,7 @@ export class JsonSampleDecoder {
   #decode(bytes: Buffer, start: number, end: number, batch: Batch): void {
     const scanner = this.#scanner;
     scanner.bind(bytes, end);
-    if (bytes[start] === OPEN && scanner.compact(start) === end && scanner.timestampMs <= this.skewLimitMs) {
+    if (bytes[start] === OPEN && scanner.compact(start) === end && scanner.timestampMs <= this.#skewLimitMs) {
       this.#append(batch, scanner.timestampMs, scanner.value, scanner.slot);
       return;
     }
@@ -119,7 +112,7 @@ export class JsonSampleDecoder {
       return true;
     }
     if (bytes[p] !== OPEN_ARRAY) return false;
-    this.isArray = true;
+    this.hasParts = true;
     p = scanner.skipSpace(p + 1);
     if (bytes[p] === CLOSE_ARRAY) return scanner.skipSpace(p + 1) === end;
     for (;;) {
@@ -141,7 +134,7 @@ export class JsonSampleDecoder {
     const scanner = this.#scanner;
     let end = scanner.compact(start);
     if (end < 0) end = scanner.tolerant(start, this.#find);
-    if (end < 0 || scanner.timestampMs > this.skewLimitMs) return -1;
+    if (end < 0 || scanner.timestampMs > this.#skewLimitMs) return -1;
     if (scanner.slot < 0 && Number.isFinite(scanner.value)) {
       this.#pendingRows.push(batch.count);
       this.#pendingSeries.push(scanner.canonical);
@@ -185,11 +178,11 @@ export class JsonSampleDecoder {
 
   #parse(bytes: Buffer, start: number, end: number, batch: Batch): void {
     this.parsedRecords++;
-    this.isArray = false;
+    this.hasParts = false;
     const parsed = this.#parseText(bytes.subarray(start, end));
     if (parsed === undefined) return;
     if (Array.isArray(parsed)) {
-      this.isArray = true;
+      this.hasParts = true;
       for (let i = 0; i < parsed.length; i++) this.#take(parsed[i], `$[${i}]`, batch);
     } else this.#take(parsed, '$', batch);
   }
@@ -211,7 +204,7 @@ export class JsonSampleDecoder {
   #take(parsed: unknown, at: string, batch: Batch): void {
     const sample = readSample(parsed, at);
     if ('code' in sample) this.#fault(sample.code, sample.message, sample.path);
-    else if (sample.timestampMs > this.skewLimitMs) {
+    else if (sample.timestampMs > this.#skewLimitMs) {
       this.#fault(
         'timestamp-ahead',
         `is further ahead of the clock than maxSkew: ${sample.timestampMs}`,
@@ -223,7 +216,7 @@ export class JsonSampleDecoder {
     }
   }
 
-  #fault(code: SampleFault['code'], message: string, path: string): void {
+  #fault(code: FaultCode, message: string, path: string): void {
     if (this.faultCount++ < FAULTS_MAX) this.faults.push({ code, message, path });
   }
 }

@@ -3,6 +3,7 @@
 
 import { NUMBER_BYTES_MAX, writeNumber } from '#operators/formats/json-number-text.ts';
 import { isTimestamp, TIMESTAMP_MAX_MS } from '#operators/formats/json-sample-scanner.ts';
+import type { SampleFault } from '#operators/formats/sample-decoder.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import type { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -12,13 +13,6 @@ export interface JsonSample {
   readonly timestampMs: number;
   /** NaN for a stale marker. */
   readonly value: number;
-}
-
-/** Why a record, or a part of it, is no sample. `path` is a JSON path such as `$[3].value`. */
-export interface SampleFault {
-  readonly code: 'json-invalid' | 'sample-invalid' | 'timestamp-ahead';
-  readonly message: string;
-  readonly path: string;
 }
 
 /** The sample that a parsed JSON value stands for. `at` is the value's own path. Labels may be left out. */

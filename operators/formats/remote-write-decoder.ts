@@ -9,10 +9,11 @@ import { finishHash, HASH_SEED, hashRange } from '#operators/formats/raw-series-
 import { RecordScratch, SCRATCH_HEAD_BYTES } from '#operators/formats/record-scratch.ts';
 import {
   RECORD_BYTES_MAX,
+  type RecordOrigin,
+  type RecordOutcome,
   RecordRefusal,
   type SampleDecoder,
   type SampleDecoderOptions,
-  type SampleFault,
 } from '#operators/formats/sample-decoder.ts';
 import { SampleRows } from '#operators/formats/sample-rows.ts';
 import { SNAPPY_SLACK_BYTES, SnappyBlock } from '#operators/formats/snappy-block.ts';
@@ -49,33 +50,13 @@ export class RemoteWriteDecoder implements SampleDecoder {
     this.#rows = new SampleRows(options);
   }
 
-  get notFinite(): number {
-    return this.#rows.notFinite;
+  get outcome(): RecordOutcome {
+    return this.#rows;
   }
 
-  get faults(): readonly SampleFault[] {
-    return this.#rows.faults;
-  }
-
-  get faultCount(): number {
-    return this.#rows.faultCount;
-  }
-
-  get hasParts(): boolean {
-    return this.#rows.hasParts;
-  }
-
-  get skewLimitMs(): number {
-    return this.#rows.skewLimitMs;
-  }
-
-  set skewLimitMs(limitMs: number) {
-    this.#rows.skewLimitMs = limitMs;
-  }
-
-  decode(bytes: Buffer, start: number, end: number, originPartition: number, originOffset: number, batch: Batch): void {
+  decode(bytes: Buffer, start: number, end: number, origin: RecordOrigin, batch: Batch): void {
     const rows = this.#rows;
-    rows.begin(originPartition, originOffset, batch);
+    rows.begin(origin, batch);
     try {
       const size = this.#uncompress(bytes, start, end);
       rows.hasParts = true;

@@ -35,21 +35,36 @@ export interface SampleFault {
   readonly path: string;
 }
 
-export interface SampleDecoder {
-  /** NaN, infinite and stale samples of the last record: good samples without a row. */
+/** What became of the record that was decoded last. */
+export interface RecordOutcome {
+  /** NaN, infinite and stale samples: good samples without a row. */
   readonly notFinite: number;
-  /** What was wrong with the last record, by part: the first FAULTS_MAX of `faultCount`. */
+  /** What was wrong, by part: the first FAULTS_MAX of `faultCount`. */
   readonly faults: readonly SampleFault[];
   readonly faultCount: number;
-  /** Whether the last record had parts: then a fault concerns one part and the other parts became rows. */
+  /** Whether the record had parts: then a fault concerns one part and the other parts became rows. */
   readonly hasParts: boolean;
+}
+
+/** The log record that is decoded; one object, filled anew for each. */
+export interface RecordOrigin {
+  partition: number;
+  offset: number;
+  /** The record's own timestamp, for formats whose samples may come without. */
+  timestampMs: number;
+  /** Where the record's headers begin in its bytes, -1 when it has none to look at. */
+  headersAt: number;
   /** Event times above this are faults. */
   skewLimitMs: number;
+}
+
+export interface SampleDecoder {
+  readonly outcome: RecordOutcome;
   /**
-   * Appends the samples in bytes[start, end) to the batch. Leaves what went wrong in `faults`. Errors: series-limit and
-   * what `admit` throws.
+   * Appends the samples in bytes[start, end) to the batch; bytes beyond `end` are readable, never believed. Leaves what
+   * went wrong in `outcome`. Errors: series-limit and what `admit` throws.
    */
-  decode(bytes: Buffer, start: number, end: number, originPartition: number, originOffset: number, batch: Batch): void;
+  decode(bytes: Buffer, start: number, end: number, origin: RecordOrigin, batch: Batch): void;
 }
 
 /** Asked before a series gets its first slot; throws to refuse it. */

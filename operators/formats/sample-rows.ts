@@ -8,6 +8,8 @@ import {
   FAULTS_MAX,
   type FaultCode,
   RECORD_ROWS_MAX,
+  type RecordOrigin,
+  type RecordOutcome,
   RecordRefusal,
   type SampleDecoderOptions,
   type SampleFault,
@@ -21,11 +23,12 @@ import { Batch } from '#runtime/task/contract.ts';
 export const UNKNOWN_SERIES = -1;
 const FIRST_NEW = -2;
 
-export class SampleRows {
+export class SampleRows implements RecordOutcome {
   notFinite = 0;
   readonly faults: SampleFault[] = [];
   faultCount = 0;
   hasParts = false;
+  /** Event times above this are faults. */
   skewLimitMs = Number.POSITIVE_INFINITY;
   /** Raw bytes that once led to a series. */
   readonly cache: RawSeriesCache;
@@ -50,14 +53,15 @@ export class SampleRows {
     this.#table.onEvict((slots) => this.cache.drop(slots));
   }
 
-  begin(originPartition: number, originOffset: number, batch: Batch): void {
+  begin(origin: RecordOrigin, batch: Batch): void {
     this.notFinite = 0;
     this.hasParts = false;
     if (this.faultCount > 0) this.faults.length = 0;
     this.faultCount = 0;
     this.#batch = batch;
-    this.#originPartition = originPartition;
-    this.#originOffset = originOffset;
+    this.#originPartition = origin.partition;
+    this.#originOffset = origin.offset;
+    this.skewLimitMs = origin.skewLimitMs;
     this.#firstRow = batch.count;
     this.#maxBefore = batch.maxTimestampMs;
     if (this.#newCanonical.length > 0) this.#forgetNew();

@@ -2,7 +2,8 @@
 // task's limits, hands bad ones over and checks the declared partitioning. Policy for bad records and watermarks belong
 // to the task. Invariant: every sample becomes a row, or is counted as not finite, or is named in a dead letter.
 
-import { JsonSampleDecoder, type SeriesAdmission } from '#operators/formats/json-sample-decoder.ts';
+import { JsonSampleDecoder } from '#operators/formats/json-sample-decoder.ts';
+import type { RecordOrigin, SampleDecoder, SeriesAdmission } from '#operators/formats/sample-decoder.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
@@ -37,7 +38,8 @@ export class SamplesSource implements Source {
   readonly control: ExchangeControl | null = null;
   consumedDelta = 0;
   readonly #table: SeriesTable;
-  readonly #decoder: JsonSampleDecoder;
+  readonly #decoder: SampleDecoder;
+  readonly #origin: RecordOrigin = { partition: 0, offset: 0, timestampMs: 0, headersAt: -1, skewLimitMs: 0 };
   #context: SourceContext | null = null;
   #input: SourceInput = { topic: '', partition: 0, baseOffset: 0n, baseTimestampMs: 0 };
   #partitionCount = 0;
@@ -61,13 +63,14 @@ export class SamplesSource implements Source {
     invariant(context !== null, `source ${this.id} decodes before it was opened`);
     const decoder = this.#decoder;
     const { stopDelta, skipBelowDelta, cutTimestampMs, rowsMax } = limits;
-    const partition = input.partition;
+    const origin = this.#origin;
     const baseOffset = Number(input.baseOffset);
     const countBefore = batch.count;
     let consumedDelta = skipBelowDelta;
     let notFinite = 0;
     let bad = 0;
-    decoder.skewLimitMs = limits.skewLimitMs;
+    origin.partition = input.partition;
+    origin.skewLimitMs = limits.skewLimitMs;
     batch.originTopic = input.topic;
     this.#input = input;
     while (walker.next()) {
@@ -83,10 +86,14 @@ export class SamplesSource implements Source {
         bad++;
         context.deadLetter(walker, input, 'sample-invalid', 'the record has no value (a tombstone)');
       } else {
-        decoder.decode(walker.bytes, walker.valueStart, walker.valueEnd, partition, baseOffset + delta, batch);
-        notFinite += decoder.notFinite;
-        if (decoder.faultCount > 0) {
-          bad += decoder.faultCount;
+        origin.offset = baseOffset + delta;
+        origin.timestampMs = input.baseTimestampMs + walker.timestampDelta;
+        origin.headersAt = walker.headersAt;
+        decoder.decode(walker.bytes, walker.valueStart, walker.valueEnd, origin, batch);
+        const { outcome } = decoder;
+        notFinite += outcome.notFinite;
+        if (outcome.faultCount > 0) {
+          bad += outcome.faultCount;
           this.#deadLetter(context, walker, input);
         }
       }
@@ -100,9 +107,9 @@ export class SamplesSource implements Source {
 
   // One dead letter per record, whatever the number of bad parts: a copy for each would multiply large records.
   #deadLetter(context: SourceContext, walker: RecordWalker, input: SourceInput): void {
-    const { faults, faultCount, isArray } = this.#decoder;
+    const { faults, faultCount, hasParts } = this.#decoder.outcome;
     const first = faults[0];
-    if (!isArray) {
+    if (!hasParts) {
       const message = first.path === '$' ? `the record ${first.message}` : `${first.path} ${first.message}`;
       context.deadLetter(walker, input, first.code, message);
       return;

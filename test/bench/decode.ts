@@ -104,13 +104,15 @@ function benchDecode(
   const table = new SeriesTable({ stateId: 'bench/series' });
   table.open(registry);
   const decoder = new JsonSampleDecoder({ table });
+  const origin = { partition: 0, offset: 0, timestampMs: 0, headersAt: -1, skewLimitMs: Number.POSITIVE_INFINITY };
   const batch = new Batch(4096);
   return measure(`${name}, ${Math.round(ends[count - 1] / count)} B`, count, rounds, () => {
     let start = 0;
     let sum = 0;
     batch.clear();
     for (let i = 0; i < count; i++) {
-      decoder.decode(bytes, start, ends[i], 0, i, batch);
+      origin.offset = i;
+      decoder.decode(bytes, start, ends[i], origin, batch);
       start = ends[i];
       if (batch.count < 2048) continue;
       sum += batch.value[7] + batch.key[11];

@@ -2,13 +2,18 @@
 // one buffer after the other, so that what stands behind a record is another one's bytes.
 
 import { expect } from 'vitest';
-import type { SampleDecoder, SampleDecoderOptions } from '#operators/formats/sample-decoder.ts';
+import type { RecordOrigin, SampleDecoder, SampleDecoderOptions } from '#operators/formats/sample-decoder.ts';
 import { SeriesTable } from '#operators/series/series-table.ts';
 import { Batch } from '#runtime/task/contract.ts';
 import type { ReferenceResult } from '#test/operators/formats/reference-decoder.ts';
 import { pick, type Random, seeded } from '#test/operators/formats/sample-generator.ts';
 
 export const SKEW_LIMIT_MS = 1700000090000;
+
+/** Record `offset` of a partition, written at 1700000050000. */
+export function originOf(partition: number, offset: number): RecordOrigin {
+  return { partition, offset, timestampMs: 1700000050000, headersAt: -1, skewLimitMs: SKEW_LIMIT_MS };
+}
 
 const registry = { register: () => ({ epoch: 1, touch: () => {} }) };
 
@@ -25,14 +30,13 @@ export function decoding<D extends SampleDecoder>(
   const table = new SeriesTable({ stateId: 'test/series' });
   table.open(registry);
   const decoder = make(bytesMax === undefined ? { table } : { table, bytesMax });
-  decoder.skewLimitMs = SKEW_LIMIT_MS;
   return { table, decoder, batch: new Batch(4) };
 }
 
 export function decodeRecord({ decoder, batch }: Decoding, record: Buffer | string): void {
   const bytes = Buffer.from(record);
   batch.clear();
-  decoder.decode(bytes, 0, bytes.length, 3, 42, batch);
+  decoder.decode(bytes, 0, bytes.length, originOf(3, 42), batch);
 }
 
 /** Rows of the last record: `series value @timestamp`. */
@@ -44,7 +48,7 @@ export function rowTexts({ table, batch }: Decoding): string[] {
 }
 
 export function faultTexts({ decoder }: Decoding): string[] {
-  return decoder.faults.map((fault) => `${fault.code} ${fault.path}`);
+  return decoder.outcome.faults.map((fault) => `${fault.code} ${fault.path}`);
 }
 
 function isSame({ decoder, batch }: Decoding, known: Map<string, number>, expected: ReferenceResult): boolean {
@@ -56,9 +60,9 @@ function isSame({ decoder, batch }: Decoding, known: Map<string, number>, expect
     same &&= Object.is(batch.value[i], row.value);
     maxTimestampMs = Math.max(maxTimestampMs, row.timestampMs);
   }
-  same &&= decoder.notFinite === expected.notFinite && maxTimestampMs === batch.maxTimestampMs;
-  same &&= decoder.faultCount === expected.faults.length;
-  return same && decoder.faults.every((f, i) => `${f.code} ${f.path}` === expected.faults[i]);
+  same &&= decoder.outcome.notFinite === expected.notFinite && maxTimestampMs === batch.maxTimestampMs;
+  same &&= decoder.outcome.faultCount === expected.faults.length;
+  return same && decoder.outcome.faults.every((f, i) => `${f.code} ${f.path}` === expected.faults[i]);
 }
 
 export interface Comparison {
@@ -86,13 +90,13 @@ export function compare(comparison: Comparison): { readonly rows: number; readon
     const before = Buffer.alloc(Math.floor(next() * 4), 0x80);
     const bytes = Buffer.concat([before, record, behind]);
     batch.clear();
-    decoder.decode(bytes, before.length, before.length + record.length, 1, i, batch);
+    decoder.decode(bytes, before.length, before.length + record.length, originOf(1, i), batch);
     const expected = comparison.reference(record, SKEW_LIMIT_MS);
     if (!isSame(state, known, expected)) {
       const wanted = expected.rows.map(
         ({ series, timestampMs, value }) => `${series} ${Object.is(value, -0) ? '-0' : value} @${timestampMs}`,
       );
-      const found = { rows: rowTexts(state), notFinite: decoder.notFinite, faults: faultTexts(state) };
+      const found = { rows: rowTexts(state), notFinite: decoder.outcome.notFinite, faults: faultTexts(state) };
       expect(found, `record ${i} ${record.toString('latin1')} ${record.toString('hex')}`).toEqual({
         ...expected,
         rows: wanted,

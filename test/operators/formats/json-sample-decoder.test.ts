@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
-import { FAULTS_MAX, JsonSampleDecoder } from '#operators/formats/json-sample-decoder.ts';
+import { JsonSampleDecoder } from '#operators/formats/json-sample-decoder.ts';
+import { FAULTS_MAX } from '#operators/formats/sample-decoder.ts';
 import { SeriesTable } from '#operators/series/series-table.ts';
 import { Batch } from '#runtime/task/contract.ts';
+import { originOf, SKEW_LIMIT_MS } from '#test/operators/formats/decoder-comparison.ts';
 import { type ReferenceResult, referenceDecode } from '#test/operators/formats/reference-decoder.ts';
 import { pick, recordBytes, seeded } from '#test/operators/formats/sample-generator.ts';
 
-const SKEW_LIMIT_MS = 1700000090000;
 const registry = { register: () => ({ epoch: 1, touch: () => {} }) };
 
 interface Decoding {
@@ -18,14 +19,13 @@ function decoding(bytesMax?: number, capacity = 4): Decoding {
   const table = new SeriesTable({ stateId: 'test/series' });
   table.open(registry);
   const decoder = new JsonSampleDecoder(bytesMax === undefined ? { table } : { table, bytesMax });
-  decoder.skewLimitMs = SKEW_LIMIT_MS;
   return { table, decoder, batch: new Batch(capacity) };
 }
 
 function decode({ decoder, batch }: Decoding, record: Buffer | string): void {
   const bytes = Buffer.from(record);
   batch.clear();
-  decoder.decode(bytes, 0, bytes.length, 3, 42, batch);
+  decoder.decode(bytes, 0, bytes.length, originOf(3, 42), batch);
 }
 
 function rows({ table, batch }: Decoding): unknown[] {
@@ -71,7 +71,7 @@ function comparesWithReference(seed: number, count: number, bytesMax: number | u
     const before = next() < 0.5 ? Buffer.alloc(0) : Buffer.from('{"metric_name":');
     const bytes = Buffer.concat([before, record, behind]);
     batch.clear();
-    decoder.decode(bytes, before.length, before.length + record.length, 1, i, batch);
+    decoder.decode(bytes, before.length, before.length + record.length, originOf(1, i), batch);
     const expected = referenceDecode(record, SKEW_LIMIT_MS);
     if (!matches(state, known, expected)) {
       const found = { rows: rows(state), notFinite: decoder.notFinite, faults: faults(state) };
@@ -139,7 +139,7 @@ test('a bad part is named, its neighbours become rows', () => {
   );
   expect(rows(state)).toHaveLength(2);
   expect(faults(state)).toEqual(['sample-invalid $[1].value', 'timestamp-ahead $[3].timestamp']);
-  expect(state.decoder.isArray).toBe(true);
+  expect(state.decoder.hasParts).toBe(true);
 });
 
 test('a record that is no JSON to its end leaves no row and no series', () => {

@@ -68,7 +68,7 @@ test('a wrong time series is named, its neighbours become rows; the same labels 
     'sample-invalid $.timeseries[1].labels.__name__',
     'sample-invalid $.timeseries[3].labels.a',
   ]);
-  expect(state.decoder.hasParts).toBe(true);
+  expect(state.decoder.outcome.hasParts).toBe(true);
 });
 
 test('a request that breaks off in its last sample leaves no row and no series', () => {
@@ -79,7 +79,7 @@ test('a request that breaks off in its last sample leaves no row and no series',
   expect(state.batch.count).toBe(0);
   expect(state.table.size).toBe(0);
   expect(faultTexts(state)).toEqual(['protobuf-invalid $']);
-  expect(state.decoder.hasParts).toBe(false);
+  expect(state.decoder.outcome.hasParts).toBe(false);
   decodeRecord(state, request(good));
   expect(rowTexts(state)).toEqual(['new 1 @5']);
 });
@@ -114,8 +114,8 @@ test('a bomb of empty samples ends at the limit of rows and leaves nothing', () 
 test('more wrong parts than can be named are counted', () => {
   const state = remoteWrite();
   decodeRecord(state, request(...Array.from({ length: 1000 }, () => bytesField(1, label('x', 'y'), sample(1, 1)))));
-  expect(state.decoder.faultCount).toBe(1000);
-  expect(state.decoder.faults).toHaveLength(FAULTS_MAX);
+  expect(state.decoder.outcome.faultCount).toBe(1000);
+  expect(state.decoder.outcome.faults).toHaveLength(FAULTS_MAX);
 });
 
 test('an evicted series is not found through remembered bytes', () => {
