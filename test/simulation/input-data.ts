@@ -111,8 +111,8 @@ export class InputData {
     const { cluster, scheduler } = this.#world;
     const at = { topic: SOURCE, partition };
     cluster.append(at, bytes);
-    if (gap > 0) cluster.leaveGap(at, gap);
     this.arrivals.push({ partition, atMs: scheduler.nowMs, endOffset: cluster.partition(at)!.end });
+    if (gap > 0) cluster.leaveGap(at, gap);
   }
 
   /** By a transactional producer: until it is done nobody reads what lies behind. */

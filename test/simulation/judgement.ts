@@ -37,11 +37,18 @@ const ROW_BYTES_MAX = 600;
 export async function judgeRun(installation: Installation, input: InputData, stored: StoredCheckpoints): Promise<void> {
   const judgement = new Judgement(installation);
   judgement.transactions();
+  judgement.ownership();
   judgement.meaning();
   judgement.idleness(input);
   judgement.size();
-  require(stored.filesMax <= FILES_MAX, 'memory', () => `a task keeps ${stored.filesMax} files`);
+  const { filesMax } = stored;
+  require(filesMax <= filesAllowed(installation.scenario), 'memory', () => `a task keeps ${filesMax} files`);
   await judgement.rerun();
+}
+
+/** Where a snapshot may hold hardly a page, the pages of a crowd go into a segment each. */
+function filesAllowed({ input, job }: Scenario): number {
+  return input.crowd > 0 && job.settings.snapshotBytesMax < 10_000 ? 5 * FILES_MAX : FILES_MAX;
 }
 
 class Judgement {
@@ -80,6 +87,20 @@ class Judgement {
     judgeTransactions(this.#chains, [...this.#rows, ...this.#late, ...this.#bad, ...this.#exchange.flat()]);
   }
 
+  /** Whoever owns a task later shuts out the others first: an entry of theirs never follows one of its own. */
+  ownership(): void {
+    for (const [name, { traces }] of this.#installation.tasks) {
+      let newest = -1;
+      for (const { number, bytes } of this.#chains.get(name)!) {
+        const senders = traces.filter(({ sent }) => sent.some((one) => one.bytes.equals(bytes)));
+        const processes = senders.map(({ process }) => process);
+        const text = () => `${name}: entry ${number} of process ${processes} follows one of process ${newest}`;
+        require(Math.max(...processes) >= newest, 'ownership', text);
+        newest = Math.max(newest, Math.min(...processes));
+      }
+    }
+  }
+
   /** An entry with nothing but timers' rows ends soon after `commitBytesMax`: windows hand on so many rows at once. */
   size(): void {
     const { allowedLatenessMs, job } = this.#scenario;
@@ -113,8 +134,10 @@ class Judgement {
       const story = interpretSource(this.#chains.get(name)!, records, scenario, model);
       late.push(...story.late);
       bad.push(...story.bad);
-      if (model !== null) rows.set(name, model.rows);
-      else {
+      if (model !== null) {
+        rows.set(name, model.rows);
+        this.#closed(model);
+      } else {
         const shape = { placement, partitionCount: exchanged.length, entryOf };
         judgeExchange(plan.identity.partition, name, story, exchanged.flat(), shape);
       }
@@ -124,6 +147,7 @@ class Judgement {
       const model = new RollupModel(scenario.allowedLatenessMs);
       late.push(...interpretExchange(this.#chains.get(name)!, exchanged[at], plan.writers, model));
       rows.set(name, model.rows);
+      this.#closed(model);
     }
     judgeDeadLetters(this.#bad, bad, entryOf);
     judgeLate(this.#late, late, entryOf);
@@ -134,6 +158,13 @@ class Judgement {
     coverage.add('late samples', late.length);
     coverage.add('dead letters', bad.length);
     coverage.add('corrections', [...rows.values()].flat().filter(({ revision }) => revision > 0).length);
+  }
+
+  #closed(model: RollupModel): void {
+    const { coverage, damaged } = this.#installation;
+    if (!this.#scenario.closes || damaged) return;
+    coverage.add('closed by idle time');
+    require(model.openMinute === null, 'liveness', () => `${model.openMinute} is open although all sources are idle`);
   }
 
   #orderFree(records: readonly ArchivedRecord[]): void {

@@ -38,6 +38,8 @@ export interface Scenario {
   readonly input: InputShape;
   /** Faults of processes and machines. */
   readonly troubles: number;
+  /** In the end everything is left idle until every minute must have fired. */
+  readonly closes: boolean;
 }
 
 export interface InputShape {
@@ -71,6 +73,7 @@ export function drawScenario(seed: number): Scenario {
   const idlenessMs = orderly ? 30_000 : random.pick([1_000, 2_000, 30_000]);
   const maxSkewMs = random.pick([600_000, 10_800_000]);
   const calm = random.chance(0.15);
+  const clockJumps = !orderly && random.chance(0.3);
   return {
     seed,
     shape,
@@ -98,11 +101,12 @@ export function drawScenario(seed: number): Scenario {
     slots: random.range(1, 2),
     faults: calm ? NO_FAULTS : drawLogFaults(random),
     diskFaults: calm ? NO_DISK_FAULTS : drawDiskFaults(random),
-    clockJumps: !orderly && random.chance(0.3),
+    clockJumps,
     sliceBytes: random.pick([1, 500, 1_000_000]),
     digestEvery: random.pick([0, 0, 1, 3]),
     input: drawInput(random, orderly),
-    troubles: random.range(2, 6),
+    troubles: random.chance(0.1) ? random.range(7, 14) : random.range(2, 6),
+    closes: idlenessMs < 30_000 && !clockJumps && random.chance(0.2),
   };
 }
 

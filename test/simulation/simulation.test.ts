@@ -10,6 +10,7 @@ const SEEDS = 500;
 const MUST_HAPPEN: readonly string[] = [
   'checkpoint of another chain refused',
   'clean stop',
+  'closed by idle time',
   'corrections',
   'dead letters',
   'disk: bitsFlipped',
@@ -48,6 +49,7 @@ const MUST_HAPPEN: readonly string[] = [
   'shape: exchange',
   'shape: producer',
   'shape: series',
+  'shut its successor out, and heard so',
   'slot died',
   'started with another version',
   'states compared',

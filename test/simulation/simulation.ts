@@ -26,6 +26,8 @@ const DRAIN_MAX_MS = 240_000;
 const STOP_MAX_MS = 60_000;
 /** After the last input was read: for watermarks to pass an exchange. */
 const SETTLE_MS = 4_000;
+/** Idleness, a minute and the bound of lateness, and room for the words of an exchange. */
+const CLOSING_MS = 80_000;
 const HEALED_DISK = { latencyMs: 0.1, noSpace: 0, ioError: 0, bitFlip: 0 };
 
 /** Runs one seed. */
@@ -98,7 +100,7 @@ class SimulatedRun {
       await this.#wait(LOOK_MS);
     }
     if (installation.damaged) return;
-    await this.#wait(SETTLE_MS);
+    await this.#wait(this.#scenario.closes ? CLOSING_MS : SETTLE_MS);
     owner.stop();
     const stopDeadlineMs = scheduler.nowMs + STOP_MAX_MS;
     while (!owner.ended) {

@@ -88,6 +88,12 @@ export class RollupModel {
     }
   }
 
+  /** A minute that has not fired, null when all have. */
+  get openMinute(): string | null {
+    for (const [name, { resolution }] of this.#unfired) if (resolution === '1m') return name;
+    return null;
+  }
+
   #fire(window: Window): void {
     const { series, startMs, endMs } = window;
     const revision = (this.#revisions.get(nameOf(window)) ?? -1) + 1;
