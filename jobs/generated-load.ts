@@ -39,7 +39,9 @@ export async function runGeneratedLoad(options: GeneratedLoadOptions): Promise<v
   const series = generatedSeries(options.seed ?? 1);
   await log.admin.createTopics([{ topic: entryTopic, partitionCount: 1, config: { 'retention.ms': '3600000' } }]);
   const partitionCount = await partitionCountOf(log, topic);
-  const writer = log.writer(`${namespace}.generator`);
+  const outputs = [{ topic: entryTopic, partition: 0 }];
+  for (let partition = 0; partition < partitionCount; partition++) outputs.push({ topic, partition });
+  const writer = log.writer(`${namespace}.generator`, outputs);
   try {
     let expected = await ready(writer, log, entryTopic);
     let nextMs = firstTick(clock.nowMs()) - (expected === 0n ? (options.historyMs ?? HISTORY_MS) : 0);

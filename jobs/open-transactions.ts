@@ -11,7 +11,7 @@ export function endOpenTransactions(log: LogClient, namespace: string, tasks: re
   if (log.kind === 'embedded') return;
   for (const task of tasks) {
     const writer = log.writer(transactionalId({ namespace, ...task }));
-    const done = writer.fence().catch(() => {});
+    const done = writer.abortOpen().catch(() => {});
     done.then(() => writer.close());
   }
 }

@@ -148,7 +148,7 @@ export class ControlLog {
         'allow this user to create topics',
       );
     }
-    const writer = log.writer(`${namespace}.control.0`);
+    const writer = log.writer(`${namespace}.control.0`, [{ topic, partition: 0 }]);
     try {
       await writer.fence();
       return new ControlLog(topic, writer, clock, await readRecords(edges, description));

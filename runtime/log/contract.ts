@@ -134,18 +134,21 @@ export interface TransactionResult {
  */
 export interface LogWriter {
   readonly transactionalId: string;
-  /** InitProducerId with -1/-1: shuts out every older writer of the id and ends its open transaction. */
-  fence(): Promise<void>;
-  /** InitProducerId with the own producer id and epoch. Error `writer-fenced`: somebody fenced since. */
-  initialiseAgain(): Promise<void>;
-  /** All or nothing over all partitions; returns when committed (readers may see it a little later). */
-  transact(transaction: Transaction): Promise<TransactionResult>;
   /**
-   * Looks for what an earlier transaction of this id left open in these partitions although the log holds it for ended,
-   * and ends it as aborted; the number of partitions where it did. A Kafka broker that stops or starts can complete a
-   * transaction without writing all its markers (seen with 4.3.1). Only when ready; after an error the writer is dead.
+   * InitProducerId with -1/-1: shuts out every older writer of the id and ends its open transaction. Returns in how many
+   * partitions an earlier transaction had to be ended by hand: a Kafka broker that stops or starts can hold one for
+   * ended and leave that out in all or some of its partitions (seen with 4.3.1).
    */
-  endHanging(partitions: readonly TopicPartition[]): Promise<number>;
+  fence(): Promise<number>;
+  /** InitProducerId with the own producer id and epoch, otherwise as `fence`. Error `writer-fenced`: somebody fenced since. */
+  initialiseAgain(): Promise<number>;
+  /** Aborts what the id has open, whoever opened it; nothing when nothing is. This writer is not ready then. */
+  abortOpen(): Promise<void>;
+  /**
+   * All or nothing over all partitions; returns when committed (readers may see it a little later). That stands: where
+   * the log left out the end, the next call or initialisation of the id writes it.
+   */
+  transact(transaction: Transaction): Promise<TransactionResult>;
   close(): Promise<void>;
 }
 
@@ -154,6 +157,7 @@ export interface LogClient {
   readonly kind: 'kafka' | 'embedded' | 'simulated';
   readonly admin: LogAdmin;
   reader(): LogReader;
-  writer(transactionalId: string): LogWriter;
+  /** `outputs`: every partition that the id may ever write, now and in earlier lives; the default: none to look after. */
+  writer(transactionalId: string, outputs?: readonly TopicPartition[]): LogWriter;
   close(): Promise<void>;
 }

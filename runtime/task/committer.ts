@@ -1,12 +1,11 @@
 // Owns getting one entry's transaction into the log exactly once (ARCHITECTURE §3.6): send, and on any failure become
-// ready again, read what the log says, and either go on or send the same records anew. Holds two
-// transactions at most: the one under way, and the one before until its successor proves that it really is in the log.
+// ready again, read what the log says, and either go on or send the same records anew. Holds one transaction at most.
 
 import type { TaskIdentity } from '#checkpoint/contract.ts';
 import type { LogWriter, StagedBatch, TopicPartition } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { type CommitLogContent, type CommitLogPlace, readCommitLog } from '#runtime/task/commit-log.ts';
-import { CHAIN_START, entryBatch, type WrittenEntry } from '#runtime/task/entry.ts';
+import { entryBatch, type WrittenEntry } from '#runtime/task/entry.ts';
 import {
   stoppedWhile,
   superseded,
@@ -31,11 +30,6 @@ interface Sealed {
   readonly batches: readonly StagedBatch[];
 }
 
-interface Fate {
-  readonly offset: bigint | null;
-  readonly missing: readonly Sealed[];
-}
-
 export interface CommitterPlan {
   readonly identity: TaskIdentity;
   readonly place: CommitLogPlace;
@@ -49,24 +43,21 @@ export class Committer {
   readonly #environment: TaskEnvironment;
   readonly #identity: TaskIdentity;
   readonly #place: CommitLogPlace;
-  readonly #outputs: readonly TopicPartition[];
   readonly #signal: AbortSignal;
   readonly #writer: LogWriter;
   #expectedOffset = -1n;
-  #before: Sealed | null = null;
 
   constructor(environment: TaskEnvironment, plan: CommitterPlan, signal: AbortSignal) {
     this.#environment = environment;
     this.#identity = plan.identity;
     this.#place = plan.place;
-    this.#outputs = plan.outputs;
     this.#signal = signal;
-    this.#writer = environment.log.writer(transactionalId(plan.identity));
+    this.#writer = environment.log.writer(transactionalId(plan.identity), plan.outputs);
   }
 
   /** The first step of an attempt: shuts out every older instance and reads what it left. Waits while the log is away. */
   async takeOver(): Promise<CommitLogContent> {
-    await this.#ready(() => this.#fence());
+    await this.#fence();
     return this.#readLog();
   }
 
@@ -78,51 +69,24 @@ export class Committer {
     return content;
   }
 
-  // Initialised and nothing left open: what an older transaction left open without markers would become visible with
-  // our next commit in the same partition.
-  async #ready(initialise: () => Promise<void>): Promise<void> {
-    const before = this.waitingFor;
-    for (let step = initialise; ; step = () => this.#initialiseAgain()) {
-      await step();
-      this.#checkStopped();
-      try {
-        const ended = await this.#writer.endHanging(this.#outputs);
-        this.waitingFor = before;
-        if (ended === 0) return;
-        this.#environment.logger.warn(
-          { task: taskName(this.#identity), partitions: ended },
-          'the log had completed a transaction without its markers; it is ended as aborted',
-        );
-        return;
-      } catch (error) {
-        if (!(error instanceof StreamError) || !error.retryable) throw error;
-        this.waitingFor = `look for open transactions: ${error.message}`;
-        await this.#environment.clock.sleep(RETRY_PAUSE_MS, this.#signal);
-        this.#checkStopped();
-      }
-    }
-  }
-
   /** Commits the entry with its output; its offset in the commit log. Throws when the attempt must end. */
   async commit(written: WrittenEntry, previousChainHash: string, batches: readonly StagedBatch[]): Promise<bigint> {
     const sealed: Sealed = { written, previousChainHash, batches };
-    let missing: readonly Sealed[] = [sealed];
-    let foreign = 0;
     for (let attempt = 1; ; attempt++) {
       try {
-        let offset = -1n;
-        for (const one of missing) offset = await this.#transact(one);
-        return this.#committed(sealed, offset);
+        const offset = await this.#transact(sealed);
+        this.waitingFor = null;
+        return offset;
       } catch (error) {
-        // A base offset that was not expected may once be a lost marker of our own; twice it is somebody else.
-        const isForeign = error instanceof StreamError && error.code === 'foreign-writer';
-        if (!(error instanceof StreamError) || (!error.retryable && (!isForeign || ++foreign > 1))) throw error;
+        if (!(error instanceof StreamError) || !error.retryable) throw error;
         this.transactionsFailed++;
         this.#tell(error, written.entry.number, attempt);
       }
-      const fate = await this.#fate(sealed);
-      if (fate.offset !== null) return this.#committed(sealed, fate.offset);
-      missing = fate.missing;
+      const offset = await this.#committedAt(sealed);
+      if (offset !== null) {
+        this.waitingFor = null;
+        return offset;
+      }
       // As often as it takes: a broker that is down comes back, and a restart of the task would only replay.
       await this.#environment.clock.sleep(Math.min(RETRY_PAUSE_MS, 10 * attempt), this.#signal);
       this.#checkStopped();
@@ -136,12 +100,6 @@ export class Committer {
     return result.entryOffset;
   }
 
-  #committed(sealed: Sealed, offset: bigint): bigint {
-    this.#before = sealed;
-    this.waitingFor = null;
-    return offset;
-  }
-
   #tell(error: StreamError, entry: number, attempt: number): void {
     this.waitingFor = `commit entry ${entry}: ${error.message}`;
     if (attempt > 3 && attempt % TELL_EVERY !== 0) return;
@@ -151,19 +109,12 @@ export class Committer {
     );
   }
 
-  // Ready again, then the truth: where the entry is when it was committed, else what has to be sent again, in order.
-  async #fate(sealed: Sealed): Promise<Fate> {
-    await this.#ready(() => this.#initialiseAgain());
+  // Ready again, then the truth: where the entry is, null when it was not committed and has to be sent again.
+  async #committedAt({ written, previousChainHash }: Sealed): Promise<bigint | null> {
+    await this.#initialiseAgain();
     const last = (await this.#readLog()).entries.at(-1);
-    const { number } = sealed.written.entry;
-    if (last !== undefined && last.chainHash === sealed.written.chainHash) return { offset: last.offset, missing: [] };
-    if (last === undefined ? number === 0 : last.chainHash === sealed.previousChainHash) {
-      return { offset: null, missing: [sealed] };
-    }
-    // The log said that the entry before was committed, and lost it: nobody has seen it.
-    const before = this.#before;
-    const lost = before !== null && (last?.chainHash ?? CHAIN_START) === before.previousChainHash;
-    if (lost) return { offset: null, missing: [before, sealed] };
+    if (last !== undefined && last.chainHash === written.chainHash) return last.offset;
+    if (last === undefined ? written.entry.number === 0 : last.chainHash === previousChainHash) return null;
     throw new StreamError(
       'writer-fenced',
       `task ${taskName(this.#identity)}: the commit log ends with entry ${last?.entry.number} of another instance`,
@@ -173,7 +124,7 @@ export class Committer {
 
   async #initialiseAgain(): Promise<void> {
     try {
-      await this.#persist('initialise the writer again', () => this.#writer.initialiseAgain());
+      this.#tellEnded(await this.#persist('initialise the writer again', () => this.#writer.initialiseAgain()));
       return;
     } catch (error) {
       if (!(error instanceof StreamError) || error.code !== 'writer-fenced') throw error;
@@ -186,8 +137,15 @@ export class Committer {
   // Whoever fences has asked before who owns the task, and may have been stopped since: asked again, because whoever
   // owns it later fences later, and nothing of ours gets in behind it.
   async #fence(): Promise<void> {
-    await this.#persist('fence', () => this.#writer.fence());
+    this.#tellEnded(await this.#persist('fence', () => this.#writer.fence()));
     await this.#checkOwner();
+  }
+
+  #tellEnded(partitions: number): void {
+    if (partitions === 0) return;
+    const task = taskName(this.#identity);
+    const what = `the log had left out the end of a transaction in ${partitions} partitions; it is written now`;
+    this.#environment.logger.warn({ task, partitions }, what);
   }
 
   async #checkOwner(): Promise<void> {
@@ -227,4 +185,4 @@ export class Committer {
   }
 }
 
-const PASSING = new Set<string>(['log-unavailable', 'log-timeout', 'log-protocol', 'disk-failed']);
+const PASSING = new Set<string>(['log-unavailable', 'log-timeout', 'log-protocol', 'writer-dead', 'disk-failed']);

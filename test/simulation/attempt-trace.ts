@@ -255,9 +255,9 @@ export interface LogWatch {
 
 /** A log client whose writers tell what they send. */
 export function watchLog(log: LogClient, watch: LogWatch): LogClient {
-  const writer = (id: string) => {
+  const writer = (id: string, outputs?: readonly TopicPartition[]) => {
     watch.ownership.forget(id);
-    return new WatchedWriter(log.writer(id), watch);
+    return new WatchedWriter(log.writer(id, outputs), watch);
   };
   return { ...log, writer };
 }
@@ -275,15 +275,21 @@ class WatchedWriter implements LogWriter {
     return this.#inner.transactionalId;
   }
 
-  async fence(): Promise<void> {
+  async fence(): Promise<number> {
     this.#watch.ownership.fences(this.transactionalId);
-    await this.#inner.fence();
+    return this.#ended(await this.#inner.fence());
   }
 
-  async initialiseAgain(): Promise<void> {
+  #ended(partitions: number): number {
+    if (partitions > 0) this.#watch.coverage.add('transaction ended by hand');
+    return partitions;
+  }
+
+  async initialiseAgain(): Promise<number> {
     try {
-      await this.#inner.initialiseAgain();
+      const ended = this.#ended(await this.#inner.initialiseAgain());
       this.#watch.coverage.add('initialised again with the own epoch');
+      return ended;
     } catch (error) {
       if ((error as { code?: string }).code === 'writer-fenced') {
         this.#watch.ownership.forget(this.transactionalId);
@@ -308,17 +314,14 @@ class WatchedWriter implements LogWriter {
     const at = trace.sent.findLastIndex((one) => one.bytes.equals(bytes));
     if (at >= 0) {
       this.#watch.coverage.add('same records sent again');
-      if (at < trace.sent.length - 1) this.#watch.coverage.add('acknowledged entry sent again');
       return;
     }
     const { kind, number } = JSON.parse(bytes.toString()) as { kind: string; number: number };
     trace.sent.push({ number, bytes, state: kind === 'commit' ? (trace.states.at(-1) ?? null) : null });
   }
 
-  async endHanging(partitions: readonly TopicPartition[]): Promise<number> {
-    const ended = await this.#inner.endHanging(partitions);
-    if (ended > 0) this.#watch.coverage.add('hanging transaction ended');
-    return ended;
+  abortOpen(): Promise<void> {
+    return this.#inner.abortOpen();
   }
 
   close(): Promise<void> {

@@ -28,8 +28,6 @@ export const STORAGE = 'storage';
 export const CHECKPOINTS = 'checkpoints';
 /** How a task may end when its disk flipped bits. */
 const DAMAGE = new Set(['checkpoint-lost', 'version-mismatch']);
-/** How a task may end when the log lost the last entry that it had acknowledged. */
-const ENTRY_LOST = new Set(['commit-log-lost', 'version-mismatch']);
 /** How soon a process replaces a slot that died. */
 const SLOT_RESTART_MS = 100;
 
@@ -262,8 +260,7 @@ export class Instance {
       return;
     }
     const bitsFlipped = DAMAGE.has(code) && world.disk(STORAGE).counts.bitsFlipped > 0;
-    const entryLost = ENTRY_LOST.has(code) && world.cluster.coordinator.counts.markersLost > 0;
-    if (this.isOwner && (bitsFlipped || entryLost)) {
+    if (this.isOwner && bitsFlipped) {
       this.#installation.damaged = true;
       return;
     }

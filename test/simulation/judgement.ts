@@ -193,17 +193,12 @@ class Judgement {
     }
   }
 
-  /** Whether an entry whose commit the log acknowledged is in the log; not so when markers were lost. */
-  get #acknowledgedStands(): boolean {
-    return this.#installation.world.cluster.coordinator.counts.markersLost === 0;
-  }
-
   async rerun(): Promise<void> {
     const { world, coverage, tasks } = this.#installation;
     const counts: Record<string, number> = {};
     for (const [topic, { partitions }] of world.cluster.topics) counts[topic] = partitions.length;
     for (const [name, task] of tasks) {
-      const seen = statesSeen(task, this.#chains.get(name)!, coverage, this.#acknowledgedStands);
+      const seen = statesSeen(task, this.#chains.get(name)!, coverage);
       coverage.add('states compared', await rerun(world, task.plan, counts, seen));
     }
   }
@@ -212,12 +207,7 @@ class Judgement {
 /** A fetch answer is at most so old when a task looks at it. */
 const UNREAD_MAX_MS = 3_000;
 
-function statesSeen(
-  task: TaskRecord,
-  chain: readonly CommittedEntry[],
-  coverage: Coverage,
-  acknowledgedStands: boolean,
-): Map<number, StateSeen[]> {
+function statesSeen(task: TaskRecord, chain: readonly CommittedEntry[], coverage: Coverage): Map<number, StateSeen[]> {
   const seen = new Map<number, StateSeen[]>();
   const add = (entry: number, digest: string | null, at: { watermarkMs: number; clockMs: number }, by: string) => {
     if (digest === null) return;
@@ -245,9 +235,8 @@ function statesSeen(
   for (const one of task.published) {
     const stands = chain[one.entry]?.chainHash === one.chainHash;
     const text = () => `a checkpoint was published at entry ${one.entry}, which was never committed so`;
-    require(stands || !acknowledgedStands, 'commit-log', text);
-    if (!stands) coverage.add('checkpoint of an entry that was lost');
-    if (stands) add(one.entry, one.digest, one, 'a checkpoint');
+    require(stands, 'commit-log', text);
+    add(one.entry, one.digest, one, 'a checkpoint');
   }
   return seen;
 }

@@ -42,8 +42,8 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: 'runtime/task/committer.ts',
-        find: "    await this.#persist('fence', () => this.#writer.fence());\n    await this.#checkOwner();",
-        replace: "    await this.#persist('fence', () => this.#writer.fence());",
+        find: "this.#tellEnded(await this.#persist('fence', () => this.#writer.fence()));\n    await this.#checkOwner();",
+        replace: "this.#tellEnded(await this.#persist('fence', () => this.#writer.fence()));",
       },
     ],
     killedBy: ['ownership', 'clean-stop'],
@@ -53,8 +53,8 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: 'runtime/task/committer.ts',
-        find: 'if (last !== undefined && last.chainHash === sealed.written.chainHash) return { offset: last.offset, missing: [] };',
-        replace: 'if (last !== undefined) return { offset: null, missing: [sealed] };',
+        find: 'if (last !== undefined && last.chainHash === written.chainHash) return last.offset;',
+        replace: 'if (last !== undefined) return null;',
       },
     ],
     killedBy: ['commit-log', 'task-failed'],
@@ -64,8 +64,8 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: 'runtime/task/committer.ts',
-        find: 'return { offset: null, missing: [sealed] };',
-        replace: 'return { offset: this.#expectedOffset, missing: [] };',
+        find: 'last.chainHash === previousChainHash) return null;',
+        replace: 'last.chainHash === previousChainHash) return this.#expectedOffset;',
       },
     ],
     killedBy: ['commit-log', 'task-failed', 'liveness'],
@@ -75,22 +75,22 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: 'runtime/task/committer.ts',
-        find: 'missing = fate.missing;',
-        replace: 'missing = fate.missing.map((one) => ({ ...one, batches: [] }));',
+        find: 'const offset = await this.#transact(sealed);',
+        replace: 'const offset = await this.#transact(attempt === 1 ? sealed : { ...sealed, batches: [] });',
       },
     ],
     killedBy: ['commit-log'],
   },
   {
-    name: 'leaves open what a transaction without markers wrote',
+    name: 'does not say what it may have left without markers',
     patches: [
       {
         file: 'runtime/task/committer.ts',
-        find: 'const ended = await this.#writer.endHanging(this.#outputs);',
-        replace: 'const ended: number = 0;',
+        find: 'writer(transactionalId(plan.identity), plan.outputs)',
+        replace: 'writer(transactionalId(plan.identity), [plan.place])',
       },
     ],
-    killedBy: ['commit-log'],
+    killedBy: ['commit-log', 'rows', 'exchange', 'liveness'],
   },
   {
     name: 'replays with the clock of now',
@@ -196,7 +196,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    killedBy: ['rows', 'exchange', 'replay', 'task-failed', 'digest'],
+    killedBy: ['liveness', 'rows', 'exchange', 'replay', 'task-failed', 'digest'],
   },
   {
     name: 'takes the time while it was down for idle time',
@@ -349,12 +349,17 @@ export const MUTANTS: readonly Mutant[] = [
         file: 'runtime/task/committer.ts',
         find: 'const entry = entryBatch(written, this.#place.topic, this.#place.partition);',
         replace:
-          'const number = written.entry.number + Math.min(1, this.transactionsFailed); const entry = entryBatch(writeEntry({ ...written.entry, number }, this.#before?.written.chainHash ?? CHAIN_START), this.#place.topic, this.#place.partition);',
+          'const number = written.entry.number + Math.min(1, this.transactionsFailed); const entry = entryBatch(writeEntry({ ...written.entry, number }, before), this.#place.topic, this.#place.partition);',
       },
       {
         file: 'runtime/task/committer.ts',
-        find: 'import { CHAIN_START, entryBatch,',
-        replace: 'import { CHAIN_START, entryBatch, writeEntry,',
+        find: 'import { entryBatch,',
+        replace: 'import { entryBatch, writeEntry,',
+      },
+      {
+        file: 'runtime/task/committer.ts',
+        find: 'async #transact({ written, batches }: Sealed)',
+        replace: 'async #transact({ written, previousChainHash: before, batches }: Sealed)',
       },
     ],
     killedBy: ['commit-log', 'task-failed'],
@@ -364,7 +369,7 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: 'runtime/task/committer.ts',
-        find: 'await this.#ready(() => this.#initialiseAgain());\n    const last',
+        find: 'await this.#initialiseAgain();\n    const last',
         replace: 'const last',
       },
     ],

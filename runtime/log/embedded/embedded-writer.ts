@@ -17,19 +17,23 @@ export class EmbeddedWriter implements LogWriter {
     this.transactionalId = transactionalId;
   }
 
-  fence(): Promise<void> {
+  fence(): Promise<number> {
     return this.#exclusively(async () => {
       this.#instance = await this.#connection.call('fence', this.transactionalId);
       this.#state = 'ready';
+      // A transaction of this log is there whole or not at all.
+      return 0;
     });
   }
 
-  initialiseAgain(): Promise<void> {
+  initialiseAgain(): Promise<number> {
     invariant(this.#instance >= 0, `writer ${this.transactionalId} is initialised again before it was fenced in`);
     return this.#exclusively(async () => {
       const own = { transactionalId: this.transactionalId, instance: this.#instance };
       this.#instance = await this.#connection.call('initialiseAgain', own);
       this.#state = 'ready';
+      // A transaction of this log is there whole or not at all.
+      return 0;
     });
   }
 
@@ -50,10 +54,7 @@ export class EmbeddedWriter implements LogWriter {
     });
   }
 
-  /** A transaction of this log is there whole or not at all. */
-  async endHanging(): Promise<number> {
-    return 0;
-  }
+  async abortOpen(): Promise<void> {}
 
   async close(): Promise<void> {
     this.#state = 'dead';

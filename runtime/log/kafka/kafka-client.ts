@@ -1,7 +1,7 @@
 // Owns the Kafka adapter's front: options with their defaults, and one client for one slot. Everything opened through a
 // client ends with it.
 
-import type { LogAdmin, LogClient, LogReader, LogWriter } from '#runtime/log/contract.ts';
+import type { LogAdmin, LogClient, LogReader, LogWriter, TopicPartition } from '#runtime/log/contract.ts';
 import { KafkaAdmin } from '#runtime/log/kafka/admin.ts';
 import { Cluster } from '#runtime/log/kafka/cluster.ts';
 import { KafkaReader, type ReaderOptions } from '#runtime/log/kafka/reader.ts';
@@ -82,9 +82,9 @@ class KafkaClient implements LogClient {
     return reader;
   }
 
-  writer(transactionalId: string): LogWriter {
+  writer(transactionalId: string, outputs: readonly TopicPartition[] = []): LogWriter {
     const closed = () => this.#opened.delete(writer);
-    const writer: KafkaWriter = new KafkaWriter(this.#cluster, transactionalId, this.#writing, closed);
+    const writer: KafkaWriter = new KafkaWriter(this.#cluster, { transactionalId, outputs }, this.#writing, closed);
     this.#opened.add(writer);
     return writer;
   }

@@ -5,27 +5,39 @@
 
 import type { LogWriter, StagedBatch, TopicPartition, Transaction, TransactionResult } from '#runtime/log/contract.ts';
 import {
+  CONCURRENT_TRANSACTIONS,
   errorName,
   INVALID_PRODUCER_EPOCH,
   INVALID_PRODUCER_ID_MAPPING,
   isCoordinatorMoved,
   isRetriedInPlace,
+  NONE,
   PRODUCER_FENCED,
+  TRANSACTIONAL_ID_NOT_FOUND,
 } from '#runtime/log/kafka/broker-error.ts';
 import type { Cluster } from '#runtime/log/kafka/cluster.ts';
 import type { Connection } from '#runtime/log/kafka/connection.ts';
+import { Markers } from '#runtime/log/kafka/markers.ts';
+import { OwnConnections } from '#runtime/log/kafka/own-connections.ts';
 import { type Lane, laneOf, type ProduceFailure, produceLane } from '#runtime/log/kafka/produce-lane.ts';
 import type { WireRequest } from '#runtime/log/kafka/wire/codec.ts';
-import { API_DESCRIBE_PRODUCERS, describeProducersRequest } from '#runtime/log/kafka/wire/producers.ts';
+import type { OpenTransaction } from '#runtime/log/kafka/wire/producers.ts';
 import {
   addPartitionsRequest,
+  describeTransactionRequest,
   endTransactionRequest,
+  type IdentityAnswer,
   initProducerIdRequest,
   NOBODY,
   type ProducerIdentity,
 } from '#runtime/log/kafka/wire/transaction.ts';
-import { RecordBatchBuilder, stampBatch } from '#runtime/log/record-batch.ts';
+import { stampBatch } from '#runtime/log/record-batch.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
+
+export interface WriterId {
+  readonly transactionalId: string;
+  readonly outputs: readonly TopicPartition[];
+}
 
 export interface WriterOptions {
   readonly transactionTimeoutMs: number;
@@ -38,8 +50,6 @@ interface Sent {
   readonly entryOffset: bigint;
 }
 
-/** Markers follow their transaction within 35 ms; 130 ms were seen right after a broker's start. */
-const MARKER_LAG_MAX_MS = 1_000;
 const PAUSE_MIN_MS = 2;
 const PAUSE_MAX_MS = 50;
 const SEQUENCE_COUNT = 2 ** 31;
@@ -48,11 +58,15 @@ const API_END_TXN = 26;
 /** One record and the marker that ends its transaction. */
 const OFFSETS_PER_ENTRY = 2n;
 
+/** What has to be done at the coordinator right before a request; a number of an error. */
+type Preparation = (connection: Connection) => Promise<number>;
+
 export class KafkaWriter implements LogWriter {
   readonly transactionalId: string;
   readonly #cluster: Cluster;
   readonly #options: WriterOptions;
-  readonly #connections = new Map<number, Promise<Connection>>();
+  readonly #markers: Markers;
+  readonly #connections: OwnConnections;
   /** Next sequence per partition. With transaction.version 2 every transaction starts at 0. */
   readonly #sequences = new Map<string, number>();
   #state: 'new' | 'ready' | 'dead' = 'new';
@@ -63,20 +77,33 @@ export class KafkaWriter implements LogWriter {
   /** The epoch changes with every transaction (transaction.version 2). */
   #epochPerTransaction = false;
 
+  readonly #outputs: readonly TopicPartition[];
+  /** The connection to the coordinator that gave the last answer. */
+  #answeredOn: Connection | null = null;
+  /** Where all ends so far are known to be written: while the coordinator lives it sees to them, the next may not. */
+  #settledOn: Connection | null = null;
+  /** Whose transactions can hang after an initialisation; -1n when nobody's. */
+  #hangingId = -1n;
+  /** What hangs as committed and may be ended only by a transaction of our own. */
+  #owed: readonly OpenTransaction[] = [];
+  #endedByHand = 0;
   readonly #onClosed: () => void;
 
-  constructor(cluster: Cluster, transactionalId: string, options: WriterOptions, onClosed: () => void) {
+  constructor(cluster: Cluster, id: WriterId, options: WriterOptions, onClosed: () => void) {
     this.#cluster = cluster;
-    this.transactionalId = transactionalId;
+    this.transactionalId = id.transactionalId;
+    this.#outputs = id.outputs;
     this.#options = options;
     this.#onClosed = onClosed;
+    this.#connections = new OwnConnections(cluster);
+    this.#markers = new Markers(cluster, (nodeId) => this.#connect(nodeId));
   }
 
-  fence(): Promise<void> {
+  fence(): Promise<number> {
     return this.#exclusively(() => this.#initialise(NOBODY));
   }
 
-  initialiseAgain(): Promise<void> {
+  initialiseAgain(): Promise<number> {
     invariant(this.#identity !== NOBODY, `writer ${this.transactionalId} is initialised again before it was fenced in`);
     return this.#exclusively(() => this.#initialise(this.#identity));
   }
@@ -100,59 +127,54 @@ export class KafkaWriter implements LogWriter {
   }
 
   /**
-   * Looks for partitions where this producer id has a transaction open, which right after an initialisation must be
-   * none, and ends it there by a transaction that is aborted. Measured: without it a broker restarted under load left 1
-   * to 3 of 24 committing ids without markers for ever, and their next commit marker would have shown the old records.
+   * Before initialising wipes out what the coordinator knows, and before the first transaction at a coordinator that
+   * did not take the last one: what was committed must be marked everywhere. Measured: a broker restarted under load
+   * left 1 to 3 of 24 committing ids without markers for ever, in all or in some partitions, and the end of their next
+   * transaction there would have decided about the old records. Markers carry the epoch of those: a newer writer's
+   * records they cannot end.
    */
-  async endHanging(partitions: readonly TopicPartition[]): Promise<number> {
-    invariant(this.#state === 'ready', `writer ${this.transactionalId} is not ready`);
-    return this.#exclusively(async () => {
-      try {
-        let hanging = await this.#open(partitions);
-        if (hanging.length === 0) return 0;
-        // A marker that is only late ends what it should.
-        await this.#cluster.pause(MARKER_LAG_MAX_MS);
-        hanging = await this.#open(hanging);
-        if (hanging.length > 0) await this.#abortIn(hanging);
-        return hanging.length;
-      } catch (error) {
-        this.#die();
-        this.#cluster.forget(partitions.map(({ topic }) => topic));
-        throw this.#explained(error);
-      }
-    });
-  }
-
-  async #open(partitions: readonly TopicPartition[]): Promise<readonly TopicPartition[]> {
-    const leaders = await this.#cluster.leaders(partitions);
-    const byLeader = Map.groupBy(partitions.keys(), (index) => leaders[index]);
-    const { producerId } = this.#identity;
-    const open: TopicPartition[] = [];
-    for (const [leader, indexes] of byLeader) {
-      const connection = await this.#connect(leader);
-      // Brokers below 2.8 cannot say: there a lost marker stays until kafka-transactions.sh ends it.
-      if (!connection.supports(API_DESCRIBE_PRODUCERS, 0)) continue;
-      const asked = [...indexes].map((index) => partitions[index]);
-      const answers = await connection.request(describeProducersRequest(asked, producerId));
-      const refused = answers.find(({ error }) => error !== 0);
-      if (refused !== undefined) {
-        throw this.#failed('DescribeProducers', refused.error, `${refused.topic}/${refused.partition}`);
-      }
-      open.push(...answers.filter(({ isOpen }) => isOpen));
+  async #completeCommitted(connection: Connection): Promise<number> {
+    if (connection === this.#settledOn) return NONE;
+    const { error, state, producerId } = await connection.request(describeTransactionRequest(this.transactionalId));
+    this.#hangingId = -1n;
+    if (error === TRANSACTIONAL_ID_NOT_FOUND) return NONE;
+    if (error !== NONE) return error;
+    if (state === 'PrepareCommit') return CONCURRENT_TRANSACTIONS;
+    if (state !== 'CompleteCommit') {
+      this.#hangingId = producerId;
+      return NONE;
     }
-    return open;
+    const missing = await this.#markers.missing(this.#outputs, producerId);
+    this.#owed = missing.length === 0 || (await this.#markers.commit(missing)) ? [] : missing;
+    this.#endedByHand += missing.length;
+    return NONE;
   }
 
-  async #abortIn(partitions: readonly TopicPartition[]): Promise<void> {
-    const nowMs = this.#cluster.options.clock.nowMs();
-    const batches = partitions.map(({ topic, partition }) => {
-      const builder = new RecordBatchBuilder(topic, partition, 128);
-      builder.append(nowMs, null, 0, 0, null, 0, 0);
-      return builder.finish();
+  /** What hangs after an initialisation, and was not committed as the coordinator knew, was aborted. */
+  async #abortHanging(): Promise<void> {
+    if (this.#hangingId < 0n) return;
+    const hanging = await this.#markers.missing(this.#outputs, this.#hangingId);
+    const { producerId, epoch } = this.#identity;
+    if (hanging.some((open) => open.producerId === producerId && open.epoch >= epoch)) {
+      throw this.#fenced('a newer transaction is open');
+    }
+    if (hanging.length > 0) await this.#endWithoutRecords(hanging, false);
+    this.#endedByHand += hanging.length;
+  }
+
+  /** The markers of a transaction without records end what was open before. */
+  async #endWithoutRecords(partitions: readonly TopicPartition[], commit: boolean): Promise<void> {
+    await this.#addPartitions(partitions);
+    await this.#end(commit);
+  }
+
+  abortOpen(): Promise<void> {
+    return this.#exclusively(async () => {
+      this.#die();
+      const { state } = await this.#coordinated(describeTransactionRequest(this.transactionalId));
+      if (state !== 'Ongoing') return;
+      await this.#coordinated(initProducerIdRequest(this.transactionalId, this.#options.transactionTimeoutMs, NOBODY));
     });
-    const { failures } = await this.#send(batches, batches[0]);
-    if (failures.length > 0) throw this.#failed('Produce', failures[0].error, failures[0].detail);
-    await this.#end(false);
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -165,10 +187,27 @@ export class KafkaWriter implements LogWriter {
     }
   }
 
-  async #initialise(own: ProducerIdentity): Promise<void> {
+  async #initialise(own: ProducerIdentity): Promise<number> {
     this.#die();
+    this.#settledOn = null;
+    this.#endedByHand = 0;
     const request = initProducerIdRequest(this.transactionalId, this.#options.transactionTimeoutMs, own);
-    const { error, identity } = await this.#coordinated(request);
+    try {
+      this.#initialised(await this.#coordinated(request, (connection) => this.#completeCommitted(connection)));
+      const settledOn = this.#answeredOn;
+      if (this.#owed.length > 0) await this.#endWithoutRecords(this.#owed, true);
+      this.#owed = [];
+      await this.#abortHanging();
+      this.#settledOn = settledOn;
+      this.#state = 'ready';
+      return this.#endedByHand;
+    } catch (error) {
+      this.#cluster.forget(this.#outputs.map(({ topic }) => topic));
+      throw error;
+    }
+  }
+
+  #initialised({ error, identity }: IdentityAnswer): void {
     if (error === PRODUCER_FENCED || error === INVALID_PRODUCER_EPOCH || error === INVALID_PRODUCER_ID_MAPPING) {
       throw this.#fenced(`InitProducerId: ${errorName(error)}`);
     }
@@ -176,12 +215,14 @@ export class KafkaWriter implements LogWriter {
       const message = `transactional id ${this.transactionalId} is refused: ${errorName(error)}`;
       throw new StreamError('log-protocol', message, 'check the broker logs and the rights of this client');
     }
-    const connection = await this.#connect(this.#coordinator);
-    this.#epochPerTransaction =
-      connection.transactionVersion >= 2 && connection.supports(API_PRODUCE, 12) && connection.supports(API_END_TXN, 5);
     this.#identity = identity;
     this.#sequences.clear();
-    this.#state = 'ready';
+    const broker = this.#answeredOn;
+    this.#epochPerTransaction =
+      broker !== null &&
+      broker.transactionVersion >= 2 &&
+      broker.supports(API_PRODUCE, 12) &&
+      broker.supports(API_END_TXN, 5);
   }
 
   async #attempt({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
@@ -195,7 +236,11 @@ export class KafkaWriter implements LogWriter {
   async #send(all: readonly StagedBatch[], entry: StagedBatch): Promise<Sent> {
     const leaders = await this.#cluster.leaders(all);
     this.#stamp(all);
-    await this.#addPartitions(all);
+    await this.#addPartitions(all, async (connection) => {
+      const error = await this.#completeCommitted(connection);
+      if (this.#owed.length > 0) throw this.#dead('the last one has no markers and this client may not write them');
+      return error;
+    });
     const lane: Lane = {
       transactionalId: this.transactionalId,
       version: this.#epochPerTransaction ? 12 : 8,
@@ -230,11 +275,11 @@ export class KafkaWriter implements LogWriter {
    * All partitions at once, before the first record: with several leaders that would add them one against the other,
    * the brokers wait 20 ms (measured: 4.8 ms for the first produce instead of 24.6).
    */
-  async #addPartitions(batches: readonly StagedBatch[]): Promise<void> {
+  async #addPartitions(batches: readonly TopicPartition[], first?: Preparation): Promise<void> {
     const unique = new Map<string, TopicPartition>();
     for (const { topic, partition } of batches) unique.set(`${partition} ${topic}`, { topic, partition });
     const request = addPartitionsRequest(this.transactionalId, this.#identity, [...unique.values()]);
-    const { error, count } = await this.#coordinated(request);
+    const { error, count } = await this.#coordinated(request, first);
     if (error !== 0) throw this.#failed(request.name, error);
     if (count !== unique.size)
       throw this.#dead(`${request.name} was answered for ${count} of ${unique.size} partitions`);
@@ -269,10 +314,11 @@ export class KafkaWriter implements LogWriter {
     const { error, identity } = await this.#coordinated(request);
     if (error !== 0) throw this.#failed(request.name, error);
     this.#identity = identity;
+    this.#settledOn = this.#answeredOn;
   }
 
-  /** Sends to the coordinator, again and again while it puts us off. */
-  async #coordinated<T extends { readonly error: number }>(request: WireRequest<T>): Promise<T> {
+  /** Sends to the coordinator, again and again while it puts us off. `first` is asked right before, every time. */
+  async #coordinated<T extends { readonly error: number }>(request: WireRequest<T>, first?: Preparation): Promise<T> {
     const { clock } = this.#cluster.options;
     const deadlineMs = clock.monotonicMs() + this.#options.retryMs;
     for (let attempt = 0; ; attempt++) {
@@ -280,39 +326,29 @@ export class KafkaWriter implements LogWriter {
         this.#coordinator = await this.#cluster.coordinator('transaction', this.transactionalId, deadlineMs);
       }
       const connection = await this.#connect(this.#coordinator);
-      const answer = await connection.request(request);
-      if (!isRetriedInPlace(answer.error) || clock.monotonicMs() > deadlineMs) return answer;
-      if (isCoordinatorMoved(answer.error)) this.#coordinator = -1;
+      let error = first === undefined ? NONE : await first(connection);
+      if (error === NONE) {
+        const answer = await connection.request(request);
+        this.#answeredOn = connection;
+        if (!isRetriedInPlace(answer.error) || clock.monotonicMs() > deadlineMs) return answer;
+        error = answer.error;
+      } else if (!isRetriedInPlace(error) || clock.monotonicMs() > deadlineMs) {
+        throw this.#failed('DescribeTransactions', error);
+      }
+      if (isCoordinatorMoved(error)) this.#coordinator = -1;
       await this.#cluster.pause(pauseMs(attempt));
     }
   }
 
   async #connect(nodeId: number): Promise<Connection> {
     if (this.#closed) throw this.#dead('the writer was closed');
-    const known = this.#connections.get(nodeId);
-    if (known !== undefined) {
-      const connection = await known;
-      // Closed while idle: nothing was on its way, so another one may take its place.
-      if (connection.open) return connection;
-    }
-    const opening = this.#cluster.connect(nodeId);
-    opening.catch(() => {});
-    this.#connections.set(nodeId, opening);
-    return opening;
+    return this.#connections.to(nodeId);
   }
 
-  /** Closes all connections: what has no answer yet gets none. */
   #die(): void {
     this.#state = 'dead';
     this.#coordinator = -1;
-    const connections = [...this.#connections.values()];
-    this.#connections.clear();
-    for (const opening of connections) {
-      opening.then(
-        (connection) => connection.close(),
-        () => {},
-      );
-    }
+    this.#connections.closeAll();
   }
 
   #failed(what: string, error: number, detail = ''): StreamError {

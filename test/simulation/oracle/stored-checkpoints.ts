@@ -85,9 +85,8 @@ export class StoredCheckpoints {
   /** To be told before every removal. */
   removed(path: string): void {
     const name = posix.basename(path);
-    // What was damaged is an orphan. So is the checkpoint of an entry that was lost, although its like may come again.
-    const { markersLost } = this.#world.cluster.coordinator.counts;
-    if (name.endsWith('.tmp') || this.#disk.counts.bitsFlipped > 0 || markersLost > 0) return;
+    // What was damaged is an orphan.
+    if (name.endsWith('.tmp') || this.#disk.counts.bitsFlipped > 0) return;
     const place = this.#places.find(({ directory }) => directory === posix.dirname(path));
     if (place === undefined) throw new Violation('deletion', `${path} is not of any task`);
     const committed = this.#update(place);

@@ -24,8 +24,8 @@ export function simulatedLogClient(cluster: SimulatedCluster, process: Process):
       readers.push(reader);
       return reader;
     },
-    writer(transactionalId) {
-      const writer = new SimulatedLogWriter(cluster, process, transactionalId);
+    writer(transactionalId, outputs) {
+      const writer = new SimulatedLogWriter(cluster, process, transactionalId, outputs);
       writers.push(writer);
       return writer;
     },

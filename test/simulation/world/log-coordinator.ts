@@ -27,6 +27,8 @@ interface TransactionalId {
   ownerEpoch: number;
   ownerProducerId: number;
   state: 'empty' | 'ongoing' | 'ending';
+  /** Whether the last transaction was committed; forgotten when the id is initialised. */
+  committed: boolean;
   /** How the last transaction ended, to answer a repeated EndTxn. */
   lastEnd: 'commit' | 'abort' | null;
   timeoutMs: number;
@@ -43,6 +45,8 @@ export class SimulatedCoordinator {
   /** What happened to producers, for a test that wants to know whether its faults happened. */
   readonly counts = { fenced: 0, refused: 0, epochRanOut: 0, timedOut: 0, markersLost: 0 };
   readonly #ids = new Map<string, TransactionalId>();
+  /** Grows with every restart: who knows an older one asks about markers. */
+  life = 0;
   #nextProducerId = 1000;
   #looking = false;
 
@@ -72,10 +76,19 @@ export class SimulatedCoordinator {
     }
     entry.timeoutMs = timeoutMs;
     entry.lastEnd = null;
+    entry.committed = false;
     // A repeated request of the owner gets the epoch that the first one made.
     const repeated = own && !(entry.producerId === producerId && entry.epoch === epoch);
     if (!repeated) this.#bump(entry, own);
     return { error: KAFKA.none, producerId: entry.producerId, epoch: entry.epoch };
+  }
+
+  /** DescribeTransactions. */
+  describe(id: string): { readonly producerId: number; readonly state: string } | null {
+    const entry = this.#ids.get(id);
+    if (entry === undefined) return null;
+    const { producerId, state, committed } = entry;
+    return { producerId, state: state === 'empty' && committed ? 'committed' : state };
   }
 
   addPartitions(id: string, producerId: number, epoch: number, partitions: readonly SimulatedPartition[]): number {
@@ -129,6 +142,7 @@ export class SimulatedCoordinator {
       ownerEpoch: -1,
       ownerProducerId: -1,
       state: 'empty',
+      committed: false,
       lastEnd: null,
       timeoutMs: 0,
       startedMs: 0,
@@ -167,16 +181,20 @@ export class SimulatedCoordinator {
     const { producerId, epoch } = entry;
     this.#bump(entry, own);
     entry.lastEnd = own ? (commit ? 'commit' : 'abort') : null;
-    const partitions = [...entry.partitions];
+    entry.committed = commit;
+    let partitions = [...entry.partitions];
     entry.partitions = new Set();
     // Not soon again: a broker that stops or starts has done so.
     const markersLost = ++entry.sinceLost > QUIET_AFTER_LOSS && this.#random.chance(this.#faults().markersLost);
+    if (commit) for (const partition of partitions) partition.decide(producerId);
     if (markersLost) {
+      this.life++;
       entry.sinceLost = 0;
       this.counts.markersLost++;
-      for (const partition of partitions) if (commit) partition.decide(producerId);
+      const all = this.#random.chance(0.5);
+      partitions = all ? [] : partitions.filter(() => this.#random.chance(0.5));
     }
-    if (partitions.length === 0 || markersLost) {
+    if (partitions.length === 0) {
       entry.state = 'empty';
       return;
     }
@@ -184,7 +202,6 @@ export class SimulatedCoordinator {
     const markerEpoch = epoch + 1;
     let left = partitions.length;
     for (const partition of partitions) {
-      if (commit) partition.decide(producerId);
       const lagMs = this.#random.between(0, this.#faults().markerLagMs);
       this.#scheduler.schedule(lagMs, 'marker', null, () => {
         partition.writeMarker(producerId, markerEpoch, commit, Math.floor(this.#scheduler.nowMs));

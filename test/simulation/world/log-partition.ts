@@ -82,9 +82,14 @@ export class SimulatedPartition {
     for (const callback of waiting) callback();
   }
 
-  /** Whether the producer id has a transaction open here. */
-  hasOpen(producerId: number): boolean {
-    return this.#open.has(producerId);
+  /** The epoch of the producer id's last records here if its transaction is open, null otherwise. */
+  openEpoch(producerId: number): number | null {
+    return this.#open.has(producerId) ? (this.#producers.get(producerId)?.epoch ?? 0) : null;
+  }
+
+  /** The newest epoch seen of a producer id; -1 when none was. */
+  epochOf(producerId: number): number {
+    return this.#producers.get(producerId)?.epoch ?? -1;
   }
 
   /** Stores a batch as it is; the log owns the bytes from now on. */

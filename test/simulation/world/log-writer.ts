@@ -3,7 +3,7 @@
 // answers are in, the entry's offset is checked before it. What is sent is a copy: late requests keep their bytes.
 
 import type { LogWriter, StagedBatch, TopicPartition, Transaction, TransactionResult } from '#runtime/log/contract.ts';
-import { RecordBatchBuilder, stampBatch } from '#runtime/log/record-batch.ts';
+import { stampBatch } from '#runtime/log/record-batch.ts';
 import { type ErrorCode, invariant, StreamError } from '#runtime/std/errors.ts';
 import type { RequestKind } from '#test/simulation/world/log-channel.ts';
 import type { SimulatedCluster, TopicMetadata } from '#test/simulation/world/log-cluster.ts';
@@ -31,6 +31,11 @@ interface ProduceAnswer {
   readonly baseOffset: number;
 }
 
+interface Open extends TopicPartition {
+  readonly producerId: number;
+  readonly epoch: number;
+}
+
 export class SimulatedLogWriter implements LogWriter {
   readonly transactionalId: string;
   readonly #cluster: SimulatedCluster;
@@ -41,19 +46,29 @@ export class SimulatedLogWriter implements LogWriter {
   #epoch = -1;
   /** Grows with every state change: what a dead attempt still has under way stops there. */
   #attempt = 0;
+  /** The life of the coordinator in which all ends so far are known to be written; -1 when none is. */
+  #settledIn = -1;
+  #hangingId = -1;
+  readonly #outputs: readonly TopicPartition[];
   readonly #metadata = new Map<string, TopicMetadata>();
 
-  constructor(cluster: SimulatedCluster, process: Process, transactionalId: string) {
+  constructor(
+    cluster: SimulatedCluster,
+    process: Process,
+    transactionalId: string,
+    outputs: readonly TopicPartition[] = [],
+  ) {
+    this.#outputs = outputs;
     this.#cluster = cluster;
     this.#process = process;
     this.transactionalId = transactionalId;
   }
 
-  fence(): Promise<void> {
+  fence(): Promise<number> {
     return this.#once(() => this.#initialise(-1, -1));
   }
 
-  initialiseAgain(): Promise<void> {
+  initialiseAgain(): Promise<number> {
     invariant(this.#state !== 'new' && this.#producerId >= 0, 'initialiseAgain before the first fence');
     return this.#once(() => this.#initialise(this.#producerId, this.#epoch));
   }
@@ -66,33 +81,79 @@ export class SimulatedLogWriter implements LogWriter {
     });
   }
 
-  /** A transaction that is aborted, over those of them where the producer id has something open. */
-  endHanging(partitions: readonly TopicPartition[]): Promise<number> {
-    return this.#once(async () => {
-      invariant(this.#state === 'ready', `writer ${this.transactionalId} is not ready`);
-      let hanging = await this.#hanging(partitions);
-      if (hanging.length === 0) return 0;
-      await this.#process.after(MARKER_LAG_MAX_MS, 'marker lag', () => {});
-      hanging = await this.#hanging(hanging);
-      if (hanging.length === 0) return 0;
-      const batches = hanging.map(({ topic, partition }) => {
-        const builder = new RecordBatchBuilder(topic, partition, 128);
-        builder.append(0, null, 0, 0, null, 0, 0);
-        return builder.finish();
-      });
-      await this.#open(batches);
-      await this.#produce(batches);
-      const answer = await this.#end(false);
-      if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
-      this.#take(answer);
-      return hanging.length;
+  abortOpen(): Promise<void> {
+    const { coordinator, channel } = this.#cluster;
+    return channel.request<void>(this.#process, 'fence', (answer) => {
+      const isOpen = coordinator.describe(this.transactionalId)?.state === 'ongoing';
+      if (isOpen) coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, -1, -1);
+      answer();
     });
   }
 
-  #hanging(partitions: readonly TopicPartition[]): Promise<readonly TopicPartition[]> {
-    return this.#cluster.channel.request<readonly TopicPartition[]>(this.#process, 'offsets', (answer) =>
-      answer(partitions.filter((at) => this.#cluster.partition(at)?.hasOpen(this.#producerId) === true)),
+  async #abortHanging(): Promise<number> {
+    if (this.#hangingId < 0) return 0;
+    const hanging = await this.#missing(this.#outputs, this.#hangingId);
+    if (hanging.some(({ producerId, epoch }) => producerId === this.#producerId && epoch >= this.#epoch)) {
+      throw this.#error('writer-fenced', 'a newer transaction is open');
+    }
+    if (hanging.length === 0) return 0;
+    await this.#addPartitions(hanging, async () => 0);
+    const answer = await this.#end(false);
+    if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
+    this.#take(answer);
+    return hanging.length;
+  }
+
+  async #missing(partitions: readonly TopicPartition[], producerId: number): Promise<readonly Open[]> {
+    const open = await this.#open(partitions, producerId);
+    if (open.length === 0) return open;
+    await this.#process.after(MARKER_LAG_MAX_MS, 'marker lag', () => {});
+    return this.#open(open, producerId);
+  }
+
+  #open(partitions: readonly TopicPartition[], producerId: number): Promise<readonly Open[]> {
+    return this.#cluster.channel.request<readonly Open[]>(this.#process, 'offsets', (answer) =>
+      answer(
+        partitions.flatMap(({ topic, partition }) => {
+          const epoch = this.#cluster.partition({ topic, partition })?.openEpoch(producerId) ?? null;
+          return epoch === null ? [] : [{ topic, partition, producerId, epoch }];
+        }),
+      ),
     );
+  }
+
+  /** WriteTxnMarkers: each leader refuses the marker of an epoch that is older than what it has seen. */
+  #commitMissing(open: readonly Open[]): Promise<void> {
+    return this.#cluster.channel.request<void>(this.#process, 'offsets', (answer) => {
+      for (const at of open) {
+        const partition = this.#cluster.partition(at);
+        if (partition === null || partition.epochOf(at.producerId) > at.epoch) continue;
+        partition.writeMarker(at.producerId, at.epoch, true, Math.floor(this.#cluster.channel.scheduler.nowMs));
+      }
+      answer();
+    });
+  }
+
+  /** The partitions that had to be ended by hand. */
+  async #completeCommitted(life: number): Promise<number> {
+    if (life === this.#settledIn) return 0;
+    const { coordinator, channel } = this.#cluster;
+    this.#hangingId = -1;
+    const found = await channel.request(this.#process, 'offsets', (answer: (value: Described) => void) =>
+      answer(coordinator.describe(this.transactionalId)),
+    );
+    if (found === null) return 0;
+    if (found.state === 'ending') {
+      await this.#process.after(RETRY_MS, 'retry', () => undefined);
+      return this.#completeCommitted(life);
+    }
+    if (found.state !== 'committed') {
+      this.#hangingId = found.producerId;
+      return 0;
+    }
+    const missing = await this.#missing(this.#outputs, found.producerId);
+    if (missing.length > 0) await this.#commitMissing(missing);
+    return missing.length;
   }
 
   async close(): Promise<void> {
@@ -118,14 +179,23 @@ export class SimulatedLogWriter implements LogWriter {
     this.#metadata.clear();
   }
 
-  async #initialise(producerId: number, epoch: number): Promise<void> {
-    const answer = await this.#ask('fence', () =>
-      this.#cluster.coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, producerId, epoch),
-    );
+  async #initialise(producerId: number, epoch: number): Promise<number> {
+    const { coordinator } = this.#cluster;
+    const serve = () => coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, producerId, epoch);
+    this.#settledIn = -1;
+    let ended = 0;
+    let settledIn = -1;
+    const answer = await this.#ask('fence', serve, async (life) => {
+      ended += await this.#completeCommitted(life);
+      settledIn = life;
+    });
     if (answer.error !== KAFKA.none) throw this.#refused('InitProducerId', answer.error);
     this.#take(answer);
+    ended += await this.#abortHanging();
+    this.#settledIn = settledIn;
     this.#state = 'ready';
     this.#attempt++;
+    return ended;
   }
 
   #take(answer: ProducerAnswer): void {
@@ -135,25 +205,30 @@ export class SimulatedLogWriter implements LogWriter {
 
   async #transact({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
     const all = [...batches, entry];
-    await this.#open(all);
+    await this.#learn(all);
+    await this.#addPartitions(all, (life) => this.#completeCommitted(life));
     const offset = await this.#produce(all);
     if (BigInt(offset) !== expectedEntryOffset) {
       await this.#end(false);
       const message = `the entry got offset ${offset} instead of ${expectedEntryOffset}`;
       throw this.#error('foreign-writer', message, `stop what else writes to ${entry.topic}/${entry.partition}`);
     }
-    const answer = await this.#end(true);
+    let life = -1;
+    const answer = await this.#end(true, (now) => {
+      life = now;
+    });
     if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
     this.#take(answer);
+    this.#settledIn = life;
     // The marker takes an offset.
     return { entryOffset: BigInt(offset), nextEntryOffset: BigInt(offset + entry.recordCount + 1) };
   }
 
-  async #open(batches: readonly StagedBatch[]): Promise<void> {
-    await this.#learn(batches);
+  async #addPartitions(batches: readonly TopicPartition[], first: (life: number) => Promise<unknown>): Promise<void> {
     const [producerId, epoch] = [this.#producerId, this.#epoch];
-    const added = await this.#ask('add-partitions', () => ({ error: this.#addPartitions(batches, producerId, epoch) }));
-    if (added.error !== KAFKA.none) throw this.#refused('AddPartitionsToTxn', added.error);
+    const serve = () => ({ error: this.#added(batches, producerId, epoch) });
+    const { error } = await this.#ask('add-partitions', serve, first);
+    if (error !== KAFKA.none) throw this.#refused('AddPartitionsToTxn', error);
   }
 
   async #learn(batches: readonly StagedBatch[]): Promise<void> {
@@ -172,7 +247,7 @@ export class SimulatedLogWriter implements LogWriter {
     }
   }
 
-  #addPartitions(batches: readonly StagedBatch[], producerId: number, epoch: number): number {
+  #added(batches: readonly TopicPartition[], producerId: number, epoch: number): number {
     const partitions: SimulatedPartition[] = [];
     for (const batch of batches) {
       const partition = this.#cluster.partition(batch);
@@ -223,20 +298,30 @@ export class SimulatedLogWriter implements LogWriter {
     return this.#metadata.get(batch.topic)?.leaderEpochs[batch.partition] ?? -1;
   }
 
-  #end(commit: boolean): Promise<ProducerAnswer> {
+  #end(commit: boolean, served: (life: number) => void = () => {}): Promise<ProducerAnswer> {
     const [producerId, epoch] = [this.#producerId, this.#epoch];
-    return this.#ask('commit', () =>
-      this.#cluster.coordinator.endTransaction(this.transactionalId, producerId, epoch, commit),
-    );
+    const { coordinator } = this.#cluster;
+    return this.#ask('commit', () => {
+      // Before it: what it does to its life happens after it took the commit.
+      served(coordinator.life);
+      return coordinator.endTransaction(this.transactionalId, producerId, epoch, commit);
+    });
   }
 
-  /** Asks the coordinator, again while it is busy. */
-  async #ask<T extends { readonly error: number }>(kind: RequestKind, serve: () => T): Promise<T> {
-    const { channel } = this.#cluster;
+  /** Asks the coordinator, again while it is busy. `first` and the question meet the same life of it. */
+  async #ask<T extends { readonly error: number }>(
+    kind: RequestKind,
+    serve: () => T,
+    first?: (life: number) => Promise<unknown>,
+  ): Promise<T> {
+    const { channel, coordinator } = this.#cluster;
     const givenUpMs = channel.scheduler.nowMs + RETRY_MAX_MS;
     for (;;) {
+      const { life } = coordinator;
+      await first?.(life);
       const answer = await channel.request<T | { readonly error: number }>(this.#process, kind, (give) => {
-        const error = this.#cluster.coordinatorError();
+        const restarted = first !== undefined && coordinator.life !== life;
+        const error = restarted ? KAFKA.notCoordinator : this.#cluster.coordinatorError();
         give(error === KAFKA.none ? serve() : { error });
       });
       if (!BUSY.includes(answer.error)) return answer as T;
@@ -259,6 +344,8 @@ export class SimulatedLogWriter implements LogWriter {
     return new StreamError(code, `writer ${this.transactionalId}: ${what}`, remedy);
   }
 }
+
+type Described = ReturnType<SimulatedCluster['coordinator']['describe']>;
 
 function samePartition(a: StagedBatch, b: StagedBatch): boolean {
   return a.partition === b.partition && a.topic === b.topic;

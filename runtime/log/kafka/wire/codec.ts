@@ -1,6 +1,7 @@
 // Owns the primitive types of Kafka's protocol: a writer that takes large byte ranges by reference, and a reader over
 // one frame. "Compact" forms carry length + 1 as uvarint (0 = null) and belong to flexible versions.
 
+import type { TopicPartition } from '#runtime/log/contract.ts';
 import type { Frame } from '#runtime/log/kafka/frame-pool.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 
@@ -183,5 +184,17 @@ export class WireReader {
       this.uvarint();
       this.#take(this.uvarint());
     }
+  }
+}
+
+/** Topics with their partition numbers, in flexible versions. */
+export function compactPartitions(out: WireWriter, partitions: readonly TopicPartition[]): void {
+  const byTopic = Map.groupBy(partitions, ({ topic }) => topic);
+  out.compactCount(byTopic.size);
+  for (const [topic, own] of byTopic) {
+    out.compactText(topic);
+    out.compactCount(own.length);
+    for (const { partition } of own) out.i32(partition);
+    out.tags();
   }
 }

@@ -1,8 +1,13 @@
-// Owns the requests of a transactional producer except Produce: InitProducerId v4, AddPartitionsToTxn v3 and EndTxn in
-// version 5 (transaction.version 2: the epoch changes with every transaction) or 3.
+// Owns the requests of a transactional producer except Produce: InitProducerId v4, AddPartitionsToTxn v3, EndTxn in
+// version 5 (transaction.version 2: the epoch changes with every transaction) or 3, and DescribeTransactions v0.
 
 import type { TopicPartition } from '#runtime/log/contract.ts';
-import type { WireReader, WireRequest, WireWriter } from '#runtime/log/kafka/wire/codec.ts';
+import {
+  compactPartitions,
+  type WireReader,
+  type WireRequest,
+  type WireWriter,
+} from '#runtime/log/kafka/wire/codec.ts';
 
 /** Who a producer is to the brokers. */
 export interface ProducerIdentity {
@@ -57,14 +62,7 @@ export function addPartitionsRequest(
       out.compactText(transactionalId);
       out.i64(own.producerId);
       out.i16(own.epoch);
-      const byTopic = Map.groupBy(partitions, ({ topic }) => topic);
-      out.compactCount(byTopic.size);
-      for (const [topic, own] of byTopic) {
-        out.compactText(topic);
-        out.compactCount(own.length);
-        for (const { partition } of own) out.i32(partition);
-        out.tags();
-      }
+      compactPartitions(out, partitions);
       out.tags();
     },
     decode(input: WireReader) {
@@ -112,6 +110,38 @@ export function endTransactionRequest(
       const error = input.i16();
       const identity = version === 5 ? { producerId: input.i64(), epoch: input.i16() } : own;
       return { error, identity };
+    },
+  };
+}
+
+export interface TransactionState {
+  readonly error: number;
+  /** Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort, Dead, PrepareEpochFence. */
+  readonly state: string;
+  readonly producerId: bigint;
+}
+
+/** What the coordinator knows of an id: its last transaction, until the id is initialised again. */
+export function describeTransactionRequest(transactionalId: string): WireRequest<TransactionState> {
+  return {
+    name: 'DescribeTransactions',
+    apiKey: 65,
+    version: 0,
+    flexible: true,
+    encode(out: WireWriter) {
+      out.compactCount(1);
+      out.compactText(transactionalId);
+      out.tags();
+    },
+    decode(input: WireReader): TransactionState {
+      input.i32();
+      input.compactCount();
+      const error = input.i16();
+      input.compactText();
+      const state = input.compactText() ?? '';
+      input.i32();
+      input.i64();
+      return { error, state, producerId: input.i64() };
     },
   };
 }
