@@ -29,6 +29,29 @@ export interface PageTracker {
   touch(page: number): void;
 }
 
+/** How a value becomes bytes. Equal values give equal bytes. */
+export interface ValueCodec<V> {
+  readonly schemaVersion: number;
+  write(value: V, out: ByteWriter): void;
+  read(input: ByteReader): V;
+}
+
+/** One value per key slot. */
+export interface ValueStore<V> {
+  /** Number of keys that have a value. */
+  readonly size: number;
+  /** The value, to be read only; undefined when the key has none. */
+  get(slot: number): V | undefined;
+  has(slot: number): boolean;
+  /** The value, to be changed in place before the next call on this store. */
+  change(slot: number): V | undefined;
+  set(slot: number, value: V): void;
+  /** True when the key had a value. */
+  delete(slot: number): boolean;
+  /** Slots that have a value, ascending. */
+  slots(): IterableIterator<number>;
+}
+
 export interface StateRegistry {
   /** Called in `open`, before restore. Ids must be unique. */
   register(state: PagedState): PageTracker;

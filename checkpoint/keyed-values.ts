@@ -1,19 +1,12 @@
 // Owns one value per key slot, for small keyed state of any shape: get, set, delete, change in place. Pages hold 256
 // slots. The codec's bytes must follow from the value alone.
 
-import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
+import type { PagedState, PageTracker, StateRegistry, ValueCodec, ValueStore } from '#checkpoint/contract.ts';
 import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
 const SHIFT = 8;
 const SLOTS_PER_PAGE = 1 << SHIFT;
-
-export interface ValueCodec<V> {
-  readonly schemaVersion: number;
-  /** Equal values give equal bytes. */
-  write(value: V, out: ByteWriter): void;
-  read(input: ByteReader): V;
-}
 
 /** The values of one page by slot within it. */
 class ValuePage<V> {
@@ -22,7 +15,7 @@ class ValuePage<V> {
   epoch = 0;
 }
 
-export class KeyedValues<V extends NonNullable<unknown> | null> implements PagedState {
+export class KeyedValues<V extends NonNullable<unknown> | null> implements PagedState, ValueStore<V> {
   readonly stateId: string;
   readonly #codec: ValueCodec<V>;
   readonly #pages: (ValuePage<V> | undefined)[] = [];

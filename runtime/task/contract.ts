@@ -2,7 +2,7 @@
 // the contexts they are opened with. Everything an operator may see is its state, its batch, the watermark and the
 // entry's clock; nothing here awaits.
 
-import type { StateRegistry } from '#checkpoint/contract.ts';
+import type { StateRegistry, ValueCodec, ValueStore } from '#checkpoint/contract.ts';
 import type { RecordHeader, RecordWalker } from '#runtime/log/record-batch.ts';
 import type { ErrorCode } from '#runtime/std/errors.ts';
 
@@ -26,6 +26,8 @@ export class Batch {
   maxTimestampMs = Number.NEGATIVE_INFINITY;
   /** Only set on batches of window results; null on samples. */
   stats: StatsColumns | null = null;
+  /** Only set on batches of records: the value of each row, never to be changed in place. */
+  records: unknown[] | null = null;
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -109,6 +111,8 @@ export interface FiringBudget {
 /** What `open` gives to every operator, source and sink of a stage. */
 export interface OperatorContext {
   readonly state: StateRegistry;
+  /** Opens keyed state of any shape, `<operator id>/<name>`; may be larger than memory. Only in `open`. */
+  values<V extends NonNullable<unknown> | null>(stateId: string, codec: ValueCodec<V>): ValueStore<V>;
   /** Event time up to which the task has seen its input; -Infinity at first. Constant while a batch is processed. */
   watermarkMs(): number;
   /** The entry's clock. */
@@ -158,12 +162,21 @@ export interface Operator extends BatchConsumer {
   nextTimerMs(): number;
   /** Fires the timers of exactly `timeMs`, keys in slot order; false when the budget ended it early. */
   fire(timeMs: number, budget: FiringBudget): boolean;
+  /** Timers by the clock of entries, where an operator has any. */
+  readonly clockTimers?: ClockTimers;
   /** Whether state of this operator mentions the key slot. Asked when keys are about to be evicted. */
   usesKey(slot: number): boolean;
   /** Called when the watermark, clock and input of the entry are final, before its record is built. */
   endEntry(end: EntryEnd): void;
   /** Whether `endEntry` would send something at this clock although no input arrived (exchange watermarks). */
   wantsEntry(end: EntryEnd): boolean;
+}
+
+/** Fire when an entry's clock reaches them, before its input. Order as for event timers. */
+export interface ClockTimers {
+  /** Clock of the earliest registered timer, Infinity when none. */
+  nextMs(): number;
+  fire(timeMs: number, budget: FiringBudget): boolean;
 }
 
 export interface EntryEnd {

@@ -143,6 +143,8 @@ export class LiveLoop {
     if (!this.#open) return false;
     if (this.#full || this.#stopping || this.#stale || this.#idleSinceMs !== null) return true;
     const { options, environment, runner } = this.#parts;
+    // Clock timers fire at the beginning of an entry.
+    if (runner.clockTimerDue(this.#clock.peek(runner.clockMs))) return true;
     const nowMs = environment.clock.monotonicMs();
     if (nowMs - this.#openedMs >= options.quietIntervalMs) return true;
     if (nowMs - this.#committedMs < options.commitIntervalMs || !runner.wantsEntry()) return false;
@@ -180,7 +182,7 @@ export class LiveLoop {
       inputs: [this.#inputPosition()],
       clockMs: runner.clockMs,
       ...(this.#idleSinceMs === null ? {} : { idle: { sinceMs: this.#idleSinceMs } }),
-      timersFired: { clock: 0, event: runner.eventTimersFired },
+      timersFired: { ...runner.timersFired },
       outputHash: runner.output.hash(),
       outputRecords: runner.output.records,
       ...checkpointing.entryFields(),

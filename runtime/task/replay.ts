@@ -29,7 +29,8 @@ export async function replay(step: ReplayStep): Promise<void> {
   const { entry } = step.entry;
   if (entry.kind !== 'commit') return;
   const { runner } = step;
-  const recordedFirings = step.compare ? entry.timersFired.event : Number.POSITIVE_INFINITY;
+  const recordedCount = entry.timersFired.clock + entry.timersFired.event;
+  const recordedFirings = step.compare ? recordedCount : Number.POSITIVE_INFINITY;
   const begun = runner.begin({ clockMs: entry.clockMs, idleSinceMs: entry.idle?.sinceMs ?? null }, recordedFirings);
   const endOffset = BigInt(entry.inputs[0].endOffset);
   if (begun) await consumeTo(step, endOffset);
@@ -37,9 +38,9 @@ export async function replay(step: ReplayStep): Promise<void> {
     diverged(step, `its firings ended at input offset ${runner.inputOffset}, recorded ${endOffset}`);
   runner.end();
   if (step.compare) {
-    const { eventTimersFired, output } = runner;
-    if (eventTimersFired !== entry.timersFired.event) {
-      diverged(step, `${eventTimersFired} timers fired, recorded ${entry.timersFired.event}`);
+    const { timersFired, output } = runner;
+    if (timersFired.clock !== entry.timersFired.clock || timersFired.event !== entry.timersFired.event) {
+      diverged(step, `timers fired: ${JSON.stringify(timersFired)}, recorded ${JSON.stringify(entry.timersFired)}`);
     }
     if (output.hash() !== entry.outputHash || output.records !== entry.outputRecords) {
       diverged(

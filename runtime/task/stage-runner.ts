@@ -3,11 +3,13 @@
 // Invariant: output depends on log order and recorded ticks, never on how fetches were cut.
 
 import type { Json, StateRegistry } from '#checkpoint/contract.ts';
+import { KeyedValues } from '#checkpoint/keyed-values.ts';
 import type { FetchedBatch } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import {
   Batch,
+  type ClockTimers,
   type EntryEnd,
   type FiringBudget,
   type Operator,
@@ -47,8 +49,8 @@ export class StageRunner {
   readonly output = new OutputStage();
   readonly watermark: Watermark;
   clockMs = Number.NEGATIVE_INFINITY;
-  /** Firings of event timers in this entry. */
-  eventTimersFired = 0;
+  /** Firings of timers in this entry. */
+  readonly timersFired = { clock: 0, event: 0 };
   /** Log records and their bytes consumed in this entry. */
   recordsConsumed = 0;
   bytesConsumed = 0;
@@ -61,6 +63,7 @@ export class StageRunner {
   readonly #walker = new RecordWalker();
   readonly #budget: FiringBudget;
   #recordedFirings: RecordedFirings = null;
+  #firing: 'clock' | 'event' = 'event';
   #batch: FetchedBatch | null = null;
   #input: SourceInput = { topic: '', partition: 0, baseOffset: 0n, baseTimestampMs: 0 };
   #idleAtStart = false;
@@ -79,6 +82,11 @@ export class StageRunner {
     };
     const context: OperatorContext = {
       state,
+      values(stateId, codec) {
+        const values = new KeyedValues(stateId, codec);
+        values.open(state);
+        return values;
+      },
       watermarkMs: () => this.watermark.valueMs,
       clockMs: () => this.clockMs,
       output: this.output,
@@ -96,9 +104,9 @@ export class StageRunner {
         const stop =
           this.#recordedFirings === null
             ? this.output.stagedBytes >= this.#commitBytesMax
-            : this.eventTimersFired >= this.#recordedFirings;
+            : this.timersFired.clock + this.timersFired.event >= this.#recordedFirings;
         if (stop) return false;
-        this.eventTimersFired++;
+        this.timersFired[this.#firing]++;
         return true;
       },
     };
@@ -112,15 +120,17 @@ export class StageRunner {
    */
   begin(start: EntryStart, recordedFirings: RecordedFirings = null): boolean {
     this.#recordedFirings = recordedFirings;
-    this.eventTimersFired = 0;
+    this.timersFired.clock = 0;
+    this.timersFired.event = 0;
     this.recordsConsumed = 0;
     this.bytesConsumed = 0;
     this.#idleAtStart = false;
     this.#startOffset = this.inputOffset;
-    if (!this.#fireDue()) return false;
+    if (!this.#fireClock() || !this.#fireDue()) return false;
     invariant(start.clockMs >= this.clockMs, 'the clock of an entry went back');
     const previousMs = this.clockMs;
     this.clockMs = start.clockMs;
+    if (!this.#fireClock()) return false;
     if (start.idleSinceMs === null) return true;
     this.#idleAtStart = true;
     const fromMs = Math.max(previousMs, start.idleSinceMs);
@@ -130,7 +140,14 @@ export class StageRunner {
 
   /** Whether due timers wait for the next entry. */
   get firingUnfinished(): boolean {
-    return this.#nextDue() !== null;
+    return this.#nextDue() !== null || this.clockTimerDue(this.clockMs);
+  }
+
+  /** Whether a timer would fire if the clock moved there. */
+  clockTimerDue(clockMs: number): boolean {
+    return this.#program.operators.some(
+      ({ clockTimers }) => clockTimers !== undefined && clockTimers.nextMs() <= clockMs,
+    );
   }
 
   /** Takes a fetched batch in hand; it is released when its records are consumed. */
@@ -239,6 +256,27 @@ export class StageRunner {
     return due;
   }
 
+  // As #fireDue, by the clock of the entry.
+  #fireClock(): boolean {
+    this.#firing = 'clock';
+    try {
+      for (;;) {
+        let due: ClockTimers | null = null;
+        let dueMs = Number.POSITIVE_INFINITY;
+        for (const { clockTimers } of this.#program.operators) {
+          const timerMs = clockTimers?.nextMs() ?? Number.POSITIVE_INFINITY;
+          if (timerMs > this.clockMs || timerMs >= dueMs) continue;
+          due = clockTimers ?? null;
+          dueMs = timerMs;
+        }
+        if (due === null) return true;
+        if (!due.fire(dueMs, this.#budget)) return false;
+      }
+    } finally {
+      this.#firing = 'event';
+    }
+  }
+
   // Total order of timers: (time, place in the plan, key slot). False when the budget ended it.
   #fireDue(): boolean {
     for (;;) {
@@ -266,7 +304,7 @@ export class StageRunner {
   wantsTick(clockMs: number, idle: boolean, idleSinceMs: number | null): boolean {
     let watermarkMs = this.watermark.valueMs;
     if (idleSinceMs !== null) watermarkMs += Math.max(0, clockMs - Math.max(this.clockMs, idleSinceMs));
-    if (this.#operatorsWant({ watermarkMs, clockMs, idle })) return true;
+    if (this.#operatorsWant({ watermarkMs, clockMs, idle }) || this.clockTimerDue(clockMs)) return true;
     return idleSinceMs !== null && this.#program.operators.some((operator) => operator.nextTimerMs() <= watermarkMs);
   }
 

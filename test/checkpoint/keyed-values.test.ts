@@ -1,7 +1,8 @@
 // Keyed values against a map: get, set, delete, change in place, checkpoint and restore.
 
 import { describe, expect, it } from 'vitest';
-import { KeyedValues, type ValueCodec } from '#checkpoint/keyed-values.ts';
+import type { ValueCodec } from '#checkpoint/contract.ts';
+import { KeyedValues } from '#checkpoint/keyed-values.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { PowerDisk } from '#test/checkpoint/power-disk.ts';
 import { Seeded } from '#test/checkpoint/seeded.ts';

@@ -9,7 +9,7 @@ import { KafkaRun } from './rollups-kafka-run.ts';
 const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
 const DATA = { seriesCount: 1000, rounds: 100, partitionCount: 6 };
 
-test.each([1, 3])(
+test.each([1, 3] as const)(
   'one of %i brokers restarted and killed under load costs neither a row nor a restart of a task',
   async (brokers) => {
     const kafka = await startKafka({ own: true, brokers });

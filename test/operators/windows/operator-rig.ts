@@ -1,6 +1,7 @@
 // Owns driving operators in tests as a task would: batches under a constant watermark, timers in the order (time,
 // place in the plan), budgets that run out, and restarts from pages. Time moves by hand only.
 
+import { KeyedValues } from '#checkpoint/keyed-values.ts';
 import { quantile } from '#operators/sketch/quantile.ts';
 import type { BatchConsumer, EntryEnd, Operator, OperatorContext, Output } from '#runtime/task/contract.ts';
 import { Batch } from '#runtime/task/contract.ts';
@@ -124,6 +125,11 @@ export class OperatorRig {
     this.operators = stage.operators;
     const context: OperatorContext = {
       state: this.pages,
+      values: (stateId, codec) => {
+        const values = new KeyedValues(stateId, codec);
+        values.open(this.pages);
+        return values;
+      },
       watermarkMs: () => this.watermarkMs,
       clockMs: () => this.clockMs,
       output: this.#options.output ?? NO_OUTPUT,

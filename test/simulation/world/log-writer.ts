@@ -210,7 +210,7 @@ export class SimulatedLogWriter implements LogWriter {
     const offset = await this.#produce(all);
     if (BigInt(offset) !== expectedEntryOffset) {
       await this.#end(false);
-      const message = `the entry got offset ${offset} instead of ${expectedEntryOffset}`;
+      const message = `the commit log ${entry.topic}/${entry.partition} took the entry at offset ${offset}, expected was ${expectedEntryOffset}`;
       throw this.#error('foreign-writer', message, `stop what else writes to ${entry.topic}/${entry.partition}`);
     }
     let life = -1;
