@@ -1,9 +1,9 @@
 // Owns compiling a job definition into its plan: checks first, then stages. `keyBy` ends a stage with an exchange
 // unless the source is declared to be partitioned so. Invariant: a plan comes only from a definition without a fault.
 
-import type { JobDefinition, JobSpec } from '#jobs/define-job.ts';
+import type { JobDefinition } from '#jobs/define-job.ts';
 import { type Fault, faultsError } from '#jobs/faults.ts';
-import { type GraphStep, recordGraph, SOURCE } from '#jobs/graph.ts';
+import { type GraphStep, recordGraph, sourceInput } from '#jobs/graph.ts';
 import { type CheckedStep, checkGraph, EXCHANGE_SOURCE_ID } from '#jobs/graph-check.ts';
 import { isPlainObject, OptionReader, show } from '#jobs/option-reader.ts';
 import type {
@@ -13,7 +13,7 @@ import type {
   JobSettings,
   MapFunction,
   Plan,
-  SamplesPlan,
+  SourcePlan,
   StagePlan,
   StepPlan,
 } from '#jobs/plan.ts';
@@ -30,6 +30,7 @@ export const CHECKPOINT_INTERVAL = { min: 1_000, max: 86_400_000 };
 const JOB_OPTIONS = [
   'name',
   'source',
+  'sources',
   'build',
   'exchangePartitions',
   'watermarkInterval',
@@ -56,9 +57,9 @@ export function checkJob(job: JobDefinition, overrides: Partial<JobSettings>, fa
   const spec = job.spec;
   const options = new OptionReader(faults, '', spec, JOB_OPTIONS);
   if (options.required('name', 'name the job: 1 to 64 of a-z, 0-9 and -')) options.id('name', '');
-  const source = checkSource(spec.source, faults);
-  const graph = buildGraph(spec, faults);
-  const steps = checkGraph(graph, source, faults);
+  const sources = checkSources(spec, faults);
+  const graph = buildGraph(spec, sources, faults);
+  const steps = checkGraph(graph, sources, faults);
   const exchangePartitions = options.integer('exchangePartitions', null, { min: 1, max: 10_000 });
   const watermarkIntervalMs = options.duration('watermarkInterval', 1_000, { min: 10, max: 60_000 });
   const settings: JobSettings = {
@@ -72,19 +73,35 @@ export function checkJob(job: JobDefinition, overrides: Partial<JobSettings>, fa
     ...overrides,
   };
   if (faults.length > faultsBefore) return null;
-  const stages = cutIntoStages(steps, source, exchangePartitions);
-  const plan: Plan = { format: 1, job: spec.name, source, watermarkIntervalMs, stages };
+  const stages = cutIntoStages(steps, sources, exchangePartitions);
+  const plan: Plan = { format: 1, job: spec.name, sources, watermarkIntervalMs, stages };
   return { plan, settings, functions: collectFunctions(graph) };
 }
 
-function buildGraph(spec: JobSpec, faults: Fault[]): readonly GraphStep[] {
-  const { steps, stream } = recordGraph();
+type AnySpec = JobDefinition['spec'];
+
+function checkSources(spec: AnySpec, faults: Fault[]): SourcePlan[] {
+  if (!('sources' in spec)) return [checkSource(spec.source, faults)];
+  if ('source' in spec && spec.source !== undefined) {
+    faults.push({ path: 'sources', message: 'stands beside source', remedy: 'name all of them in sources' });
+  }
+  const named = isPlainObject(spec.sources) ? Object.entries(spec.sources) : [];
+  if (named.length === 0) {
+    const remedy = "name what the job reads: sources: { raw: samples({ topic: '…' }) }";
+    faults.push({ path: 'sources', message: 'names no source', remedy });
+  }
+  return named.map(([name, source]) => checkSource(source, faults, `sources.${name}`, name));
+}
+
+function buildGraph(spec: AnySpec, sources: readonly SourcePlan[], faults: Fault[]): readonly GraphStep[] {
+  const { steps, streams } = recordGraph(sources.length);
   if (typeof spec.build !== 'function') {
     faults.push({ path: 'build', message: 'is missing', remedy: 'give build: (stream) => { … }' });
     return steps;
   }
   try {
-    const result: unknown = spec.build(stream);
+    const build = spec.build as (given: unknown) => unknown;
+    const result = build('sources' in spec ? byName(spec.sources, streams) : streams[0]);
     if (result instanceof Promise) {
       result.catch(() => {});
       faults.push({ path: 'build', message: 'is asynchronous', remedy: 'write the dataflow down without await' });
@@ -100,6 +117,10 @@ function buildGraph(spec: JobSpec, faults: Fault[]): readonly GraphStep[] {
   return steps;
 }
 
+function byName<T>(named: Readonly<Record<string, unknown>>, things: readonly T[]): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.keys(named).map((name, place) => [name, things[place]]));
+}
+
 function collectFunctions(graph: readonly GraphStep[]): JobFunctions {
   const map = new Map<string, MapFunction>();
   const filter = new Map<string, FilterFunction>();
@@ -111,10 +132,18 @@ function collectFunctions(graph: readonly GraphStep[]): JobFunctions {
 }
 
 /** Whether a keyBy needs no exchange: the key is the series, and nothing since the source could have changed it. */
-function staysLocal(step: Extract<CheckedStep, { kind: 'keyBy' }>, steps: readonly CheckedStep[], source: SamplesPlan) {
-  if (source.partitionedBy === null || step.key !== 'series') return false;
-  for (let at = step.input; at !== SOURCE; at = steps[at].input) if (steps[at].kind === 'map') return false;
-  return true;
+function staysLocal(step: KeyByStep, steps: readonly CheckedStep[], sources: readonly SourcePlan[]): boolean {
+  if (step.key !== 'series') return false;
+  let at = step.input;
+  for (; at >= 0; at = steps[at].input) if (steps[at].kind === 'map') return false;
+  return sources[placeOf(at)].partitionedBy !== null;
+}
+
+type KeyByStep = Extract<CheckedStep, { kind: 'keyBy' }>;
+
+/** The place of the source that an input below zero names. */
+function placeOf(input: number): number {
+  return sourceInput(input);
 }
 
 interface OpenStage {
@@ -126,23 +155,29 @@ interface OpenStage {
 
 function cutIntoStages(
   steps: readonly CheckedStep[],
-  source: SamplesPlan,
+  sources: readonly SourcePlan[],
   exchangePartitions: number | null,
 ): StagePlan[] {
-  const first: OpenStage = { id: '', input: { kind: 'source' }, partitions: null, steps: [] };
-  const stages = [first];
+  const heads = sources.map(
+    ({ id }, place): OpenStage => ({
+      id: firstLocalWindow(steps, sources, place) ?? id,
+      input: { kind: 'source', source: id },
+      partitions: null,
+      steps: [],
+    }),
+  );
+  const stages = [...heads];
   const stageOf: OpenStage[] = [];
   /** What a consumer of step n reads from: the id of the nearest step before that is really there. */
   const outputOf: string[] = [];
-  const inputOf = (step: CheckedStep) => (step.input === SOURCE ? source.id : outputOf[step.input]);
-  first.id = firstLocalWindow(steps, source) ?? source.id;
+  const inputOf = ({ input }: CheckedStep) => (input < 0 ? sources[placeOf(input)].id : outputOf[input]);
   for (const [at, step] of steps.entries()) {
-    const stage = step.input === SOURCE ? first : stageOf[step.input];
+    const stage = step.input < 0 ? heads[placeOf(step.input)] : stageOf[step.input];
     stageOf.push(stage);
     outputOf.push(step.id);
     if (step.kind !== 'keyBy') {
       stage.steps.push({ ...step, input: inputOf(step) });
-    } else if (staysLocal(step, steps, source)) {
+    } else if (staysLocal(step, steps, sources)) {
       outputOf[at] = inputOf(step);
     } else {
       const to = steps.find((other) => other.kind === 'window' && other.input === at)?.id;
@@ -150,7 +185,7 @@ function cutIntoStages(
       stage.steps.push({ kind: 'exchange', id: step.id, input: inputOf(step), key: step.key, to });
       const next: OpenStage = {
         id: to,
-        input: { kind: 'exchange', from: first.id },
+        input: { kind: 'exchange', from: stage.id },
         partitions: exchangePartitions,
         steps: [],
       };
@@ -163,10 +198,13 @@ function cutIntoStages(
 }
 
 /** A stage is named after its first stateful step. */
-function firstLocalWindow(steps: readonly CheckedStep[], source: SamplesPlan): string | null {
+function firstLocalWindow(steps: readonly CheckedStep[], sources: readonly SourcePlan[], place: number): string | null {
   for (const step of steps) {
-    const input = step.kind === 'window' && step.input !== SOURCE ? steps[step.input] : null;
-    if (input?.kind === 'keyBy' && staysLocal(input, steps, source)) return step.id;
+    const input = step.kind === 'window' && step.input >= 0 ? steps[step.input] : null;
+    if (input?.kind !== 'keyBy' || !staysLocal(input, steps, sources)) continue;
+    let at = input.input;
+    while (at >= 0) at = steps[at].input;
+    if (placeOf(at) === place) return step.id;
   }
   return null;
 }

@@ -1,6 +1,15 @@
 // Owns the text of a plan as people read it: one line per stage, one per chain of steps. Golden files pin it.
 
-import type { JobSettings, KeyPlan, Plan, SamplesPlan, StagePlan, StepPlan, WindowStepPlan } from '#jobs/plan.ts';
+import {
+  type JobSettings,
+  type KeyPlan,
+  type Plan,
+  type SamplesPlan,
+  type StagePlan,
+  type StepPlan,
+  sourceOf,
+  type WindowStepPlan,
+} from '#jobs/plan.ts';
 import { formatDuration, parseDuration } from '#runtime/std/duration.ts';
 
 /** The plan as text, ends with a line feed. */
@@ -20,11 +29,13 @@ function interval(ms: number): string {
 }
 
 function parallelism(plan: Plan, stage: StagePlan): string {
-  return stage.partitions === null ? `partitions of ${plan.source.topic}` : `${stage.partitions} partitions`;
+  return stage.partitions === null ? `partitions of ${sourceOf(plan, stage).topic}` : `${stage.partitions} partitions`;
 }
 
 function inputText(plan: Plan, stage: StagePlan): string {
-  return stage.input.kind === 'exchange' ? `exchange ${stage.id} from ${stage.input.from}` : sourceText(plan.source);
+  return stage.input.kind === 'exchange'
+    ? `exchange ${stage.id} from ${stage.input.from}`
+    : sourceText(sourceOf(plan, stage));
 }
 
 function sourceText(source: SamplesPlan): string {

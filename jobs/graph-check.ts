@@ -2,12 +2,12 @@
 // is collected. What it returns is whole only when no fault was added.
 
 import type { Fault } from '#jobs/faults.ts';
-import { type GraphStep, SOURCE, type WindowStep } from '#jobs/graph.ts';
+import { type GraphStep, sourceInput, type WindowStep } from '#jobs/graph.ts';
 import { ID_PATTERN, OptionReader, show, topicFault } from '#jobs/option-reader.ts';
-import type { KeyPlan, SamplesPlan, TopicStepPlan, WindowStepPlan } from '#jobs/plan.ts';
+import type { KeyPlan, SourcePlan, TopicStepPlan, WindowStepPlan } from '#jobs/plan.ts';
 import { formatDuration, parseDuration } from '#runtime/std/duration.ts';
 
-/** A step as the compiler takes it; `input` is a place in the same list, SOURCE for the source. */
+/** A step as the compiler takes it; `input` is a place in the same list, or a source as in the graph. */
 export type CheckedStep =
   | { readonly kind: 'map' | 'filter'; readonly id: string; readonly input: number }
   | { readonly kind: 'keyBy'; readonly id: string; readonly input: number; readonly key: KeyPlan }
@@ -20,26 +20,35 @@ export const EXCHANGE_SOURCE_ID = 'exchange';
 const WINDOW_MS_MIN = 1_000;
 const WINDOW_MS_MAX = 366 * 86_400_000;
 
-export function checkGraph(steps: readonly GraphStep[], source: SamplesPlan, faults: Fault[]): CheckedStep[] {
+export function checkGraph(
+  steps: readonly GraphStep[],
+  sources: readonly SourcePlan[],
+  faults: Fault[],
+): CheckedStep[] {
   const checked: CheckedStep[] = [];
-  for (const step of steps) checked.push(checkStep(step, checked, source, faults));
-  checkIds(checked, source, faults);
-  checkEnds(checked, faults);
+  for (const step of steps) checked.push(checkStep(step, checked, sources, faults));
+  checkIds(checked, sources, faults);
+  checkEnds(checked, sources, faults);
   return checked;
 }
 
-function checkStep(step: GraphStep, before: readonly CheckedStep[], source: SamplesPlan, faults: Fault[]): CheckedStep {
-  const input = step.input === SOURCE ? null : before[step.input];
+function checkStep(
+  step: GraphStep,
+  before: readonly CheckedStep[],
+  sources: readonly SourcePlan[],
+  faults: Fault[],
+): CheckedStep {
+  const input = step.input < 0 ? null : before[step.input];
   switch (step.kind) {
     case 'map':
     case 'filter':
       return checkFunction(step, input, faults);
     case 'keyBy':
-      return checkKeyBy(step, input, faults);
+      return checkKeyBy(step, input, sources, faults);
     case 'window':
       return checkWindow(step, input, faults);
     case 'topic':
-      return checkTopic(step, input, source, faults);
+      return checkTopic(step, input, sources, faults);
   }
 }
 
@@ -65,6 +74,7 @@ function checkFunction(
 function checkKeyBy(
   step: Extract<GraphStep, { kind: 'keyBy' }>,
   input: CheckedStep | null,
+  sources: readonly SourcePlan[],
   faults: Fault[],
 ): CheckedStep {
   const selector = step.selector;
@@ -83,7 +93,9 @@ function checkKeyBy(
       else if (key.labels.indexOf(label) !== at) fault(`label '${label}' stands twice`, 'name each label once');
     }
   }
-  const id = `${input === null ? '' : `${input.id}-`}key-by-${name}`;
+  const only = sources.length === 1;
+  const before = input?.id ?? (only ? null : sources[sourceInput(step.input)].id);
+  const id = `${before === null ? '' : `${before}-`}key-by-${name}`;
   return { kind: 'keyBy', id: derivedId(id), input: step.input, key };
 }
 
@@ -150,7 +162,7 @@ function checkLateness(step: WindowStep, upstream: CheckedWindow | null, faults:
 function checkTopic(
   step: Extract<GraphStep, { kind: 'topic' }>,
   input: CheckedStep | null,
-  source: SamplesPlan,
+  sources: readonly SourcePlan[],
   faults: Fault[],
 ): CheckedStep {
   const name = step.topic?.topic;
@@ -160,11 +172,11 @@ function checkTopic(
   if (input?.kind !== 'window') {
     faults.push({ path, message: 'is fed something else than rows', remedy: 'send the result of .aggregate(…) to it' });
   }
-  const reserved: readonly (readonly [string, string])[] = [
+  const reserved: readonly (readonly [string, string])[] = sources.flatMap((source) => [
     [source.topic, 'is the topic the job reads'],
     [source.lateTopic, 'takes the late samples of the job'],
     [source.deadLetterTopic, 'takes the dead letters of the job'],
-  ];
+  ]);
   for (const [topic, message] of reserved) {
     if (name === topic) faults.push({ path, message, remedy: 'choose another topic for the rows' });
   }
@@ -179,12 +191,17 @@ function checkTopic(
   };
 }
 
-function checkIds(steps: readonly CheckedStep[], source: SamplesPlan, faults: Fault[]): void {
+function checkIds(steps: readonly CheckedStep[], sources: readonly SourcePlan[], faults: Fault[]): void {
   const seen = new Map([[EXCHANGE_SOURCE_ID, 'what reads exchanges']]);
-  if (source.id === EXCHANGE_SOURCE_ID) {
-    faults.push({ path: 'source.id', message: `'${source.id}' is taken`, remedy: 'choose another id' });
+  for (const { id } of sources) {
+    const name = sources.length === 1 ? 'the source' : `source '${id}'`;
+    const path = sources.length === 1 ? 'source.id' : `sources.${id}.id`;
+    if (id === EXCHANGE_SOURCE_ID) faults.push({ path, message: `'${id}' is taken`, remedy: 'choose another id' });
+    else if (!ID_PATTERN.test(id))
+      faults.push({ path, message: `${show(id)} is no id`, remedy: 'use 1 to 64 of a-z, 0-9 and -' });
+    else if (seen.has(id)) faults.push({ path, message: `'${id}' stands twice`, remedy: 'choose another id' });
+    seen.set(id, name);
   }
-  seen.set(source.id, 'the source');
   for (const step of steps) {
     const path = `${step.kind} ${show(step.id)}`;
     const authored = step.kind !== 'keyBy' && step.kind !== 'topic';
@@ -198,9 +215,17 @@ function checkIds(steps: readonly CheckedStep[], source: SamplesPlan, faults: Fa
   }
 }
 
-function checkEnds(steps: readonly CheckedStep[], faults: Fault[]): void {
+function checkEnds(steps: readonly CheckedStep[], sources: readonly SourcePlan[], faults: Fault[]): void {
   if (!steps.some((step) => step.kind === 'topic')) {
     faults.push({ path: 'build', message: 'sends nothing anywhere', remedy: "end with .to(topic('…'))" });
+  }
+  for (const [place, { id }] of sources.entries()) {
+    if (sources.length === 1 || steps.some((step) => step.input === sourceInput(place))) continue;
+    faults.push({
+      path: `sources.${id}`,
+      message: 'is read by nothing',
+      remedy: 'use its stream in build, or remove it',
+    });
   }
   for (const [at, step] of steps.entries()) {
     if (step.kind === 'topic' || steps.some((other) => other.input === at)) continue;

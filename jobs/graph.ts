@@ -4,7 +4,7 @@
 import type { AggregateDescription, KeySelector, TopicDescription, WindowDescription } from '#jobs/descriptions.ts';
 import type { FilterFunction, MapFunction } from '#jobs/plan.ts';
 
-/** `input` is a place in the list of steps, SOURCE for the source. */
+/** `input` is a place in the list of steps; below zero a source: -1 the first, -2 the second (sourceInput). */
 export type GraphStep =
   | { readonly kind: 'map'; readonly id: string; readonly input: number; readonly apply: MapFunction }
   | { readonly kind: 'filter'; readonly id: string; readonly input: number; readonly apply: FilterFunction }
@@ -21,7 +21,10 @@ export interface WindowStep {
   readonly aggregates: AggregateDescription[];
 }
 
-export const SOURCE = -1;
+/** How a step names the source at a place in the list of sources as its input; the same back. */
+export function sourceInput(place: number): number {
+  return -1 - place;
+}
 
 /** Samples as they come from the source. */
 export interface SampleStream {
@@ -52,10 +55,10 @@ export interface RowStream {
   to(topic: TopicDescription): void;
 }
 
-/** A fresh list of steps and the stream that records into it. */
-export function recordGraph(): { readonly steps: GraphStep[]; readonly stream: SampleStream } {
+/** A fresh list of steps and the streams that record into it, one for each source. */
+export function recordGraph(sources: number): { readonly steps: GraphStep[]; readonly streams: SampleStream[] } {
   const steps: GraphStep[] = [];
-  return { steps, stream: new StreamHandle(steps, SOURCE) };
+  return { steps, streams: Array.from({ length: sources }, (_, place) => new StreamHandle(steps, sourceInput(place))) };
 }
 
 /** One class behind all stream types, so that a wrong order written without types becomes a fault and not a crash. */

@@ -2,15 +2,18 @@
 // says what stands behind what. Invariant: two calls with the same arguments give programs that behave the same.
 
 import { EXCHANGE_SOURCE_ID } from '#jobs/graph-check.ts';
-import type {
-  CompiledJob,
-  ExchangeStepPlan,
-  FilterFunction,
-  MapFunction,
-  StagePlan,
-  StepPlan,
-  TopicStepPlan,
-  WindowStepPlan,
+import {
+  type CompiledJob,
+  type ExchangeStepPlan,
+  type FilterFunction,
+  type MapFunction,
+  type SourcePlan,
+  type StagePlan,
+  type StepPlan,
+  sourceOf,
+  stageOf,
+  type TopicStepPlan,
+  type WindowStepPlan,
 } from '#jobs/plan.ts';
 import { StageSeries } from '#jobs/stage-series.ts';
 import { exchangeTopic, type RunIdentity } from '#jobs/topics.ts';
@@ -38,15 +41,15 @@ export interface InstantiateOptions {
 
 /** The program of a stage: fresh objects, used for one attempt. */
 export function instantiate(job: CompiledJob, options: InstantiateOptions): StageProgram {
-  const stage = job.plan.stages.find((candidate) => candidate.id === options.stageId);
-  invariant(stage !== undefined, `job '${job.plan.job}' has no stage '${options.stageId}'`);
-  return new StageWiring(job, stage, options.run).program();
+  return new StageWiring(job, stageOf(job.plan, options.stageId), options.run).program();
 }
 
 /** Built from the sinks up, because each operator is given what stands behind it. */
 class StageWiring {
   readonly #job: CompiledJob;
   readonly #stage: StagePlan;
+  /** What the stage reads, or what stands before its exchange. */
+  readonly #samples: SourcePlan;
   readonly #run: RunIdentity;
   readonly #outputs: readonly StageOutput[];
   readonly #series: StageSeries;
@@ -59,13 +62,14 @@ class StageWiring {
   constructor(job: CompiledJob, stage: StagePlan, run: RunIdentity) {
     this.#job = job;
     this.#stage = stage;
+    this.#samples = sourceOf(job.plan, stage);
     this.#run = run;
     this.#outputs = stageOutputs(job, stage, run);
     this.#series = this.#table(`${this.#sourceId}/series`);
   }
 
   program(): StageProgram {
-    const { source: samples } = this.#job.plan;
+    const samples = this.#samples;
     const { input, steps } = this.#stage;
     if (steps.some((step) => step.kind === 'window' && step.aggregate === 'stats')) this.#addLateSink();
     for (const step of steps.toReversed()) this.#addStep(step);
@@ -86,18 +90,18 @@ class StageWiring {
   }
 
   get #sourceId(): string {
-    return this.#stage.input.kind === 'source' ? this.#job.plan.source.id : EXCHANGE_SOURCE_ID;
+    return this.#stage.input.kind === 'source' ? this.#samples.id : EXCHANGE_SOURCE_ID;
   }
 
   #source(): Source {
     const table = this.#series;
     if (this.#stage.input.kind === 'exchange') return new ExchangeSource({ id: EXCHANGE_SOURCE_ID, table });
-    const { format, id, partitionedBy } = this.#job.plan.source;
+    const { format, id, partitionedBy } = this.#samples;
     return new SamplesSource({ id, table, format, partitionedBy });
   }
 
   #table(stateId: string): StageSeries {
-    return new StageSeries({ stateId, seriesMax: this.#job.plan.source.seriesMax });
+    return new StageSeries({ stateId, seriesMax: this.#samples.seriesMax });
   }
 
   // Keys by series are the source's own slots, so one operator behind the source marks and sweeps them for the whole
@@ -108,7 +112,7 @@ class StageWiring {
       (step) => step.kind === 'window' || (step.kind === 'exchange' && step.key === 'series'),
     );
     if (!bySeries) return next.length === 1 ? next[0] : new Each(next);
-    const { keyTtlMs } = this.#job.plan.source;
+    const { keyTtlMs } = this.#samples;
     const id = `${this.#sourceId}-keys`;
     const keys = new KeyBySeries({ id, table: this.#series, keyTtlMs, users: [], next });
     this.#operators.unshift(keys);
@@ -151,7 +155,7 @@ class StageWiring {
   }
 
   #makeExchange(step: ExchangeStepPlan): BatchConsumer {
-    const { source, watermarkIntervalMs } = this.#job.plan;
+    const { watermarkIntervalMs } = this.#job.plan;
     const topic = exchangeTopic(this.#run, step.to);
     const keys = step.key === 'series' ? this.#series : this.#table(`${step.id}/keys`);
     const id = `exchange-${step.to}`.slice(0, 64);
@@ -166,7 +170,7 @@ class StageWiring {
         series: this.#series,
         keys,
         labels: step.key.labels,
-        keyTtlMs: source.keyTtlMs,
+        keyTtlMs: this.#samples.keyTtlMs,
         users: [sink],
         next: [sink],
       }),
@@ -203,7 +207,7 @@ class StageWiring {
   }
 
   #addLateSink(): void {
-    const topic = this.#job.plan.source.lateTopic;
+    const topic = this.#samples.lateTopic;
     const id = `${this.#sourceId}-late`;
     this.#late = this.#first(new LateSink({ id, sinkIndex: this.#sinkIndex(topic), topic, keys: this.#series }));
   }
@@ -217,7 +221,7 @@ class StageWiring {
 
 /** Every topic a stage writes, once, in plan order; late and dead letters last. */
 export function stageOutputs(job: CompiledJob, stage: StagePlan, run: RunIdentity): StageOutput[] {
-  const { source } = job.plan;
+  const source = sourceOf(job.plan, stage);
   const topics = new Set<string>();
   for (const step of stage.steps) {
     if (step.kind === 'exchange') topics.add(exchangeTopic(run, step.to));

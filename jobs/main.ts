@@ -112,7 +112,7 @@ async function generate(
   const shared = { log: running.log, clock: systemClock, signal };
   const { namespace } = configuration;
   await Promise.all([
-    runGeneratedLoad({ ...shared, namespace, logger, topic: plans[0].source.topic }),
+    runGeneratedLoad({ ...shared, namespace, logger, topic: plans[0].sources[0].topic }),
     printRows({ ...shared, topics, write: (text) => process.stdout.write(text) }),
   ]);
 }

@@ -1,6 +1,7 @@
 // Owns what a compiled job is: plain JSON data. Everything in a Plan decides output, so its text is part of the job's
 // version; what does not (intervals, budgets, parallelism) stands in JobSettings. User functions live beside it by id.
 
+import { invariant } from '#runtime/std/errors.ts';
 import type { TaskOptions } from '#runtime/task/task-environment.ts';
 
 /** Why a sample has the same task at every moment of its life, or null when it does not and keyBy must exchange. */
@@ -25,6 +26,9 @@ export interface SamplesPlan {
   readonly lateTopic: string;
   readonly deadLetterTopic: string;
 }
+
+/** What a job reads. */
+export type SourcePlan = SamplesPlan;
 
 /** The key of a sample: its series, or its metric name with some of its labels. */
 export type KeyPlan = 'series' | { readonly labels: readonly string[] };
@@ -65,9 +69,11 @@ export interface TopicStepPlan {
 
 export interface StagePlan {
   readonly id: string;
-  /** What the stage reads; an exchange is named after the stage that reads it, `from` writes it. */
-  readonly input: { readonly kind: 'source' } | { readonly kind: 'exchange'; readonly from: string };
-  /** Number of tasks; null: the partition count of the source topic. */
+  /** What the stage reads: a source by its id; an exchange is named after the stage that reads it, `from` writes it. */
+  readonly input:
+    | { readonly kind: 'source'; readonly source: string }
+    | { readonly kind: 'exchange'; readonly from: string };
+  /** Number of tasks; null: the partition count of the topic of its source. */
   readonly partitions: number | null;
   /** In plan order: a step stands behind its input; timers of the same time fire in this order. */
   readonly steps: readonly StepPlan[];
@@ -76,7 +82,8 @@ export interface StagePlan {
 export interface Plan {
   readonly format: 1;
   readonly job: string;
-  readonly source: SamplesPlan;
+  /** In the order they were named; each is read by one stage. */
+  readonly sources: readonly SourcePlan[];
   /** How often an exchange writer without data tells its watermark. */
   readonly watermarkIntervalMs: number;
   /** In the order of the dataflow. */
@@ -111,4 +118,20 @@ export interface CompiledJob {
   readonly plan: Plan;
   readonly settings: JobSettings;
   readonly functions: JobFunctions;
+}
+
+/** The source that a stage reads, or that stands before its exchange. */
+export function sourceOf(plan: Plan, stage: StagePlan): SourcePlan {
+  let first = stage;
+  while (first.input.kind === 'exchange') first = stageOf(plan, first.input.from);
+  const { source: id } = first.input;
+  const source = plan.sources.find((candidate) => candidate.id === id);
+  invariant(source !== undefined, `job '${plan.job}' has no source '${id}'`);
+  return source;
+}
+
+export function stageOf(plan: Plan, id: string): StagePlan {
+  const stage = plan.stages.find((candidate) => candidate.id === id);
+  invariant(stage !== undefined, `job '${plan.job}' has no stage '${id}'`);
+  return stage;
 }

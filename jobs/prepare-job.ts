@@ -1,4 +1,4 @@
-// Owns what happens to a job before its tasks start: look at the source topic, compare what must not have changed,
+// Owns what happens to a job before its tasks start: look at the source topics, compare what must not have changed,
 // create what is missing, list its tasks. Everything that can be refused is refused before the installation is claimed;
 // `claim` only writes down what was found.
 
@@ -6,10 +6,23 @@ import type { CheckpointStore } from '#checkpoint/contract.ts';
 import type { LoadedJob } from '#jobs/load-job.ts';
 import type { Plan } from '#jobs/plan.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
-import { describeTopics, type RunIdentity, type SourceTopic, stageTaskCount, type TopicNeed } from '#jobs/topics.ts';
+import {
+  describeTopics,
+  type RunIdentity,
+  type SourceTopic,
+  type SourceTopics,
+  stageTaskCount,
+  type TopicNeed,
+} from '#jobs/topics.ts';
 import { jobVersion } from '#jobs/version.ts';
 import type { ControlLog, ControlRecord } from '#runtime/control/control-log.ts';
-import { type JobBegan, jobBegan, prepareInternalTopics, topicsFault } from '#runtime/control/internal-topics.ts';
+import {
+  beganSources,
+  type JobBegan,
+  jobBegan,
+  prepareInternalTopics,
+  topicsFault,
+} from '#runtime/control/internal-topics.ts';
 import { sourceFault } from '#runtime/control/source-identity.ts';
 import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
@@ -49,11 +62,9 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
   const { name, modulePath, options } = configuration;
   const { plan } = compiled;
   const run: RunIdentity = { namespace: parts.namespace, job: name, ...LIVE };
-  const topic = await describeSource(loaded, run, parts);
-  const config = await parts.admin.describeConfig(topic.topic);
-  const maxMessageBytes = Number(config['max.message.bytes'] ?? MAX_MESSAGE_BYTES);
-  const source: SourceTopic = { partitionCount: topic.partitionCount, maxMessageBytes };
-  const began = await prepareTopics(plan, run, { topic, source }, parts);
+  const of = await describeSources(loaded, run, parts);
+  const { sources } = of;
+  const began = await prepareTopics(plan, run, of, parts);
   const version = jobVersion({
     plan,
     modulePath,
@@ -62,7 +73,7 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     nodeMajor: Number(process.versions.node.split('.')[0]),
   });
   const tasks: TaskAssignment[] = plan.stages.flatMap((stage) =>
-    Array.from({ length: stageTaskCount(stage, source) }, (_, partition) => ({
+    Array.from({ length: stageTaskCount(plan, stage, sources) }, (_, partition) => ({
       job: name,
       ...LIVE,
       stage: stage.id,
@@ -70,26 +81,44 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     })),
   );
   return {
-    assignment: { configuration, version, source },
+    assignment: { configuration, version, sources },
     plan,
     parallelism: compiled.settings.parallelism,
     tasks,
     async claim(control) {
-      const now = await prepareTopics(plan, run, { topic, source }, { ...parts, records: control.records });
+      const now = await prepareTopics(plan, run, of, { ...parts, records: control.records });
       if (jobBegan(control.records, run) === null) await control.append(now);
     },
     checkTopics: (admin) => topicsFault(admin, began),
   };
 }
 
-async function describeSource(loaded: LoadedJob, run: RunIdentity, parts: PrepareParts): Promise<TopicDescription> {
+async function describeSources(loaded: LoadedJob, run: RunIdentity, parts: PrepareParts): Promise<Sources> {
+  const topics: TopicDescription[] = [];
+  const sources: Record<string, SourceTopic> = {};
+  for (const name of new Set(loaded.compiled.plan.sources.map(({ topic }) => topic))) {
+    const topic = await describeSource(name, loaded, run, parts);
+    const config = await parts.admin.describeConfig(name);
+    const maxMessageBytes = Number(config['max.message.bytes'] ?? MAX_MESSAGE_BYTES);
+    topics.push(topic);
+    sources[name] = { partitionCount: topic.partitionCount, maxMessageBytes };
+  }
+  return { topics, sources };
+}
+
+async function describeSource(
+  topic: string,
+  loaded: LoadedJob,
+  run: RunIdentity,
+  parts: PrepareParts,
+): Promise<TopicDescription> {
   const { admin, records, createSource } = parts;
-  const { topic } = loaded.compiled.plan.source;
   const began = jobBegan(records, run);
   if (createSource !== null && began === null) await admin.createTopics([{ topic, partitionCount: createSource }]);
   const [description] = await admin.describeTopics([topic]);
   if (description !== null) return description;
-  if (began?.source?.topic === topic) throw sourceFault(run.job, began.source, null);
+  const was = began === null ? undefined : beganSources(began).find((source) => source.topic === topic);
+  if (was !== undefined) throw sourceFault(run.job, was, null);
   throw new StreamError(
     'topic-unknown',
     `job ${loaded.configuration.name}: source topic '${topic}' does not exist`,
@@ -97,16 +126,16 @@ async function describeSource(loaded: LoadedJob, run: RunIdentity, parts: Prepar
   );
 }
 
-interface Source {
-  readonly topic: TopicDescription;
-  readonly source: SourceTopic;
+interface Sources {
+  readonly topics: readonly TopicDescription[];
+  readonly sources: SourceTopics;
 }
 
 /** What the job began with is checked before anything is made: a refusal leaves nothing behind. */
-async function prepareTopics(plan: Plan, run: RunIdentity, of: Source, parts: PrepareParts): Promise<JobBegan> {
+async function prepareTopics(plan: Plan, run: RunIdentity, of: Sources, parts: PrepareParts): Promise<JobBegan> {
   const { admin, records, store, nowMs } = parts;
-  const { source, topic } = of;
-  const needs = describeTopics(plan, run, source);
+  const { sources, topics } = of;
+  const needs = describeTopics(plan, run, sources);
   const internal = needs.filter((need) => need.use === 'commits' || need.use === 'exchange');
   const outer = needs.filter((need) => need.create && !internal.includes(need));
   const began = await prepareInternalTopics({
@@ -114,8 +143,8 @@ async function prepareTopics(plan: Plan, run: RunIdentity, of: Source, parts: Pr
     records,
     generation: run,
     specs: internal.map(specOf),
-    source: topic,
-    hasCheckpoints: () => hasCheckpoints(plan, run, source, store),
+    sources: topics,
+    hasCheckpoints: () => hasCheckpoints(plan, run, sources, store),
     nowMs,
   });
   await admin.createTopics(outer.map(specOf));
@@ -129,11 +158,11 @@ function specOf({ topic, partitionCount, config }: TopicNeed): TopicSpec {
 async function hasCheckpoints(
   plan: Plan,
   run: RunIdentity,
-  source: SourceTopic,
+  sources: SourceTopics,
   store: CheckpointStore,
 ): Promise<boolean> {
   for (const stage of plan.stages) {
-    for (let partition = 0; partition < stageTaskCount(stage, source); partition++) {
+    for (let partition = 0; partition < stageTaskCount(plan, stage, sources); partition++) {
       const names = await store.list({ ...run, stage: stage.id, partition });
       if (names.some((file) => file.endsWith('.manifest.json'))) return true;
     }

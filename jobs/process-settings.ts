@@ -3,12 +3,12 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import type { JobConfiguration, LogConfiguration } from '#jobs/configuration.ts';
-import type { SourceTopic } from '#jobs/topics.ts';
+import type { SourceTopics } from '#jobs/topics.ts';
 
 export interface JobAssignment {
   readonly configuration: JobConfiguration;
   readonly version: string;
-  readonly source: SourceTopic;
+  readonly sources: SourceTopics;
 }
 
 /** Everything a slot needs; `port` leads to the writer thread of the embedded log. */

@@ -73,7 +73,7 @@ function planner(settings: SlotSettings): (assignment: TaskAssignment) => Promis
       generation: assignment.generation,
     };
     return {
-      plan: taskPlan({ job: loaded, version: job.version, run, source: job.source }, stage, assignment.partition),
+      plan: taskPlan({ job: loaded, version: job.version, run, sources: job.sources }, stage, assignment.partition),
       options: loaded.settings,
     };
   };

@@ -3,7 +3,7 @@
 import type { SourceDescription } from '#jobs/descriptions.ts';
 import type { Fault } from '#jobs/faults.ts';
 import { OptionReader, show } from '#jobs/option-reader.ts';
-import type { SamplesPlan } from '#jobs/plan.ts';
+import type { SamplesPlan, SourcePlan } from '#jobs/plan.ts';
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -27,16 +27,21 @@ export const SAMPLES_OPTIONS = [
 ];
 
 /** The plan of a source; after faults it holds defaults where the author's words could not be used. */
-export function checkSource(description: SourceDescription | undefined, faults: Fault[]): SamplesPlan {
+export function checkSource(
+  description: SourceDescription | undefined,
+  faults: Fault[],
+  path = 'source',
+  defaultId = 'samples',
+): SourcePlan {
   if (description?.kind !== 'samples') {
-    faults.push({ path: 'source', message: 'is missing', remedy: "give source: samples({ topic: '…' })" });
+    faults.push({ path, message: 'is missing', remedy: `give ${path}: samples({ topic: '…' })` });
   }
-  const options = new OptionReader(faults, 'source', description?.options ?? {}, SAMPLES_OPTIONS);
+  const options = new OptionReader(faults, path, description?.options ?? {}, SAMPLES_OPTIONS);
   if (description?.kind === 'samples') options.required('topic', "name the topic to read: samples({ topic: '…' })");
   const topic = options.topic('topic', 'unknown');
   const plan: SamplesPlan = {
     kind: 'samples',
-    id: options.id('id', 'samples'),
+    id: options.id('id', defaultId),
     topic,
     format: options.oneOf('format', ['json'], 'json'),
     partitionedBy: options.oneOf('partitionedBy', ['series', 'producer'], null),

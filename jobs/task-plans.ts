@@ -2,8 +2,8 @@
 // how its operators are made. Plain composition; nothing is opened here.
 
 import { instantiate, stageOutputs } from '#jobs/instantiate.ts';
-import type { CompiledJob, StagePlan } from '#jobs/plan.ts';
-import { commitTopic, inputTopic, type RunIdentity, type SourceTopic, stageTaskCount } from '#jobs/topics.ts';
+import { type CompiledJob, type StagePlan, sourceOf, stageOf } from '#jobs/plan.ts';
+import { commitTopic, inputTopic, type RunIdentity, type SourceTopics, stageTaskCount } from '#jobs/topics.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
 
 export interface TaskPlanOptions {
@@ -11,14 +11,14 @@ export interface TaskPlanOptions {
   /** jobVersion(…) of the job. */
   readonly version: string;
   readonly run: RunIdentity;
-  readonly source: Pick<SourceTopic, 'partitionCount'>;
+  readonly sources: SourceTopics;
 }
 
 /** The plans of all tasks of a job: stage by stage, partition by partition. */
 export function taskPlans(options: TaskPlanOptions): TaskPlan[] {
   const plans: TaskPlan[] = [];
   for (const stage of options.job.plan.stages) {
-    const count = stageTaskCount(stage, options.source);
+    const count = stageTaskCount(options.job.plan, stage, options.sources);
     for (let partition = 0; partition < count; partition++) plans.push(taskPlan(options, stage, partition));
   }
   return plans;
@@ -35,7 +35,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
     input: {
       topic,
       partition,
-      start: fromSource ? plan.source.start : 'earliest',
+      start: fromSource ? sourceOf(plan, stage).start : 'earliest',
       internal: !fromSource,
     },
     commitTopic: commitTopic(run, stage.id),
@@ -47,8 +47,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
 }
 
 function writerCount(options: TaskPlanOptions, stage: StagePlan): number {
-  const { input } = stage;
-  if (input.kind === 'source') return 0;
-  const from = options.job.plan.stages.find((other) => other.id === input.from);
-  return from === undefined ? 0 : stageTaskCount(from, options.source);
+  const { plan } = options.job;
+  if (stage.input.kind === 'source') return 0;
+  return stageTaskCount(plan, stageOf(plan, stage.input.from), options.sources);
 }

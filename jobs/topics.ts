@@ -1,7 +1,8 @@
 // Owns the names and shapes of the topics a job needs. A pure list: the control code creates what is missing.
 // Invariant: names depend on namespace, job, run, generation and stage only.
 
-import type { Plan, StagePlan } from '#jobs/plan.ts';
+import { type Plan, type StagePlan, sourceOf } from '#jobs/plan.ts';
+import { invariant } from '#runtime/std/errors.ts';
 
 /** One execution of a job. */
 export interface RunIdentity {
@@ -12,11 +13,14 @@ export interface RunIdentity {
   readonly generation: number;
 }
 
-/** What is known of the source topic when the other topics are made. */
+/** What is known of a source topic when the other topics are made. */
 export interface SourceTopic {
   readonly partitionCount: number;
   readonly maxMessageBytes: number;
 }
+
+/** By the name of the topic. */
+export type SourceTopics = Readonly<Record<string, SourceTopic>>;
 
 export interface TopicNeed {
   readonly topic: string;
@@ -53,43 +57,60 @@ export function exchangeTopic(run: RunIdentity, stageId: string): string {
 }
 
 export function inputTopic(plan: Plan, run: RunIdentity, stage: StagePlan): string {
-  return stage.input.kind === 'source' ? plan.source.topic : exchangeTopic(run, stage.id);
+  return stage.input.kind === 'source' ? sourceOf(plan, stage).topic : exchangeTopic(run, stage.id);
 }
 
 /** Number of tasks of a stage. */
-export function stageTaskCount(stage: StagePlan, source: Pick<SourceTopic, 'partitionCount'>): number {
-  return stage.partitions ?? source.partitionCount;
+export function stageTaskCount(plan: Plan, stage: StagePlan, sources: SourceTopics): number {
+  return stage.partitions ?? sourceTopicOf(plan, stage, sources).partitionCount;
+}
+
+function sourceTopicOf(plan: Plan, stage: StagePlan, sources: SourceTopics): SourceTopic {
+  const { topic } = sourceOf(plan, stage);
+  const source = sources[topic];
+  invariant(source !== undefined, `nothing is known of source topic '${topic}'`);
+  return source;
 }
 
 /** Every topic of the job, each once, in the order of the dataflow. */
-export function describeTopics(plan: Plan, run: RunIdentity, source: SourceTopic): TopicNeed[] {
+export function describeTopics(plan: Plan, run: RunIdentity, sources: SourceTopics): TopicNeed[] {
   const needs = new Map<string, TopicNeed>();
   const add = (need: TopicNeed) => {
     if (!needs.has(need.topic)) needs.set(need.topic, need);
   };
-  const same = source.partitionCount;
-  const beside = { 'max.message.bytes': String(source.maxMessageBytes + HEADERS_BYTES_MAX) };
-  const input = plan.source;
-  add({ topic: input.topic, use: 'source', partitionCount: same, config: {}, create: false, exact: true });
+  for (const { topic } of plan.sources) {
+    const { partitionCount } = sources[topic];
+    add({ topic, use: 'source', partitionCount, config: {}, create: false, exact: true });
+  }
   for (const stage of plan.stages) {
-    const partitionCount = stageTaskCount(stage, source);
+    const source = sourceTopicOf(plan, stage, sources);
+    const partitionCount = stageTaskCount(plan, stage, sources);
     if (stage.input.kind === 'exchange') {
       const topic = exchangeTopic(run, stage.id);
-      const config = { ...INTERNAL_CONFIG, ...beside };
+      const config = { ...INTERNAL_CONFIG, ...besideConfig(source) };
       add({ topic, use: 'exchange', partitionCount, config, create: true, exact: true });
     }
     const topic = commitTopic(run, stage.id);
     add({ topic, use: 'commits', partitionCount, config: INTERNAL_CONFIG, create: true, exact: true });
     for (const step of stage.steps) {
       if (step.kind !== 'topic') continue;
-      const shape = { partitionCount: step.partitions ?? same, config: EVENT_TIMES, create: true, exact: false };
+      const outputPartitions = step.partitions ?? source.partitionCount;
+      const shape = { partitionCount: outputPartitions, config: EVENT_TIMES, create: true, exact: false };
       add({ topic: step.topic, use: 'output', ...shape });
     }
   }
-  const shape = { partitionCount: same, config: { ...EVENT_TIMES, ...beside }, create: true, exact: false };
-  add({ topic: input.lateTopic, use: 'late', ...shape });
-  if (input.badRecords === 'dead-letter') add({ topic: input.deadLetterTopic, use: 'dead-letter', ...shape });
+  for (const { badRecords, deadLetterTopic, lateTopic, topic } of plan.sources) {
+    const { partitionCount } = sources[topic];
+    const config = { ...EVENT_TIMES, ...besideConfig(sources[topic]) };
+    const shape = { partitionCount, config, create: true, exact: false };
+    add({ topic: lateTopic, use: 'late', ...shape });
+    if (badRecords === 'dead-letter') add({ topic: deadLetterTopic, use: 'dead-letter', ...shape });
+  }
   return [...needs.values()];
+}
+
+function besideConfig({ maxMessageBytes }: SourceTopic): Readonly<Record<string, string>> {
+  return { 'max.message.bytes': String(maxMessageBytes + HEADERS_BYTES_MAX) };
 }
 
 function prefix(run: RunIdentity): string {

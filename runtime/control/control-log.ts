@@ -24,7 +24,9 @@ export type ControlRecord =
       readonly generation: number;
       /** Ids of the internal topics as created for it. */
       readonly topicIds: Readonly<Record<string, string>>;
-      /** The source as it was then. */
+      /** The sources as they were then. */
+      readonly sources?: readonly TopicDescription[];
+      /** Of jobs that began when a job had one source. */
       readonly source?: TopicDescription;
       readonly atMs: number;
     };

@@ -3,7 +3,7 @@
 // control log: whoever is not its owner yet may be refused here without a trace.
 
 import { type ControlRecord, controlTopic } from '#runtime/control/control-log.ts';
-import { BEGIN_ANEW, sourceFault } from '#runtime/control/source-identity.ts';
+import { BEGIN_ANEW, sourceFault, sourcesFault } from '#runtime/control/source-identity.ts';
 import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
@@ -22,7 +22,7 @@ export interface InternalTopicsParts {
   readonly records: readonly ControlRecord[];
   readonly generation: JobGeneration;
   readonly specs: readonly TopicSpec[];
-  readonly source: TopicDescription;
+  readonly sources: readonly TopicDescription[];
   /** Whether the checkpoint store holds checkpoints of this run of the job. */
   readonly hasCheckpoints: () => Promise<boolean>;
   readonly nowMs: number;
@@ -37,12 +37,17 @@ export function jobBegan(records: readonly ControlRecord[], { job, run, generati
   return null;
 }
 
+/** The sources a job began with. */
+export function beganSources({ source, sources }: JobBegan): readonly TopicDescription[] {
+  return sources ?? (source === undefined ? [] : [source]);
+}
+
 /**
- * Checks them and the source, or creates those of a job that never began; gives what the control log says of them, or
+ * Checks them and the sources, or creates those of a job that never began; gives what the control log says of them, or
  * has to say from now on. Errors: commit-log-lost, topic-recreated, topic-partitions-changed, job-invalid.
  */
 export async function prepareInternalTopics(parts: InternalTopicsParts): Promise<JobBegan> {
-  const { admin, records, specs, source, nowMs } = parts;
+  const { admin, records, specs, sources, nowMs } = parts;
   const { namespace, job, run, generation } = parts.generation;
   const names = specs.map((spec) => spec.topic);
   const began = jobBegan(records, parts.generation);
@@ -56,9 +61,9 @@ export async function prepareInternalTopics(parts: InternalTopicsParts): Promise
     for (const description of await admin.describeTopics(names)) {
       if (description !== null) topicIds[description.topic] = description.topicId;
     }
-    return { kind: 'job-began', job, run, generation, topicIds, source, atMs: nowMs };
+    return { kind: 'job-began', job, run, generation, topicIds, sources, atMs: nowMs };
   }
-  const fault = began.source === undefined ? null : sourceFault(job, began.source, source);
+  const fault = sourcesFault(job, beganSources(began), sources);
   if (fault !== null) throw fault;
   const internal = internalFault(job, began.topicIds, names, await admin.describeTopics(names));
   if (internal !== null) throw internal;
@@ -95,9 +100,11 @@ function unknownStage(job: string, topic: string): StreamError {
 /** Looks again, while the job runs, at the topics it began with; null when all is well. */
 export async function topicsFault(admin: LogAdmin, began: JobBegan): Promise<StreamError | null> {
   const names = Object.keys(began.topicIds);
-  const source = began.source === undefined ? [] : [began.source];
-  const now = await admin.describeTopics([...names, ...source.map(({ topic }) => topic)]);
-  const fault = source.map((was) => sourceFault(began.job, was, now[names.length])).find((one) => one !== null);
+  const sources = beganSources(began);
+  const now = await admin.describeTopics([...names, ...sources.map(({ topic }) => topic)]);
+  const fault = sources
+    .map((was, at) => sourceFault(began.job, was, now[names.length + at]))
+    .find((one) => one !== null);
   return fault ?? internalFault(began.job, began.topicIds, names, now);
 }
 

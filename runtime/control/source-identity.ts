@@ -8,6 +8,26 @@ import { StreamError } from '#runtime/std/errors.ts';
 export const BEGIN_ANEW =
   'to begin anew, give the job another name and other output topics: it reads its source from the start';
 
+/** The first fault among the sources of a job; those it has now stand in the order of those it began with. */
+export function sourcesFault(
+  job: string,
+  began: readonly TopicDescription[],
+  now: readonly TopicDescription[],
+): StreamError | null {
+  for (const [at, was] of began.entries()) {
+    const same = now.find(({ topic }) => topic === was.topic) ?? now[at];
+    if (same === undefined) return removedSource(job, was.topic);
+    const fault = sourceFault(job, was, same);
+    if (fault !== null) return fault;
+  }
+  return null;
+}
+
+function removedSource(job: string, topic: string): StreamError {
+  const message = `job ${job} began with source topic '${topic}' and is now told not to read it`;
+  return new StreamError('job-invalid', message, `name it again; ${BEGIN_ANEW}`);
+}
+
 /** What keeps a job from going on with its source as it is now (null: it does not exist), or null when all is well. */
 export function sourceFault(job: string, was: TopicDescription, now: TopicDescription | null): StreamError | null {
   const { topic, topicId, partitionCount } = was;

@@ -21,13 +21,13 @@ const HOUR_MS = 3_600_000;
 const WAITING = Number(process.env['WAITING_SAMPLES'] ?? 1_000_000);
 
 const run = { namespace: 'n', job: 'rollups', run: 'live', generation: 0 };
-const source = { partitionCount: PARTITIONS, maxMessageBytes: 1_048_588 };
+const sources = { 'metrics.raw': { partitionCount: PARTITIONS, maxMessageBytes: 1_048_588 } };
 const job = compileJob(rollups({ exchangePartitions: 2 }));
-const plans = taskPlans({ job, version: 'v', run, source });
+const plans = taskPlans({ job, version: 'v', run, sources });
 
 function world(): World {
   const made = new World({ seed: 11 });
-  for (const { topic, partitionCount } of describeTopics(job.plan, run, source)) {
+  for (const { topic, partitionCount } of describeTopics(job.plan, run, sources)) {
     made.cluster.createTopics([{ topic, partitionCount }]);
   }
   return made;

@@ -8,7 +8,7 @@ import type { SampleStream } from '#jobs/graph.ts';
 import rollups from '#jobs/rollups.ts';
 import { describeTopics } from '#jobs/topics.ts';
 import { StreamError } from '#runtime/std/errors.ts';
-import { byLabelJob, functionsJob } from '#test/jobs/example-jobs.ts';
+import { byLabelJob, functionsJob, twoSourcesJob } from '#test/jobs/example-jobs.ts';
 
 /** Paths and messages of the faults of a job written without types. */
 function faultsOf(spec: unknown): string[] {
@@ -66,16 +66,29 @@ describe('stages', () => {
   });
 
   test('a step stands behind its input', () => {
-    for (const job of [rollups(), functionsJob(), byLabelJob()]) {
+    for (const job of [rollups(), functionsJob(), byLabelJob(), twoSourcesJob()]) {
       const { plan } = compileJob(job);
       for (const stage of plan.stages) {
-        const seen = new Set([stage.input.kind === 'source' ? plan.source.id : 'exchange']);
+        const seen = new Set([stage.input.kind === 'source' ? stage.input.source : 'exchange']);
         for (const step of stage.steps) {
           expect(seen.has(step.input), `${step.id} of ${step.input}`).toBe(true);
           seen.add(step.id);
         }
       }
     }
+  });
+
+  test('each source has a stage of its own, named after its first window or after the source', () => {
+    const { sources, stages } = compileJob(twoSourcesJob()).plan;
+    expect(sources.map(({ id, topic }) => [id, topic])).toEqual([
+      ['hosts', 'hosts.raw'],
+      ['apps', 'apps.raw'],
+    ]);
+    expect(stages.map(({ id, input }) => [id, input])).toEqual([
+      ['hosts-1m', { kind: 'source', source: 'hosts' }],
+      ['apps', { kind: 'source', source: 'apps' }],
+      ['apps-1m', { kind: 'exchange', from: 'apps' }],
+    ]);
   });
 
   test('a plan is plain data', () => {
@@ -101,7 +114,7 @@ describe('topics', () => {
 
   test('names carry namespace, job, run, generation and stage', () => {
     const { plan } = compileJob(rollups());
-    const needs = describeTopics(plan, run, { partitionCount: 24, maxMessageBytes: 1_000_000 });
+    const needs = describeTopics(plan, run, { 'metrics.raw': { partitionCount: 24, maxMessageBytes: 1_000_000 } });
     expect(needs.map((need) => `${need.use} ${need.topic}`)).toEqual([
       'source metrics.raw',
       'commits __monitoring.rollups.live.0.commits.samples',
@@ -120,7 +133,7 @@ describe('topics', () => {
 
   test('internal topics keep everything, late and dead letters hold the largest record and its headers', () => {
     const { plan } = compileJob(rollups());
-    const needs = describeTopics(plan, run, { partitionCount: 1, maxMessageBytes: 1_000_000 });
+    const needs = describeTopics(plan, run, { 'metrics.raw': { partitionCount: 1, maxMessageBytes: 1_000_000 } });
     for (const need of needs) {
       const internal = need.use === 'exchange' || need.use === 'commits';
       if (internal) expect(need.config).toMatchObject({ 'retention.ms': '-1', 'retention.bytes': '-1' });
@@ -128,8 +141,33 @@ describe('topics', () => {
     }
   });
 
+  test('topics follow the source they belong to', () => {
+    const needs = describeTopics(compileJob(twoSourcesJob()).plan, run, {
+      'hosts.raw': { partitionCount: 3, maxMessageBytes: 1_000 },
+      'apps.raw': { partitionCount: 7, maxMessageBytes: 2_000 },
+    });
+    const counts = Object.fromEntries(needs.map((need) => [need.topic, need.partitionCount]));
+    expect(counts).toEqual({
+      'hosts.raw': 3,
+      'apps.raw': 7,
+      '__monitoring.rollups.live.0.commits.hosts-1m': 3,
+      'hosts.1m': 3,
+      '__monitoring.rollups.live.0.commits.apps': 7,
+      '__monitoring.rollups.live.0.exchange.apps-1m': 7,
+      '__monitoring.rollups.live.0.commits.apps-1m': 7,
+      'apps.1m': 7,
+      'hosts.raw.late': 3,
+      'hosts.raw.dead-letter': 3,
+      'apps.raw.late': 7,
+    });
+    const sizes = needs.flatMap(({ config, topic }) => (config['max.message.bytes'] ? [topic] : []));
+    expect(sizes).toContain('apps.raw.late');
+  });
+
   test('partition counts follow the job where it says so', () => {
-    const needs = describeTopics(compileJob(byLabelJob()).plan, run, { partitionCount: 24, maxMessageBytes: 1 });
+    const needs = describeTopics(compileJob(byLabelJob()).plan, run, {
+      'metrics.raw': { partitionCount: 24, maxMessageBytes: 1 },
+    });
     const counts = Object.fromEntries(needs.map((need) => [need.topic, need.partitionCount]));
     expect(counts['__monitoring.rollups.live.0.commits.samples']).toBe(24);
     expect(counts['__monitoring.rollups.live.0.exchange.minute']).toBe(6);
@@ -143,12 +181,12 @@ describe('faults', () => {
   test('all are told at once, each with path and remedy', () => {
     const faults = faultsOf({
       name: 'Not An Id',
-      sources: 1,
+      sinks: 1,
       source: samples({ topic: '__mine', outOfOrderness: '5x', seriesMax: 0, partitionedby: 'series' } as never),
       build: (raw: Untyped) => raw.keyBy(series).window('1 m', tumbling('0s')),
     });
     expect(faults).toEqual([
-      'sources: is not an option here',
+      'sinks: is not an option here',
       "name: 'Not An Id' is no id",
       'source.partitionedby: is not an option here',
       "source.topic: '__mine' is reserved for internal topics",
@@ -278,6 +316,26 @@ describe('faults', () => {
       { topic: 'raw', [name]: value },
     );
     expect(faults.map((fault) => fault.split(':')[0])).toEqual([`source.${name}`]);
+  });
+
+  test('sources are checked each under its name', () => {
+    const build = () => {};
+    expect(faultsOf({ name: 'a', sources: {}, build })).toContain('sources: names no source');
+    const [a, b] = [samples({ topic: 'a' }), samples({ topic: 'b', id: 'one', partitionedBy: 'x' as 'series' })];
+    expect(faultsOf({ name: 'a', source: a, sources: { one: a, two: b, exchange: a, 'Not An Id': a }, build })).toEqual(
+      [
+        'sources: stands beside source',
+        "sources.two.partitionedBy: 'x' is not possible",
+        "sources.one.id: 'one' stands twice",
+        "sources.exchange.id: 'exchange' is taken",
+        "sources.Not An Id.id: 'Not An Id' is no id",
+        'build: sends nothing anywhere',
+        'sources.one: is read by nothing',
+        'sources.one: is read by nothing',
+        'sources.exchange: is read by nothing',
+        'sources.Not An Id: is read by nothing',
+      ],
+    );
   });
 
   test('a job without anything names what is missing', () => {

@@ -201,7 +201,7 @@ describe('loading', () => {
     const options = { topic: 'raw', partitionedBy: 'series' };
     const configPath = writeConfig({ rollups: { module: ROLLUPS, parallelism: 2, options } });
     const { jobs } = await load(configPath);
-    expect(jobs[0].compiled.plan.source).toMatchObject(options);
+    expect(jobs[0].compiled.plan.sources[0]).toMatchObject(options);
     expect(jobs[0].compiled.settings).toMatchObject({ parallelism: 2, commitIntervalMs: 200 });
   });
 

@@ -38,6 +38,21 @@ export function functionsJob(): JobDefinition {
   });
 }
 
+/** Two sources, one of which may keep its series where they are. */
+export function twoSourcesJob(): JobDefinition {
+  return defineJob({
+    name: 'both',
+    sources: {
+      hosts: samples({ topic: 'hosts.raw', partitionedBy: 'series' }),
+      apps: samples({ topic: 'apps.raw', badRecords: 'skip' }),
+    },
+    build: ({ apps, hosts }) => {
+      hosts.keyBy(series).window('hosts-1m', tumbling('1m')).aggregate(stats()).to(topic('hosts.1m'));
+      apps.keyBy(series).window('apps-1m', tumbling('1m')).aggregate(stats()).to(topic('apps.1m'));
+    },
+  });
+}
+
 export function byLabelJob(): JobDefinition {
   return defineJob({
     name: 'by-service',

@@ -33,7 +33,10 @@ export class StageBench {
   constructor(job: JobDefinition, clockMs: number) {
     const compiled: CompiledJob = compileJob(job);
     const run = { namespace: 'bench', job: compiled.plan.job, run: 'live', generation: 0 };
-    const plans = taskPlans({ job: compiled, version: 'v', run, source: { partitionCount: 1 } });
+    const sources = Object.fromEntries(
+      compiled.plan.sources.map(({ topic }) => [topic, { partitionCount: 1, maxMessageBytes: 1_000_000 }]),
+    );
+    const plans = taskPlans({ job: compiled, version: 'v', run, sources });
     this.#clockMs = clockMs;
     this.#stages = plans
       .filter((plan) => plan.identity.partition === 0)

@@ -5,12 +5,14 @@ import { compileJob } from '#jobs/compile.ts';
 import type { JobDefinition } from '#jobs/define-job.ts';
 import rollups from '#jobs/rollups.ts';
 import { taskPlans } from '#jobs/task-plans.ts';
-import { byLabelJob } from '#test/jobs/example-jobs.ts';
+import { byLabelJob, twoSourcesJob } from '#test/jobs/example-jobs.ts';
 
 function plansOf(definition: JobDefinition, run = 'live') {
   const job = compileJob(definition);
   const identity = { namespace: 'm', job: job.plan.job, run, generation: 0 };
-  return taskPlans({ job, version: 'v', run: identity, source: { partitionCount: 4 } });
+  const known = { partitionCount: 4, maxMessageBytes: 1_000_000 };
+  const sources = Object.fromEntries(job.plan.sources.map(({ topic }) => [topic, known]));
+  return taskPlans({ job, version: 'v', run: identity, sources });
 }
 
 test('a stage has a task for each partition of what it reads', () => {
@@ -30,6 +32,17 @@ test('a task behind an exchange hears from every task before it, and trims what 
     start: 'earliest',
     internal: true,
   });
+});
+
+test('a task reads the source of its stage, and names no topic of another', () => {
+  const plans = plansOf(twoSourcesJob()).filter(({ identity }) => identity.partition === 0);
+  expect(plans.map(({ input, topics, writers }) => [input.topic, topics.slice(1), writers])).toEqual([
+    ['hosts.raw', ['hosts.1m', 'hosts.raw.late', 'hosts.raw.dead-letter'], 0],
+    ['apps.raw', ['__m.both.live.0.exchange.apps-1m'], 0],
+    ['__m.both.live.0.exchange.apps-1m', ['apps.1m', 'apps.raw.late'], 4],
+  ]);
+  expect(plans[0].program({}).badRecords).toBe('dead-letter');
+  expect(plans[1].program({}).badRecords).toBe('skip');
 });
 
 test('a task names every topic whose partitions count, its input first', () => {

@@ -5,7 +5,7 @@ import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { FileTaskCheckpoints } from '#checkpoint/task-checkpoints.ts';
 import { taskPlans } from '#jobs/task-plans.ts';
-import { describeTopics, type RunIdentity } from '#jobs/topics.ts';
+import { describeTopics, type RunIdentity, type SourceTopics } from '#jobs/topics.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { type TaskEnvironment, type TaskPlan, transactionalId } from '#runtime/task/task-environment.ts';
@@ -72,19 +72,22 @@ export class Installation {
   }
 
   plans(version: string): TaskPlan[] {
-    const { job, sourcePartitions } = this.scenario;
-    const source = { partitionCount: sourcePartitions };
-    return taskPlans({ job, version, run: this.run, source }).map((plan) => ({
+    const { job } = this.scenario;
+    return taskPlans({ job, version, run: this.run, sources: this.#sources }).map((plan) => ({
       ...plan,
       program: (counts) => watchProgram(plan.program(counts), this.coverage),
     }));
   }
 
+  get #sources(): SourceTopics {
+    const { job, sourcePartitions: partitionCount } = this.scenario;
+    return Object.fromEntries(job.plan.sources.map(({ topic }) => [topic, { partitionCount, maxMessageBytes: 1e6 }]));
+  }
+
   createTopics(random: World['random']): void {
-    const { job, sourcePartitions } = this.scenario;
+    const { job } = this.scenario;
     const { cluster } = this.world;
-    const source = { partitionCount: sourcePartitions, maxMessageBytes: 1_000_000 };
-    for (const { topic, use, partitionCount, config } of describeTopics(job.plan, this.run, source)) {
+    for (const { topic, use, partitionCount, config } of describeTopics(job.plan, this.run, this.#sources)) {
       cluster.startOffset = use === 'source' ? random.pick([0, 0, 7]) : 0;
       cluster.createTopics([{ topic, partitionCount, config }]);
     }

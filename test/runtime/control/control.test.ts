@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { ControlLog, type ControlRecord, controlTopic, isOwner, readControlLog } from '#runtime/control/control-log.ts';
 import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
-import { jobBegan, prepareInternalTopics, topicsFault } from '#runtime/control/internal-topics.ts';
+import { beganSources, jobBegan, prepareInternalTopics, topicsFault } from '#runtime/control/internal-topics.ts';
 import type { TopicDescription } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { type Inhabitant, World } from '#test/simulation/world/world.ts';
@@ -200,7 +200,7 @@ describe('topics of a job', () => {
       records: control.records,
       generation: GENERATION,
       specs: SPECS,
-      source: { topic, topicId, partitionCount },
+      sources: [{ topic, topicId, partitionCount }],
       hasCheckpoints: async () => hasCheckpoints,
       nowMs: 1,
     };
@@ -283,5 +283,27 @@ describe('topics of a job', () => {
     world.cluster.deleteTopics(['in']);
     world.cluster.createTopics([{ topic: 'in', partitionCount: 2 }]);
     expect((await refusal(again())).code).toBe('topic-recreated');
+  });
+
+  test('a job goes on with all of its sources or not at all', async () => {
+    const inhabitant = world.start('one');
+    const control = await open(inhabitant);
+    world.cluster.createTopics([{ topic: 'also', partitionCount: 1 }]);
+    const { admin } = inhabitant.log;
+    const sources = ['in', 'also'].map((topic) => world.cluster.describe(topic) as TopicDescription);
+    const began = await done(prepareInternalTopics({ ...parts(inhabitant, control), sources }));
+    await done(control.append(began));
+    const given = () => parts(inhabitant, control, true);
+    await done(prepareInternalTopics({ ...given(), sources: sources.toReversed() }));
+    expect((await refusal(prepareInternalTopics(given()))).message).toContain("'also'");
+    expect(await done(topicsFault(admin, began))).toBeNull();
+    world.cluster.deleteTopics(['also']);
+    expect((await done(topicsFault(admin, began)))?.message).toContain("'also' is gone");
+  });
+
+  test('what an older version wrote of the one source still counts', () => {
+    const source = describeSource();
+    const old = { kind: 'job-began', job: 'job', run: 'live', generation: 0, topicIds: {}, source, atMs: 1 } as const;
+    expect(beganSources(old)).toEqual([source]);
   });
 });
