@@ -1,6 +1,7 @@
 // Owns the slots of a process as seen from the main thread: spawns worker threads, spreads tasks, brings a slot that
-// died or stalled back with its tasks, and collects what they report. Touches no record. Invariant: a task is told to at
-// most one living worker, and every task given to `start` is reported ended once, however its slot fares.
+// died or stalled back with its tasks, finds the job that kills slots, and collects what they report. Touches no record.
+// Invariant: a task is told to at most one living worker, and every task given to `start` is reported ended once,
+// however its slot fares.
 
 import type { Worker } from 'node:worker_threads';
 import {
@@ -16,8 +17,14 @@ import type { Failure } from '#runtime/task/task-supervisor.ts';
 
 const RESPAWN_PAUSE_MS = 100;
 const RESPAWN_PAUSE_MAX_MS = 5_000;
-/** A slot that lived this long is not dying again and again. */
+/** A slot that lived this long is started again without a longer pause. */
 const HEALTHY_MS = 60_000;
+/** Deaths further apart than this are no crash loop. */
+const DEATHS_WITHIN_MS = 600_000;
+/** At this many deaths of a slot with several jobs each of them gets a slot of its own: one of them is to blame. */
+const DEATHS_TOGETHER_MAX = 2;
+/** At this many deaths of a slot that runs one job that job fails. */
+const DEATHS_ALONE_MAX = 5;
 const STATUS_TIMEOUT_MS = 2_000;
 const STALL_LOOK_MS = 10_000;
 /** Looks in a row without an answer; several, because a process that was stopped for a while is late as a whole. */
@@ -37,6 +44,8 @@ export interface SlotPoolParts {
 
 interface Slot {
   readonly index: number;
+  /** It was made for one job, which may kill it; null: any job. */
+  readonly only: string | null;
   worker: Worker | null;
   /** The worker said that it hears; until then its tasks are only noted here. */
   ready: boolean;
@@ -45,7 +54,12 @@ interface Slot {
   spawnedMs: number;
   /** A pause before the next worker is under way. */
   respawning: boolean;
-  deaths: number;
+  /** Starts in a row that came to nothing. */
+  failures: number;
+  /** When it died of its tasks. */
+  deathsMs: readonly number[];
+  /** What the worker is dying of, if it said so. */
+  cause: string | null;
   readonly tasks: Map<string, TaskAssignment>;
 }
 
@@ -60,18 +74,25 @@ export class SlotPool {
 
   constructor(parts: SlotPoolParts) {
     this.#parts = parts;
-    for (let index = 0; index < parts.slotCount; index++) {
-      this.#slots.push({
-        index,
-        worker: null,
-        ready: false,
-        gone: new AbortController(),
-        spawnedMs: 0,
-        respawning: false,
-        deaths: 0,
-        tasks: new Map(),
-      });
-    }
+    for (let index = 0; index < parts.slotCount; index++) this.#addSlot(null);
+  }
+
+  #addSlot(only: string | null): Slot {
+    const slot: Slot = {
+      index: this.#slots.length,
+      only,
+      worker: null,
+      ready: false,
+      gone: new AbortController(),
+      spawnedMs: 0,
+      respawning: false,
+      failures: 0,
+      deathsMs: [],
+      cause: null,
+      tasks: new Map(),
+    };
+    this.#slots.push(slot);
+    return slot;
   }
 
   get #closing(): boolean {
@@ -80,8 +101,9 @@ export class SlotPool {
 
   /** Gives tasks to the `parallelism` slots that have least to do, in turn. Throws what keeps a worker from starting. */
   start(tasks: readonly TaskAssignment[], parallelism: number): void {
-    const spread = Math.max(1, Math.min(parallelism, this.#slots.length));
-    const free = [...this.#slots].sort((a, b) => a.tasks.size - b.tasks.size || a.index - b.index).slice(0, spread);
+    const shared = this.#slots.filter(({ only }) => only === null);
+    const spread = Math.max(1, Math.min(parallelism, shared.length));
+    const free = shared.sort((a, b) => a.tasks.size - b.tasks.size || a.index - b.index).slice(0, spread);
     const own: TaskAssignment[][] = free.map(() => []);
     for (const [index, task] of tasks.entries()) own[index % spread].push(task);
     for (const { job } of tasks) this.#stopping.delete(job);
@@ -154,32 +176,89 @@ export class SlotPool {
     const worker = spawn(slot.index);
     slot.worker = worker;
     slot.gone = new AbortController();
+    slot.cause = null;
     slot.spawnedMs = clock.monotonicMs();
     worker.on('message', (message: FromSlot) => {
       if (slot.worker === worker) this.#hear(slot, message);
     });
     worker.on('error', (error: Error) => {
+      slot.cause = error.message;
       logger.error({ slot: slot.index, stack: error.stack }, `slot ${slot.index} died: ${error.message}`);
     });
-    worker.on('exit', () => this.#exited(slot));
+    worker.on('exit', (code) => this.#exited(slot, code));
   }
 
-  #exited(slot: Slot): void {
+  #exited(slot: Slot, code: number): void {
+    const { ready } = slot;
+    slot.cause ??= `exit code ${code}`;
     slot.worker = null;
     slot.ready = false;
     slot.gone.abort();
     this.#endStopping(slot);
     if (this.#closing || slot.tasks.size === 0) return;
     const livedMs = this.#parts.clock.monotonicMs() - slot.spawnedMs;
-    slot.deaths = livedMs >= HEALTHY_MS ? 1 : slot.deaths + 1;
+    if (livedMs >= HEALTHY_MS) slot.failures = 0;
     this.#parts.slotDied([...slot.tasks.values()]);
-    this.#respawn(slot);
+    // Before it was ready no task ran that could be to blame.
+    if (ready) this.#blame(slot);
+    if (slot.tasks.size > 0) this.#respawn(slot);
+  }
+
+  // Which of its tasks kills a slot is not known: its jobs are taken apart until the one that goes on doing it is alone.
+  #blame(slot: Slot): void {
+    const nowMs = this.#parts.clock.monotonicMs();
+    slot.deathsMs = [...slot.deathsMs.filter((ms) => nowMs - ms < DEATHS_WITHIN_MS), nowMs];
+    const jobs = [...new Set(Array.from(slot.tasks.values(), ({ job }) => job))];
+    if (jobs.length === 1 && slot.deathsMs.length >= DEATHS_ALONE_MAX) this.#failJob(slot, jobs[0]);
+    if (jobs.length > 1 && slot.deathsMs.length >= DEATHS_TOGETHER_MAX) this.#takeApart(slot, jobs);
+  }
+
+  #takeApart(slot: Slot, jobs: readonly string[]): void {
+    const { logger } = this.#parts;
+    const what = `slot ${slot.index} died ${slot.deathsMs.length} times, the last time of: ${slot.cause}`;
+    logger.warn(
+      { slot: slot.index, jobs },
+      `${what}; each of its jobs gets a thread of its own, to find the one to blame`,
+    );
+    for (const job of jobs) {
+      const own = this.#addSlot(job);
+      for (const [key, task] of [...slot.tasks]) {
+        if (task.job !== job) continue;
+        slot.tasks.delete(key);
+        own.tasks.set(key, task);
+      }
+      this.#respawn(own);
+    }
+    slot.deathsMs = [];
+  }
+
+  #failJob(slot: Slot, job: string): void {
+    const minutes = DEATHS_WITHIN_MS / 60_000;
+    const times = `${slot.deathsMs.length} times within ${minutes} minutes`;
+    const failure: Failure = {
+      code: 'task-crash-loop',
+      message: `job ${job} ended the thread it runs in ${times}, the last time of: ${slot.cause}`,
+      remedy:
+        'correct the function of the job that ends the thread, never returns or needs more memory than a thread may have (NODE_OPTIONS=--max-old-space-size=MiB), and start again',
+      stack: '',
+    };
+    const [[key, task]] = slot.tasks;
+    slot.tasks.delete(key);
+    this.#parts.taskFailed(task, failure);
+    this.stopJob(job);
   }
 
   #respawn(slot: Slot): void {
     const { clock, logger } = this.#parts;
-    const pauseMs = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(6, slot.deaths - 1));
-    const fields = { slot: slot.index, tasks: slot.tasks.size, deaths: slot.deaths, pauseMs };
+    slot.failures++;
+    const pauseMs = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(6, slot.failures - 1));
+    const fields = {
+      slot: slot.index,
+      tasks: slot.tasks.size,
+      deaths: slot.deathsMs.length,
+      cause: slot.cause,
+      pauseMs,
+    };
     logger.warn(fields, `slot ${slot.index} is started again`);
     slot.respawning = true;
     clock.sleep(pauseMs, this.#closed.signal).then(() => {
@@ -189,7 +268,6 @@ export class SlotPool {
         this.#spawn(slot);
       } catch (error) {
         logger.error({ slot: slot.index }, `slot ${slot.index} cannot be started: ${(error as Error).message}`);
-        slot.deaths++;
         this.#respawn(slot);
       }
     });
@@ -226,6 +304,7 @@ export class SlotPool {
       { slot: slot.index, tasks: [...slot.tasks.keys()] },
       `slot ${slot.index} stalled: a function of one of its jobs does not return; the slot is ended`,
     );
+    slot.cause = 'a function that does not return';
     await worker?.terminate();
   }
 

@@ -1,5 +1,5 @@
-// One job three times, counts per minute of what passes through a function: one is well, one throws, one ends the thread
-// it runs in, once.
+// One job many times, counts per minute of what passes through a function: one is well, one throws, one ends the thread
+// it runs in once, the others do so whenever they see their number.
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
@@ -43,4 +43,13 @@ export const deadly = minutes('deadly', (value) => {
   if (value !== 777 || path === undefined || existsSync(path)) return;
   writeFileSync(path, 'once');
   process.exit(7);
+});
+
+export const exiting = minutes('exiting', (value) => {
+  if (value === 888) process.exit(8);
+});
+
+export const hungry = minutes('hungry', (value) => {
+  const eaten: number[][] = [];
+  while (value === 999) eaten.push(new Array<number>(100_000).fill(eaten.length));
 });

@@ -149,6 +149,64 @@ test('a slot that answers nothing is ended and its tasks come back', async () =>
   expect(ended).toEqual([]);
 });
 
+/** Moves the clock in small steps until something happened; bounded. */
+async function pass(clock: HandClock, done: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 2_000; i++) {
+    if (await done()) return;
+    clock.advance(100);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error('did not happen');
+}
+
+test('the job that kills a slot is found among its neighbours and fails alone', async () => {
+  const { pool, running, clock, ended, warned } = scene(2);
+  pool.start([task('a', 0), task('a', 1)], 2);
+  pool.start([task('b', 0, 'dies'), task('b', 1)], 2);
+  pool.start([task('c', 0), task('c', 1)], 2);
+  await pass(clock, () => ended.length === 2);
+  expect(ended.sort()).toEqual(['failed b.live.0.dies.0 task-crash-loop', 'stopped b.live.0.works.1']);
+  expect(warned.filter((message) => message.includes('to find the one to blame'))).toHaveLength(1);
+  await pass(clock, async () => (await running()).length === 4);
+  expect(await running()).toEqual(['a.live.0.works.0', 'a.live.0.works.1', 'c.live.0.works.0', 'c.live.0.works.1']);
+  await pool.close();
+  expect(ended).toHaveLength(6);
+});
+
+test('a job whose function never returns fails alone too', async () => {
+  const { pool, running, clock, ended } = scene(1);
+  pool.start([task('a', 0), task('b', 0, 'never-returns')], 1);
+  for (let i = 0; i < 3_000 && ended.length === 0; i++) {
+    clock.advance(5_000);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(ended).toEqual(['failed b.live.0.never-returns.0 task-crash-loop']);
+  await pass(clock, async () => (await running()).length === 1);
+  expect(await running()).toEqual(['a.live.0.works.0']);
+});
+
+test('deaths that are far apart blame nobody', async () => {
+  const { pool, running, workers, clock, ended } = scene(1);
+  pool.start([task('a', 0), task('b', 0)], 1);
+  for (let death = 0; death < 8; death++) {
+    await pass(clock, async () => (await running()).length === 2);
+    await workers[death].worker.terminate();
+    clock.advance(600_000);
+  }
+  expect(ended).toEqual([]);
+  expect(new Set(workers.map(({ index }) => index))).toEqual(new Set([0]));
+});
+
+test('a slot that dies before it is ready blames no job', async () => {
+  const { pool, workers, clock, ended } = scene(1, true);
+  pool.start([task('a', 0)], 1);
+  for (let death = 0; death < 8; death++) {
+    await pass(clock, () => workers.length === death + 1);
+    await workers[death].worker.terminate();
+  }
+  expect(ended).toEqual([]);
+});
+
 test('a job that fails takes its own tasks with it and no others', async () => {
   const { pool, running, ended } = scene(2);
   pool.start([task('a', 0), task('a', 1), task('b', 0)], 2);
