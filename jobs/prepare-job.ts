@@ -18,6 +18,7 @@ import { jobVersion } from '#jobs/version.ts';
 import type { ControlLog, ControlRecord } from '#runtime/control/control-log.ts';
 import {
   beganSources,
+  beganTopicIds,
   type JobBegan,
   jobBegan,
   prepareInternalTopics,
@@ -81,7 +82,7 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     })),
   );
   return {
-    assignment: { configuration, version, sources },
+    assignment: { configuration, version, sources, topicIds: beganTopicIds(began) },
     plan,
     parallelism: compiled.settings.parallelism,
     tasks,

@@ -9,6 +9,8 @@ export interface JobAssignment {
   readonly configuration: JobConfiguration;
   readonly version: string;
   readonly sources: SourceTopics;
+  /** Ids of the topics that the job began with. */
+  readonly topicIds: Readonly<Record<string, string>>;
 }
 
 /** Everything a slot needs; `port` leads to the writer thread of the embedded log. */

@@ -73,7 +73,11 @@ function planner(settings: SlotSettings): (assignment: TaskAssignment) => Promis
       generation: assignment.generation,
     };
     return {
-      plan: taskPlan({ job: loaded, version: job.version, run, sources: job.sources }, stage, assignment.partition),
+      plan: taskPlan(
+        { job: loaded, version: job.version, run, sources: job.sources, topicIds: job.topicIds },
+        stage,
+        assignment.partition,
+      ),
       options: loaded.settings,
     };
   };

@@ -12,6 +12,8 @@ export interface TaskPlanOptions {
   readonly version: string;
   readonly run: RunIdentity;
   readonly sources: SourceTopics;
+  /** Ids of the topics that the job began with; those that are not named here may be any. @default {} */
+  readonly topicIds?: Readonly<Record<string, string>>;
 }
 
 /** The plans of all tasks of a job: stage by stage, partition by partition. */
@@ -40,6 +42,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
     },
     commitTopic: commitTopic(run, stage.id),
     topics: [...new Set([topic, ...stageOutputs(job, stage, run).map((output) => output.topic)])],
+    topicIds: options.topicIds ?? {},
     writers: writerCount(options, stage),
     offsetsGroup: fromSource && run.run === 'live' ? `${run.namespace}.${run.job}` : null,
     program: () => instantiate(job, { stageId: stage.id, run }),

@@ -42,6 +42,12 @@ export function beganSources({ source, sources }: JobBegan): readonly TopicDescr
   return sources ?? (source === undefined ? [] : [source]);
 }
 
+/** Ids of all topics that must stay what they were. */
+export function beganTopicIds(began: JobBegan): Readonly<Record<string, string>> {
+  const sources = beganSources(began).map(({ topic, topicId }) => [topic, topicId] as const);
+  return { ...began.topicIds, ...Object.fromEntries(sources) };
+}
+
 /**
  * Checks them and the sources, or creates those of a job that never began; gives what the control log says of them, or
  * has to say from now on. Errors: commit-log-lost, topic-recreated, topic-partitions-changed, job-invalid.

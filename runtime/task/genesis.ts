@@ -8,7 +8,7 @@ import type { CommitLogEntry } from '#runtime/task/commit-log.ts';
 import type { Genesis } from '#runtime/task/entry.ts';
 import { type TaskEnvironment, type TaskInput, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 
-/** Describes every topic of the task. Error: topic-unknown. */
+/** Describes every topic of the task. Errors: topic-unknown, topic-recreated, topic-partitions-changed. */
 export async function describeTaskTopics(
   environment: TaskEnvironment,
   plan: TaskPlan,
@@ -25,6 +25,7 @@ export async function describeTaskTopics(
         'create the topic, or correct its name in the job',
       );
     }
+    checkTopicId(plan, description);
     found.set(name, description);
   });
   const commits = found.get(plan.commitTopic) as TopicDescription;
@@ -45,6 +46,17 @@ export async function describeTaskTopics(
     );
   }
   return found;
+}
+
+// An empty commit log of a topic that was created again would look like that of a task that never ran.
+function checkTopicId({ identity, topicIds }: TaskPlan, { topic, topicId }: TopicDescription): void {
+  const began = topicIds[topic];
+  if (began === undefined || began === topicId) return;
+  throw new StreamError(
+    'topic-recreated',
+    `task ${taskName(identity)}: topic '${topic}' was deleted and created again (id ${began}, now ${topicId})`,
+    'restore it from a backup; to begin anew, give the job another name and other output topics',
+  );
 }
 
 /** The first offset a task reads. */

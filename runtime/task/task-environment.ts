@@ -55,6 +55,8 @@ export interface TaskPlan {
   readonly commitTopic: string;
   /** Every topic whose partition count matters, the input included. */
   readonly topics: readonly string[];
+  /** Ids of those topics that must be the ones the job began with, the commit log among them. */
+  readonly topicIds: Readonly<Record<string, string>>;
   /** Tasks that write the exchange this task reads; 0 for a source. */
   readonly writers: number;
   /** Group under which consumed offsets are published, null: not published. */

@@ -10,7 +10,7 @@ import { loadInstallation } from '#jobs/load-job.ts';
 import { MillraceProcess } from '#jobs/run-process.ts';
 import { silentLogger } from '#runtime/std/logger.ts';
 import { DIED } from './minute-jobs.ts';
-import { expected, feedMinutes, PARTITIONS, rowsOf, writeJobModules } from './minute-world.ts';
+import { expected, feedMinutes, feedOne, PARTITIONS, rowsOf, writeJobModules } from './minute-world.ts';
 
 let data: string;
 
@@ -24,10 +24,11 @@ afterEach(async () => {
   await rm(data, { recursive: true, force: true });
 });
 
-async function writeConfiguration(jobs: readonly string[]): Promise<void> {
+async function writeConfiguration(jobs: readonly string[], checkpointInterval: string): Promise<void> {
   const url = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
   await writeJobModules(data, jobs);
-  const entry = (job: string) => `${job}: { module: './${job}.ts', parallelism: 2, checkpointInterval: '1s' }`;
+  const entry = (job: string) =>
+    `${job}: { module: './${job}.ts', parallelism: 2, checkpointInterval: '${checkpointInterval}' }`;
   const config = `import { defineConfig, directory, embedded } from ${url('../../../jobs/config.ts')};
 export default defineConfig({
   log: embedded({ directory: 'log' }),
@@ -39,8 +40,8 @@ export default defineConfig({
   await writeFile(join(data, 'config.ts'), config);
 }
 
-async function startProcess(jobs: readonly string[]): Promise<MillraceProcess> {
-  await writeConfiguration(jobs);
+async function startProcess(jobs: readonly string[], checkpointInterval = '1s'): Promise<MillraceProcess> {
+  await writeConfiguration(jobs, checkpointInterval);
   const installation = await loadInstallation({
     configPath: 'config.ts',
     workingDirectory: data,
@@ -119,6 +120,28 @@ test('a job that ends its thread again and again fails alone, and its neighbours
     await running.stop();
   }
   expect(running.failures.map(({ code }) => code)).toEqual(['task-crash-loop']);
+}, 90_000);
+
+test('a commit log created again while its slot is dead stops the job, and nothing is published again', async () => {
+  const running = await startProcess(['deadly'], '1h');
+  try {
+    await feedMinutes(running.log, 1);
+    await until('rows', async () => (await rowsOf(running.log, 'deadly')).length === expected(1).length);
+    const internal = (await running.log.admin.listTopics()).filter((topic) => topic.includes('.deadly.'));
+    for (const topic of internal) {
+      await running.log.admin.deleteTopics([topic]);
+      await running.log.admin.createTopics([{ topic, partitionCount: PARTITIONS }]);
+    }
+    await feedOne(running.log, 777);
+    const job = async () => (await running.status())[0];
+    await until('failure', async () => (await job()).state === 'FAILED');
+    expect(existsSync(join(data, 'died')), 'the slot died').toBe(true);
+    expect((await job()).failure).toMatchObject({ code: 'commit-log-lost' });
+    await until('end of its tasks', async () => (await job()).tasks.length === 0);
+    expect(await rowsOf(running.log, 'deadly')).toEqual(expected(1));
+  } finally {
+    await running.stop();
+  }
 }, 90_000);
 
 test('a process that is stopped right after its start ends', async () => {

@@ -46,6 +46,19 @@ test('a commit log that was deleted and made anew is refused', async () => {
   expect(await refused(toy)).toMatchObject({ code: 'commit-log-lost' });
 });
 
+test('a commit log made anew before any checkpoint was written is refused by its id', async () => {
+  const toy = new ToyWorld();
+  const topicIds = { [COMMITS]: toy.world.cluster.describe(COMMITS)?.topicId ?? '' };
+  const first = toy.launch({}, { topicIds });
+  await work(toy, 0, 10);
+  expect(first.supervisor.status()).toMatchObject({ phase: 'running', checkpointEntry: null });
+  toy.world.cluster.deleteTopics([COMMITS]);
+  toy.createTopic(COMMITS);
+  first.inhabitant.process.kill();
+  expect(await refused(toy, { topicIds })).toMatchObject({ code: 'topic-recreated' });
+  expect(toy.entries()).toEqual([]);
+});
+
 test('a commit log whose records were all deleted is refused', async () => {
   const toy = await past('kill');
   toy.world.cluster.deleteRecords({ topic: COMMITS, partition: 0 }, 1_000_000);

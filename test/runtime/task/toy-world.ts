@@ -59,6 +59,7 @@ export class ToyWorld {
       input: { topic: 'in', partition: 0, start: 'earliest', internal: false },
       commitTopic: COMMITS,
       topics: ['in', 'out', 'dead'],
+      topicIds: {},
       writers: 0,
       offsetsGroup: 'n.toy',
       program: () => this.program(),
