@@ -24,6 +24,7 @@ const LOOK_MS = 500;
 /** Virtual time in which a healed world must have done everything. */
 const DRAIN_MAX_MS = 240_000;
 const STOP_MAX_MS = 60_000;
+const START_MAX_MS = 30_000;
 /** After the last input was read: for watermarks to pass an exchange. */
 const SETTLE_MS = 4_000;
 /** Idleness, a minute and the bound of lateness, and room for the words of an exchange. */
@@ -94,24 +95,34 @@ class SimulatedRun {
     if (installation.owner === null || !installation.owner.alive || installation.owner.stopping) installation.launch();
     const owner = installation.owner!;
     owner.spare();
-    const deadlineMs = Math.max(scheduler.nowMs, this.#input.lastMs) + DRAIN_MAX_MS;
-    while (!(this.#drained() && !owner.paused && isRunning(owner)) && !installation.damaged) {
-      require(scheduler.nowMs < deadlineMs, 'liveness', () => `not drained:\n${this.#state(owner)}`);
-      await this.#wait(LOOK_MS);
-    }
+    const drainMaxMs = Math.max(0, this.#input.lastMs - scheduler.nowMs) + DRAIN_MAX_MS;
+    await this.#healthy(owner, 'does not drain', drainMaxMs, () => {
+      return this.#drained() && !owner.paused && isRunning(owner);
+    });
     if (installation.damaged) return;
     await this.#wait(this.#scenario.closes ? CLOSING_MS : SETTLE_MS);
     owner.stop();
-    const stopDeadlineMs = scheduler.nowMs + STOP_MAX_MS;
-    while (!owner.ended) {
-      require(scheduler.nowMs < stopDeadlineMs, 'liveness', () => `does not stop:\n${this.#state(owner)}`);
-      await this.#wait(LOOK_MS);
-    }
+    await this.#healthy(owner, 'does not stop', STOP_MAX_MS, () => owner.ended);
+    if (installation.damaged) return;
     const lacking = this.#stored.atLastEntry();
     // A bit that flips later is not the stop's fault.
     const { bitsFlipped } = this.#world.disk(STORAGE).counts;
     require(lacking === null || bitsFlipped > 0, 'clean-stop', () => String(lacking));
-    this.#coverage.add('drained');
+    // What the log left open is ended by the next to start, which may be of another version.
+    installation.version++;
+    const next = installation.launch();
+    await this.#healthy(next, 'does not start', START_MAX_MS, () => isRunning(next));
+    if (!installation.damaged) this.#coverage.add('drained');
+  }
+
+  /** Waits in a healed world. */
+  async #healthy(instance: Instance, fault: string, withinMs: number, done: () => boolean): Promise<void> {
+    const { scheduler } = this.#world;
+    const deadlineMs = scheduler.nowMs + withinMs;
+    while (!done() && !this.#installation.damaged) {
+      require(scheduler.nowMs < deadlineMs, 'liveness', () => `${fault}:\n${this.#state(instance)}`);
+      await this.#wait(LOOK_MS);
+    }
   }
 
   async judge(): Promise<void> {
