@@ -50,6 +50,7 @@ interface Sent {
   readonly entryOffset: bigint;
 }
 
+const ABORTS_MAX = 3;
 const PAUSE_MIN_MS = 2;
 const PAUSE_MAX_MS = 50;
 const SEQUENCE_COUNT = 2 ** 31;
@@ -150,16 +151,22 @@ export class KafkaWriter implements LogWriter {
     return NONE;
   }
 
-  /** What hangs after an initialisation, and was not committed as the coordinator knew, was aborted. */
+  /**
+   * What hangs after an initialisation, and was not committed as the coordinator knew, was aborted. Looked at again,
+   * because the coordinator may restart in the middle of this, too.
+   */
   async #abortHanging(): Promise<void> {
     if (this.#hangingId < 0n) return;
-    const hanging = await this.#markers.missing(this.#outputs, this.#hangingId);
-    const { producerId, epoch } = this.#identity;
-    if (hanging.some((open) => open.producerId === producerId && open.epoch >= epoch)) {
-      throw this.#fenced('a newer transaction is open');
+    for (let tries = 0; tries < ABORTS_MAX; tries++) {
+      const hanging = await this.#markers.missing(this.#outputs, this.#hangingId);
+      if (hanging.length === 0) return;
+      const { producerId, epoch } = this.#identity;
+      if (hanging.some((open) => open.producerId === producerId && open.epoch >= epoch)) {
+        throw this.#fenced('a newer transaction is open');
+      }
+      await this.#endWithoutRecords(hanging, false);
+      if (tries === 0) this.#endedByHand += hanging.length;
     }
-    if (hanging.length > 0) await this.#endWithoutRecords(hanging, false);
-    this.#endedByHand += hanging.length;
   }
 
   /** The markers of a transaction without records end what was open before. */

@@ -13,6 +13,7 @@ import type { Process } from '#test/simulation/world/process.ts';
 
 const BROKERS = 3;
 const TRANSACTION_TIMEOUT_MS = 15_000;
+const ABORTS_MAX = 3;
 const RETRY_MS = 5;
 const RETRY_MAX_MS = 20_000;
 
@@ -91,17 +92,20 @@ export class SimulatedLogWriter implements LogWriter {
   }
 
   async #abortHanging(): Promise<number> {
-    if (this.#hangingId < 0) return 0;
-    const hanging = await this.#missing(this.#outputs, this.#hangingId);
-    if (hanging.some(({ producerId, epoch }) => producerId === this.#producerId && epoch >= this.#epoch)) {
-      throw this.#error('writer-fenced', 'a newer transaction is open');
+    let ended = 0;
+    for (let tries = 0; this.#hangingId >= 0 && tries < ABORTS_MAX; tries++) {
+      const hanging = await this.#missing(this.#outputs, this.#hangingId);
+      if (hanging.length === 0) break;
+      if (hanging.some(({ producerId, epoch }) => producerId === this.#producerId && epoch >= this.#epoch)) {
+        throw this.#error('writer-fenced', 'a newer transaction is open');
+      }
+      if (tries === 0) ended = hanging.length;
+      await this.#addPartitions(hanging, async () => 0);
+      const answer = await this.#end(false);
+      if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
+      this.#take(answer);
     }
-    if (hanging.length === 0) return 0;
-    await this.#addPartitions(hanging, async () => 0);
-    const answer = await this.#end(false);
-    if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
-    this.#take(answer);
-    return hanging.length;
+    return ended;
   }
 
   async #missing(partitions: readonly TopicPartition[], producerId: number): Promise<readonly Open[]> {
