@@ -81,6 +81,29 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     killedBy: ['commit-log'],
   },
+  // The writer of the simulated log decides as that of Kafka does.
+  {
+    name: 'takes every transaction without markers for aborted',
+    patches: [
+      {
+        file: 'test/simulation/world/log-writer.ts',
+        find: "if (found.state !== 'committed') {",
+        replace: "if (found.state !== 'ending') {",
+      },
+    ],
+    killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness'],
+  },
+  {
+    name: 'takes every transaction without markers for committed',
+    patches: [
+      {
+        file: 'test/simulation/world/log-writer.ts',
+        find: "if (found.state !== 'committed') {",
+        replace: "if (found.state === 'ongoing') {",
+      },
+    ],
+    killedBy: ['commit-log', 'clean-stop', 'task-failed', 'rows', 'exchange', 'dead-letters', 'late'],
+  },
   {
     name: 'does not say what it may have left without markers',
     patches: [
@@ -265,7 +288,7 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: 'runtime/task/replay.ts',
-        find: 'step.compare ? entry.timersFired.event : Number.POSITIVE_INFINITY',
+        find: 'step.compare ? recordedCount : Number.POSITIVE_INFINITY',
         replace: 'Number.POSITIVE_INFINITY',
       },
     ],

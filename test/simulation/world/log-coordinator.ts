@@ -10,8 +10,8 @@ const EPOCH_MAX = 32_766;
 /** How often the coordinator looks for transactions that took too long. */
 const TIMEOUT_LOOK_MS = 10_000;
 
-/** Transactions of an id after lost markers that lose none. */
-const QUIET_AFTER_LOSS = 6;
+/** So many commits come upon one abort. */
+const ABORTS_ARE_RARE = 8;
 
 export interface ProducerAnswer {
   readonly error: number;
@@ -34,8 +34,6 @@ interface TransactionalId {
   timeoutMs: number;
   startedMs: number;
   partitions: Set<SimulatedPartition>;
-  /** Transactions since the one whose markers were lost. */
-  sinceLost: number;
 }
 
 export class SimulatedCoordinator {
@@ -43,7 +41,15 @@ export class SimulatedCoordinator {
   readonly #random: Random;
   readonly #faults: () => Faults;
   /** What happened to producers, for a test that wants to know whether its faults happened. */
-  readonly counts = { fenced: 0, refused: 0, epochRanOut: 0, timedOut: 0, markersLost: 0 };
+  readonly counts = {
+    fenced: 0,
+    refused: 0,
+    epochRanOut: 0,
+    timedOut: 0,
+    commitMarkersLost: 0,
+    abortMarkersLost: 0,
+    markersLostInPart: 0,
+  };
   readonly #ids = new Map<string, TransactionalId>();
   /** Grows with every restart: who knows an older one asks about markers. */
   life = 0;
@@ -147,7 +153,6 @@ export class SimulatedCoordinator {
       timeoutMs: 0,
       startedMs: 0,
       partitions: new Set(),
-      sinceLost: QUIET_AFTER_LOSS,
     };
   }
 
@@ -184,16 +189,9 @@ export class SimulatedCoordinator {
     entry.committed = commit;
     let partitions = [...entry.partitions];
     entry.partitions = new Set();
-    // Not soon again: a broker that stops or starts has done so.
-    const markersLost = ++entry.sinceLost > QUIET_AFTER_LOSS && this.#random.chance(this.#faults().markersLost);
     if (commit) for (const partition of partitions) partition.decide(producerId);
-    if (markersLost) {
-      this.life++;
-      entry.sinceLost = 0;
-      this.counts.markersLost++;
-      const all = this.#random.chance(0.5);
-      partitions = all ? [] : partitions.filter(() => this.#random.chance(0.5));
-    }
+    const lost = this.#faults().markersLost * (commit ? 1 : ABORTS_ARE_RARE);
+    if (this.#random.chance(lost)) partitions = this.#restart(partitions, commit);
     if (partitions.length === 0) {
       entry.state = 'empty';
       return;
@@ -209,6 +207,15 @@ export class SimulatedCoordinator {
         if (--left === 0) entry.state = 'empty';
       });
     }
+  }
+
+  /** The coordinator restarts in the middle, and takes for ended what it ended nowhere or not everywhere. */
+  #restart(partitions: readonly SimulatedPartition[], commit: boolean): SimulatedPartition[] {
+    this.life++;
+    const marked = this.#random.chance(0.5) ? [] : partitions.filter(() => this.#random.chance(0.5));
+    if (marked.length < partitions.length) this.counts[commit ? 'commitMarkersLost' : 'abortMarkersLost']++;
+    if (marked.length > 0 && marked.length < partitions.length) this.counts.markersLostInPart++;
+    return marked;
   }
 
   #lookForTimeouts(): void {

@@ -24,7 +24,7 @@ export interface Faults {
   readonly leaderMoves: number;
   /** Longest time between EndTxn's ok and a control marker. */
   readonly markerLagMs: number;
-  /** Per transaction: the coordinator takes its end and writes no marker (seen with a broker that restarts). */
+  /** Per commit: the coordinator restarts and leaves out its markers, all or some (seen with Kafka); aborts more often. */
   readonly markersLost: number;
   /** A fetch answer holds fewer batches than it could. */
   readonly fetchCut: number;
