@@ -1,14 +1,17 @@
-// Owns the records of an exchange: a block of samples in columns with the writer's watermark, or a control alone.
+// Owns the records of an exchange: a block of samples or of other records in columns with the writer's watermark, or a
+// control alone.
 // Knows no table and no log. Invariant: what `encode` wrote `read` gives back, and nothing else is ever taken for it:
 // lengths and counts are checked before they are used.
 
-import { ByteWriter } from '#runtime/std/byte-writer.ts';
+import type { ValueCodec } from '#checkpoint/contract.ts';
+import { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import type { Batch } from '#runtime/task/contract.ts';
 
 // u8 kind, u8 version, uvarint writer, f64 watermark (little-endian); for data also: u8 flags, text origin topic,
 // uvarint keys, keys × (uvarint length, canonical bytes), uvarint rows, then the columns, each over all rows:
-// varint key difference; varint time difference (or f64 with RAW_TIMES); f64 value;
+// varint key difference; varint time difference (or f64 with RAW_TIMES); f64 value, or with RECORDS uvarint length of all
+// and each the codec's bytes behind their uvarint length;
 // varint origin partition difference (or once, with ONE_PARTITION); varint origin offset difference.
 
 export const EXCHANGE_DATA = 1;
@@ -19,12 +22,13 @@ export const EXCHANGE_MARKER = 4;
 const VERSION = 1;
 const ONE_PARTITION = 1;
 const RAW_TIMES = 2;
+const RECORDS = 4;
 /** Rows of one block at most; the reader refuses more. */
 export const BLOCK_ROWS_MAX = 4096;
 /** Differences of times within this fit a varint. */
 const TIME_MAX_MS = 2 ** 50;
-/** A value, and a byte each for key, time and offset. */
-const ROW_BYTES_MIN = 11;
+/** A byte each for key, time, value and offset. */
+const ROW_BYTES_MIN = 4;
 
 /** Gathers the rows of one block in columns. */
 export class ExchangeBlock {
@@ -34,6 +38,7 @@ export class ExchangeBlock {
   /** Changes with each block: tells which keys of a table are in this one's dictionary. */
   serial = 0;
   readonly #keys = new ByteWriter(1024);
+  readonly #payload = new ByteWriter(64);
   #keyCount = 0;
   #key: Int32Array = new Int32Array(64);
   #timestampMs: Float64Array = new Float64Array(64);
@@ -43,7 +48,7 @@ export class ExchangeBlock {
 
   /** Estimated size of the record; follows from the rows alone. */
   get sizeBytes(): number {
-    return this.#keys.length + this.rows * 16;
+    return this.#keys.length + this.#payload.length + this.rows * 16;
   }
 
   /** Puts a key into the dictionary; its place. */
@@ -64,13 +69,21 @@ export class ExchangeBlock {
     if (timestampMs > this.maxTimestampMs) this.maxTimestampMs = timestampMs;
   }
 
+  /** A row that is no sample; a block holds rows of one kind. */
+  addRecord(key: number, timestampMs: number, bytes: ByteWriter, originPartition: number, originOffset: number): void {
+    this.#payload.uvarint(bytes.length);
+    this.#payload.raw(bytes.bytes, 0, bytes.length);
+    this.addRow(key, timestampMs, 0, originPartition, originOffset);
+  }
+
   encode(out: ByteWriter, writer: number, watermarkMs: number): void {
     invariant(this.rows > 0 && this.rows <= BLOCK_ROWS_MAX, `a block of ${this.rows} rows`);
     const rows = this.rows;
     encodeHead(out, EXCHANGE_DATA, writer, watermarkMs);
     const onePartition = isConstant(this.#originPartition, rows);
     const rawTimes = !areWhole(this.#timestampMs, rows);
-    out.u8((onePartition ? ONE_PARTITION : 0) | (rawTimes ? RAW_TIMES : 0));
+    const records = this.#payload.length > 0;
+    out.u8((onePartition ? ONE_PARTITION : 0) | (rawTimes ? RAW_TIMES : 0) | (records ? RECORDS : 0));
     out.text(this.originTopic);
     out.uvarint(this.#keyCount);
     out.raw(this.#keys.bytes, 0, this.#keys.length);
@@ -78,7 +91,10 @@ export class ExchangeBlock {
     writeDifferences(out, this.#key, rows);
     if (rawTimes) writeDoubles(out, this.#timestampMs, rows);
     else writeDifferences(out, this.#timestampMs, rows);
-    writeDoubles(out, this.#value, rows);
+    if (records) {
+      out.uvarint(this.#payload.length);
+      out.raw(this.#payload.bytes, 0, this.#payload.length);
+    } else writeDoubles(out, this.#value, rows);
     writeDifferences(out, this.#originPartition, onePartition ? 1 : rows);
     writeDifferences(out, this.#originOffset, rows);
   }
@@ -87,6 +103,7 @@ export class ExchangeBlock {
     this.rows = 0;
     this.maxTimestampMs = Number.NEGATIVE_INFINITY;
     this.#keys.clear();
+    this.#payload.clear();
     this.#keyCount = 0;
   }
 
@@ -184,8 +201,13 @@ export class ExchangeRecord {
     else if (this.#at !== this.#end) corrupt('goes on behind the watermark');
   }
 
+  /** Whether the rows are no samples, and need a codec. */
+  get hasRecords(): boolean {
+    return (this.#flags & RECORDS) !== 0;
+  }
+
   /** Appends the rows of a data record; `slots[k]` is the key slot of dictionary entry k. */
-  rowsInto(batch: Batch, slots: Int32Array): void {
+  rowsInto(batch: Batch, slots: Int32Array, codec: ValueCodec<unknown> | null = null): void {
     const { rows } = this;
     const from = batch.count;
     while (batch.capacity < from + rows) batch.grow();
@@ -198,7 +220,8 @@ export class ExchangeRecord {
     }
     if ((this.#flags & RAW_TIMES) !== 0) this.#readDoubles(batch.timestampMs, from, rows, 'times');
     else this.#readDifferences(batch.timestampMs, from, rows, 'times');
-    this.#readDoubles(batch.value, from, rows, 'values');
+    if ((this.#flags & RECORDS) !== 0) this.#readRecords(batch, from, rows, codec);
+    else this.#readDoubles(batch.value, from, rows, 'values');
     if ((this.#flags & ONE_PARTITION) !== 0) {
       this.#readDifferences(batch.originPartition, from, 1, 'origin partitions');
       batch.originPartition.fill(batch.originPartition[from], from, from + rows);
@@ -214,7 +237,7 @@ export class ExchangeRecord {
 
   #readDictionary(): void {
     this.#flags = this.#byte('its flags');
-    if (this.#flags > (ONE_PARTITION | RAW_TIMES)) corrupt(`has unknown flags ${this.#flags}`);
+    if (this.#flags > (ONE_PARTITION | RAW_TIMES | RECORDS)) corrupt(`has unknown flags ${this.#flags}`);
     this.#readTopic();
     const keys = this.#uvarint('the number of keys');
     if (keys > BLOCK_ROWS_MAX) corrupt(`claims ${keys} keys`);
@@ -242,6 +265,22 @@ export class ExchangeRecord {
     if (this.#bytes.compare(this.#topicBytes, 0, this.#topicBytes.length, at, at + length) === 0) return;
     this.originTopic = this.#bytes.toString('utf8', at, at + length);
     this.#topicBytes = Buffer.from(this.#bytes.subarray(at, at + length));
+  }
+
+  #readRecords(batch: Batch, from: number, rows: number, codec: ValueCodec<unknown> | null): void {
+    if (codec === null) corrupt('holds records where samples are expected');
+    const length = this.#uvarint('the length of its records');
+    const end = this.#skip(length, 'its records') + length;
+    const input = new ByteReader(this.#bytes, end - length, end);
+    const records = (batch.records ??= []);
+    for (let i = from; i < from + rows; i++) {
+      const size = input.uvarint();
+      const next = input.at + size;
+      if (next > end) corrupt('ends within a record');
+      records[i] = codec.read(input);
+      if (input.at !== next) corrupt('holds a record that its codec reads otherwise');
+    }
+    if (!input.done) corrupt('goes on behind its records');
   }
 
   #byte(what: string): number {

@@ -2,7 +2,7 @@
 // watermark. How blocks are cut follows from the rows of the entry alone. Invariant: between entries no row is held
 // back; what was last said to each partition is state.
 
-import type { PagedState, PageTracker } from '#checkpoint/contract.ts';
+import type { PagedState, PageTracker, ValueCodec } from '#checkpoint/contract.ts';
 import { BLOCK_ROWS_MAX, ExchangeBlock, encodeControl } from '#operators/formats/exchange-block.ts';
 import { type ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -17,6 +17,8 @@ export interface ExchangeSinkOptions {
   readonly sinkIndex: number;
   readonly topic: string;
   readonly keys: KeyTable;
+  /** How records become bytes; null: rows are samples. */
+  readonly codec?: ValueCodec<unknown> | null;
   /** How often a partition without data is told the watermark, in the clock of entries. */
   readonly watermarkIntervalMs: number;
 }
@@ -58,7 +60,7 @@ export class ExchangeSink implements Operator, PagedState {
     invariant(batch.stats === null, `exchange '${this.id}' takes samples`);
     const { keys } = this.#options;
     if (this.#inBlock.length < keys.slotCount) this.#widen(keys.slotCount);
-    const { key, timestampMs, value, originPartition, originOffset, originTopic, count } = batch;
+    const { key, timestampMs, value, originPartition, originOffset, originTopic, records, count } = batch;
     const blocks = this.#blocks;
     const partitions = blocks.length;
     const inBlock = this.#inBlock;
@@ -72,9 +74,21 @@ export class ExchangeSink implements Operator, PagedState {
         inBlock[slot] = block.serial;
         this.#place[slot] = block.addKey(keys.canonicalBytes(slot));
       }
-      block.addRow(this.#place[slot], timestampMs[i], value[i], originPartition[i], originOffset[i]);
+      if (records === null) {
+        block.addRow(this.#place[slot], timestampMs[i], value[i], originPartition[i], originOffset[i]);
+      } else {
+        this.#encode(records[i]);
+        block.addRecord(this.#place[slot], timestampMs[i], this.#out, originPartition[i], originOffset[i]);
+      }
     }
     this.#pending += count;
+  }
+
+  #encode(record: unknown): void {
+    const { codec, id } = this.#options;
+    invariant(codec !== null && codec !== undefined, `exchange '${id}' has a codec for records`);
+    this.#out.clear();
+    codec.write(record, this.#out);
   }
 
   nextBoundaryMs(): number {

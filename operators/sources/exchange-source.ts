@@ -1,6 +1,7 @@
 // Owns the reading end of an exchange: one record per call, because each carries a watermark. Interns the block's keys
 // in the stage's table. The watermark itself belongs to the task.
 
+import type { ValueCodec } from '#checkpoint/contract.ts';
 import { EXCHANGE_DATA, EXCHANGE_IDLE, ExchangeRecord } from '#operators/formats/exchange-block.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
@@ -18,6 +19,8 @@ export interface ExchangeSourceOptions {
   readonly id: string;
   /** The stage's keys, shared with its keyBy. */
   readonly table: SeriesTable;
+  /** How records are read; null: rows are samples. */
+  readonly codec?: ValueCodec<unknown> | null;
 }
 
 export class ExchangeSource implements Source {
@@ -25,6 +28,7 @@ export class ExchangeSource implements Source {
   control: ExchangeControl | null = null;
   consumedDelta = 0;
   readonly #table: SeriesTable;
+  readonly #codec: ValueCodec<unknown> | null;
   readonly #record = new ExchangeRecord();
   #slots: Int32Array = new Int32Array(64);
   #context: SourceContext | null = null;
@@ -32,6 +36,7 @@ export class ExchangeSource implements Source {
   constructor(options: ExchangeSourceOptions) {
     this.id = options.id;
     this.#table = options.table;
+    this.#codec = options.codec ?? null;
   }
 
   open(context: SourceContext): void {
@@ -78,7 +83,7 @@ export class ExchangeSource implements Source {
     const { keyCount, keyStart, keyEnd } = record;
     if (this.#slots.length < keyCount) this.#slots = new Int32Array(keyCount * 2);
     for (let k = 0; k < keyCount; k++) this.#slots[k] = this.#table.slotOf(walker.bytes, keyStart[k], keyEnd[k]);
-    record.rowsInto(batch, this.#slots);
-    this.#context!.count('samples', record.rows);
+    record.rowsInto(batch, this.#slots, this.#codec);
+    this.#context!.count(record.hasRecords ? 'records' : 'samples', record.rows);
   }
 }

@@ -1,12 +1,11 @@
 // Owns the planted mistakes: changes of the product's source, applied only while a child process loads it, and the
-// oracles that must find them. Each is a mistake that somebody could make, or that the architecture rules out by name.
-
+// oracles that must find them. Each could be made by somebody, or is ruled out by the architecture by name.
 import type { OracleName } from '#test/simulation/oracle/violation.ts';
 
 export interface Patch {
   /** Of the repository. */
   readonly file: string;
-  /** Occurs exactly once; a patch that does not fit is an error. */
+  /** Occurs once, or the patch is an error. */
   readonly find: string;
   readonly replace: string;
 }

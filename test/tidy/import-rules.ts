@@ -13,7 +13,13 @@ export interface ImportRule {
   readonly why: string;
 }
 
-const LIBRARIES = ['operators/formats', 'operators/series', 'operators/sketch', 'operators/promql'];
+const LIBRARIES = [
+  'operators/formats',
+  'operators/series',
+  'operators/sketch',
+  'operators/records',
+  'operators/promql',
+];
 
 /** Contracts may be imported by all; so may the record batch, which is the log port's unit. */
 export const CONTRACTS = ['*/contract.ts', '*/*/contract.ts', 'runtime/log/record-batch.ts'];

@@ -11,6 +11,8 @@ export interface Row {
   readonly slot: number;
   readonly timeMs: number;
   readonly value: number;
+  /** On streams of records. */
+  readonly record?: unknown;
   readonly origin?: { readonly topic: string; readonly partition: number; readonly offset: number };
 }
 
@@ -72,6 +74,7 @@ export class OperatorRig {
       batch.key[at] = row.slot;
       batch.timestampMs[at] = row.timeMs;
       batch.value[at] = row.value;
+      if (row.record !== undefined) (batch.records ??= [])[at] = row.record;
       batch.originTopic = row.origin?.topic ?? 'metrics.raw';
       batch.originPartition[at] = row.origin?.partition ?? 0;
       batch.originOffset[at] = row.origin?.offset ?? 0;
@@ -153,7 +156,8 @@ function collect(collected: Collected, step: string, batch: Batch): void {
   for (let i = 0; i < batch.count; i++) {
     if (stats === null) {
       const origin = { topic: batch.originTopic, partition: batch.originPartition[i], offset: batch.originOffset[i] };
-      collected.rows.push({ step, slot: batch.key[i], timeMs: batch.timestampMs[i], value: batch.value[i], origin });
+      const row = { step, slot: batch.key[i], timeMs: batch.timestampMs[i], value: batch.value[i], origin };
+      collected.rows.push(batch.records === null ? row : { ...row, record: batch.records[i] });
       continue;
     }
     if (batch.timestampMs[i] !== stats.windowEndMs[i] - 1) throw new Error('a result is not stamped window end - 1');

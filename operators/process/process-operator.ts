@@ -1,0 +1,233 @@
+// Owns running a function with state and timers over the records of a keyed stream: binds the key, calls it, fires its
+// timers, gathers what it emits. Invariant: the function sees nothing but its record, its key's state, the watermark
+// and the entry's clock, so the same input gives the same output.
+
+import type {
+  FunctionContext,
+  ProcessCallbacks,
+  StateDescriptor,
+  TimerEvent,
+  Timers,
+} from '#operators/process/contract.ts';
+import { KeyedTimers, TIMER_MS_MAX } from '#operators/process/keyed-timers.ts';
+import { StateHandles } from '#operators/process/state-handles.ts';
+import { RecordRows } from '#operators/records/record-rows.ts';
+import { functionFailed, isPromise, threw } from '#operators/records/user-function.ts';
+import { invariant, type StreamError } from '#runtime/std/errors.ts';
+import type {
+  Batch,
+  BatchConsumer,
+  ClockTimers,
+  FiringBudget,
+  KeyTable,
+  Operator,
+  OperatorContext,
+} from '#runtime/task/contract.ts';
+
+export interface ProcessOptions {
+  readonly id: string;
+  readonly keys: KeyTable;
+  readonly states: ReadonlyMap<string, StateDescriptor>;
+  readonly callbacks: ProcessCallbacks;
+  /** The record of a row, as the function sees it. */
+  readonly view: (batch: Batch, index: number) => unknown;
+  readonly next: readonly BatchConsumer[];
+  /** By name of the side output. */
+  readonly sides: ReadonlyMap<string, readonly BatchConsumer[]>;
+}
+
+export class ProcessOperator implements Operator, FunctionContext {
+  readonly id: string;
+  readonly clockTimers: ClockTimers;
+  readonly timers: Timers;
+  // Functions of their own, because authors take them out of the context: `{ state, emit }`.
+  readonly emit: FunctionContext['emit'];
+  readonly side: FunctionContext['side'];
+  timestampMs = 0;
+  readonly #options: ProcessOptions;
+  readonly #handles: StateHandles;
+  readonly #eventTimers: KeyedTimers;
+  readonly #clockTimers: KeyedTimers;
+  readonly #rows: RecordRows;
+  readonly #sides = new Map<string, RecordRows>();
+  #context: OperatorContext | null = null;
+  #slot = -1;
+  #key: string | null = null;
+
+  constructor(options: ProcessOptions) {
+    this.id = options.id;
+    this.#options = options;
+    this.#handles = new StateHandles(options.id, options.states);
+    this.#eventTimers = new KeyedTimers(`${options.id}/event-timers`);
+    this.#clockTimers = new KeyedTimers(`${options.id}/clock-timers`);
+    this.#rows = new RecordRows(options.next);
+    for (const [name, consumers] of options.sides) this.#sides.set(name, new RecordRows(consumers));
+    this.clockTimers = {
+      nextMs: () => this.#clockTimers.nextMs(),
+      fire: (timeMs, budget) => this.#fireClock(timeMs, budget),
+    };
+    this.emit = (value, timestampMs = this.timestampMs) => {
+      this.#rows.add(this.#slot, this.#time(timestampMs), value);
+    };
+    this.side = (name, value, timestampMs = this.timestampMs) => {
+      this.#side(name).add(this.#slot, this.#time(timestampMs), value);
+    };
+    this.timers = {
+      onEventTime: (timeMs) => this.#eventTimers.register(this.#slot, this.#checked(timeMs)),
+      onClock: (timeMs) => this.#clockTimers.register(this.#slot, this.#checked(timeMs)),
+      deleteEventTime: (timeMs) => this.#eventTimers.delete(this.#slot, this.#checked(timeMs)),
+      deleteClock: (timeMs) => this.#clockTimers.delete(this.#slot, this.#checked(timeMs)),
+    };
+  }
+
+  open(context: OperatorContext): void {
+    this.#context = context;
+    this.#handles.open(context);
+    this.#eventTimers.open(context);
+    this.#clockTimers.open(context);
+  }
+
+  get key(): string {
+    const bytes = this.#options.keys.canonicalBytes(this.#slot);
+    this.#key ??= Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
+    return this.#key;
+  }
+
+  get watermarkMs(): number {
+    return this.#opened.watermarkMs();
+  }
+
+  get clockMs(): number {
+    return this.#opened.clockMs();
+  }
+
+  get state(): FunctionContext['state'] {
+    return this.#handles.handles;
+  }
+
+  process(batch: Batch): void {
+    const { callbacks, view } = this.#options;
+    this.#origin(batch);
+    for (let i = 0; i < batch.count; i++) {
+      this.#bind(batch.key[i], batch.timestampMs[i]);
+      this.#rows.from(batch, i);
+      for (const rows of this.#sides.values()) rows.from(batch, i);
+      const record = view(batch, i);
+      let answer: unknown;
+      try {
+        answer = callbacks.process(record, this);
+      } catch (error) {
+        throw this.#failed(threw(error), error);
+      }
+      if (answer !== undefined && isPromise(answer)) throw this.#failed('is asynchronous', null);
+    }
+    this.#flush();
+  }
+
+  /** What a record or timer does may depend on the watermark before it, so each that moves it ends a batch. */
+  nextBoundaryMs(watermarkMs: number): number {
+    return watermarkMs === Number.NEGATIVE_INFINITY ? watermarkMs : Math.floor(watermarkMs) + 1;
+  }
+
+  nextTimerMs(): number {
+    return Math.min(this.#eventTimers.nextMs(), this.#handles.nextSweepMs());
+  }
+
+  fire(timeMs: number, budget: FiringBudget): boolean {
+    while (this.#eventTimers.nextMs() === timeMs) {
+      if (!budget.take()) return this.#interrupted();
+      this.#bind(this.#eventTimers.take(timeMs), timeMs);
+      this.#onTimer('event-time', timeMs);
+    }
+    while (this.#handles.nextSweepMs() === timeMs) {
+      if (!budget.take()) return this.#interrupted();
+      this.#handles.sweepOne(timeMs);
+    }
+    this.#flush();
+    return true;
+  }
+
+  usesKey(slot: number): boolean {
+    return this.#handles.usesKey(slot) || this.#eventTimers.has(slot) || this.#clockTimers.has(slot);
+  }
+
+  endEntry(): void {}
+
+  wantsEntry(): boolean {
+    return false;
+  }
+
+  #fireClock(timeMs: number, budget: FiringBudget): boolean {
+    while (this.#clockTimers.nextMs() === timeMs) {
+      if (!budget.take()) return this.#interrupted();
+      const { watermarkMs, clockMs } = this;
+      this.#bind(this.#clockTimers.take(timeMs), watermarkMs === Number.NEGATIVE_INFINITY ? clockMs : watermarkMs);
+      this.#onTimer('clock', timeMs);
+    }
+    this.#flush();
+    return true;
+  }
+
+  #interrupted(): false {
+    this.#flush();
+    return false;
+  }
+
+  #onTimer(kind: TimerEvent['kind'], timeMs: number): void {
+    this.#rows.fromTimer();
+    for (const rows of this.#sides.values()) rows.fromTimer();
+    try {
+      this.#options.callbacks.onTimer?.({ kind, timeMs }, this);
+    } catch (error) {
+      throw this.#failed(`${threw(error)} in onTimer`, error);
+    }
+  }
+
+  #bind(slot: number, timestampMs: number): void {
+    if (slot !== this.#slot) {
+      this.#slot = slot;
+      this.#key = null;
+    }
+    this.timestampMs = timestampMs;
+    this.#handles.bind(slot, timestampMs);
+  }
+
+  #origin(batch: Batch): void {
+    this.#slot = -1;
+    this.#rows.begin(batch);
+    for (const rows of this.#sides.values()) rows.begin(batch);
+  }
+
+  #flush(): void {
+    // A slot may mean another key when the next batch comes.
+    this.#slot = -1;
+    this.#rows.flush();
+    for (const rows of this.#sides.values()) rows.flush();
+  }
+
+  #checked(timeMs: number): number {
+    if (Number.isInteger(timeMs) && Math.abs(timeMs) <= TIMER_MS_MAX) return timeMs;
+    throw this.#failed(`asked for a timer at ${timeMs}, which is no time in whole milliseconds`, null);
+  }
+
+  #side(name: string): RecordRows {
+    const rows = this.#sides.get(name);
+    if (rows !== undefined) return rows;
+    const known = [...this.#sides.keys()].map((one) => `'${one}'`).join(', ') || 'none';
+    throw this.#failed(`sent to the side output '${name}', which leads nowhere (declared: ${known})`, null);
+  }
+
+  #time(timestampMs: number): number {
+    if (Number.isFinite(timestampMs)) return timestampMs;
+    throw this.#failed(`emitted a value with the event time ${timestampMs}`, null);
+  }
+
+  get #opened(): OperatorContext {
+    invariant(this.#context !== null, `'${this.id}' is used before open`);
+    return this.#context;
+  }
+
+  #failed(problem: string, cause: unknown): StreamError {
+    return functionFailed(`process '${this.id}'`, problem, `for key ${this.key} at ${this.timestampMs}`, cause);
+  }
+}

@@ -1,0 +1,353 @@
+// Owns the state handles of one operator: they speak of the key that is bound, keep values within their time to live,
+// and free what has outlived it. Invariant: a value whose time to live is over at the watermark is never seen.
+
+import type { ValueCodec, ValueStore } from '#checkpoint/contract.ts';
+import type {
+  AggregateFunction,
+  AggregatingState,
+  ListState,
+  MapState,
+  StateDescriptor,
+  StateHandle,
+  TtlPlan,
+  ValueState,
+} from '#operators/process/contract.ts';
+import { KeyedTimers } from '#operators/process/keyed-timers.ts';
+import { invariant } from '#runtime/std/errors.ts';
+import type { OperatorContext } from '#runtime/task/contract.ts';
+
+/** Of the time to live, how exactly its end is looked for. */
+const SWEEPS_PER_TTL = 8;
+
+interface Cell<V> {
+  value: V;
+  /** Event time of the last update; 0 where nothing expires. */
+  atMs: number;
+}
+
+/** Which key the handles speak of, and when it is. */
+class Binding {
+  slot = -1;
+  timestampMs = 0;
+}
+
+export class StateHandles {
+  readonly handles: Readonly<Record<string, StateHandle>>;
+  readonly #id: string;
+  readonly #binding = new Binding();
+  readonly #cells: CellStore<unknown>[] = [];
+  readonly #expiry: KeyedTimers | null;
+
+  constructor(id: string, states: ReadonlyMap<string, StateDescriptor>) {
+    this.#id = id;
+    const expires = [...states.values()].some(({ ttl }) => ttl !== null);
+    this.#expiry = expires ? new KeyedTimers(`${id}/time-to-live`) : null;
+    const handles: Record<string, StateHandle> = Object.create(null);
+    for (const [name, descriptor] of states) handles[name] = this.#handle(name, descriptor);
+    this.handles = Object.freeze(handles);
+  }
+
+  #handle(name: string, descriptor: StateDescriptor): StateHandle {
+    const cells = <V>(codec: ValueCodec<V>): CellStore<V> => {
+      const { ttl } = descriptor;
+      const store = new CellStore<V>(`${this.#id}/${name}`, codec, ttl, this.#binding, this.#expiry);
+      this.#cells.push(store as CellStore<unknown>);
+      return store;
+    };
+    switch (descriptor.kind) {
+      case 'value':
+        return new ValueHandle(cells(descriptor.codec));
+      case 'list':
+        return new ListHandle(cells(descriptor.codec));
+      case 'map':
+        return new MapHandle(cells(descriptor.codec));
+      case 'aggregating':
+        return new AggregatingHandle(cells(descriptor.codec), descriptor.aggregate);
+    }
+  }
+
+  open(context: OperatorContext): void {
+    for (const cells of this.#cells) cells.open(context);
+    this.#expiry?.open(context);
+  }
+
+  bind(slot: number, timestampMs: number): void {
+    this.#binding.slot = slot;
+    this.#binding.timestampMs = timestampMs;
+  }
+
+  usesKey(slot: number): boolean {
+    return this.#cells.some((cells) => cells.has(slot)) || this.#expiry?.has(slot) === true;
+  }
+
+  /** When something may have outlived its time, Infinity when nothing can. */
+  nextSweepMs(): number {
+    return this.#expiry === null ? Number.POSITIVE_INFINITY : this.#expiry.nextMs();
+  }
+
+  /** Frees what has outlived its time of the first key due at exactly `timeMs`; false when there is no such key. */
+  sweepOne(timeMs: number): boolean {
+    const expiry = this.#expiry;
+    const slot = expiry === null ? -1 : expiry.take(timeMs);
+    if (slot < 0) return false;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const cells of this.#cells) nextMs = Math.min(nextMs, cells.sweep(slot, timeMs));
+    if (nextMs < Number.POSITIVE_INFINITY) expiry?.register(slot, nextMs);
+    return true;
+  }
+}
+
+class CellStore<V> {
+  readonly #stateId: string;
+  readonly #codec: ValueCodec<V>;
+  readonly #ttl: TtlPlan | null;
+  readonly #binding: Binding;
+  readonly #expiry: KeyedTimers | null;
+  #store: ValueStore<Cell<V>> | null = null;
+  #context: OperatorContext | null = null;
+
+  constructor(
+    stateId: string,
+    codec: ValueCodec<V>,
+    ttl: TtlPlan | null,
+    binding: Binding,
+    expiry: KeyedTimers | null,
+  ) {
+    this.#stateId = stateId;
+    this.#codec = codec;
+    this.#ttl = ttl;
+    this.#binding = binding;
+    this.#expiry = expiry;
+  }
+
+  open(context: OperatorContext): void {
+    this.#context = context;
+    this.#store = context.values(this.#stateId, cellCodec(this.#codec, this.#ttl !== null));
+  }
+
+  has(slot: number): boolean {
+    return this.#values.has(slot);
+  }
+
+  /** The cell's value to be read, null when the key has none that lives. */
+  read(): V | null {
+    const cell = this.#living();
+    if (cell === null) return null;
+    if (this.#ttl?.update === 'read-and-write') this.#renew();
+    return cell.value;
+  }
+
+  /** The cell's value to be changed in place; counts as a write. */
+  change(): V | null {
+    if (this.#living() === null) return null;
+    const cell = this.#values.change(this.#binding.slot);
+    if (cell === undefined) return null;
+    if (this.#ttl !== null) cell.atMs = this.#nowMs();
+    return cell.value;
+  }
+
+  write(value: V): void {
+    const { slot } = this.#binding;
+    const values = this.#values;
+    const cell = values.change(slot);
+    const atMs = this.#ttl === null ? 0 : this.#nowMs();
+    if (cell === undefined) values.set(slot, { value, atMs });
+    else {
+      cell.value = value;
+      cell.atMs = atMs;
+    }
+    if (this.#ttl !== null && this.#expiry?.has(slot) === false)
+      this.#expiry.register(slot, this.#endMs(atMs, this.#ttl));
+  }
+
+  clear(): void {
+    this.#values.delete(this.#binding.slot);
+  }
+
+  /** Removes the value of `slot` if its time is over at `timeMs`; when to look again otherwise, Infinity for never. */
+  sweep(slot: number, timeMs: number): number {
+    const cell = this.#ttl === null ? undefined : this.#values.get(slot);
+    if (cell === undefined || this.#ttl === null) return Number.POSITIVE_INFINITY;
+    if (cell.atMs + this.#ttl.ms > timeMs) return this.#endMs(cell.atMs, this.#ttl);
+    this.#values.delete(slot);
+    return Number.POSITIVE_INFINITY;
+  }
+
+  #renew(): void {
+    const cell = this.#values.change(this.#binding.slot);
+    if (cell !== undefined) cell.atMs = this.#nowMs();
+  }
+
+  #living(): Cell<V> | null {
+    const cell = this.#values.get(this.#binding.slot);
+    if (cell === undefined) return null;
+    return this.#ttl !== null && cell.atMs + this.#ttl.ms <= this.#watermarkMs() ? null : cell;
+  }
+
+  // Rounded up, so that a key that is written all the time is looked at seldom.
+  #endMs(atMs: number, ttl: TtlPlan): number {
+    const step = Math.max(1, Math.floor(ttl.ms / SWEEPS_PER_TTL));
+    return Math.ceil((atMs + ttl.ms) / step) * step;
+  }
+
+  #nowMs(): number {
+    return Math.max(this.#binding.timestampMs, this.#watermarkMs());
+  }
+
+  #watermarkMs(): number {
+    return this.#context!.watermarkMs();
+  }
+
+  get #values(): ValueStore<Cell<V>> {
+    invariant(this.#store !== null && this.#binding.slot >= -1, `state '${this.#stateId}' is used before open`);
+    return this.#store;
+  }
+}
+
+function cellCodec<V>(codec: ValueCodec<V>, expires: boolean): ValueCodec<Cell<V>> {
+  // The layout of a cell may change apart from that of the value.
+  const schemaVersion = codec.schemaVersion * 2 + (expires ? 1 : 0);
+  return {
+    schemaVersion,
+    write(cell, out) {
+      if (expires) out.f64(cell.atMs);
+      codec.write(cell.value, out);
+    },
+    read(input) {
+      const atMs = expires ? input.f64() : 0;
+      return { value: codec.read(input), atMs };
+    },
+  };
+}
+
+class ValueHandle implements ValueState<unknown> {
+  readonly #cells: CellStore<unknown>;
+
+  constructor(cells: CellStore<unknown>) {
+    this.#cells = cells;
+  }
+
+  get(): unknown {
+    return this.#cells.read();
+  }
+
+  set(value: unknown): void {
+    if (value === null || value === undefined) this.#cells.clear();
+    else this.#cells.write(frozen(value));
+  }
+
+  clear(): void {
+    this.#cells.clear();
+  }
+}
+
+const NOTHING: readonly unknown[] = Object.freeze([]);
+
+class ListHandle implements ListState<unknown> {
+  readonly #cells: CellStore<unknown[]>;
+
+  constructor(cells: CellStore<unknown[]>) {
+    this.#cells = cells;
+  }
+
+  get(): readonly unknown[] {
+    return this.#cells.read() ?? NOTHING;
+  }
+
+  add(value: unknown): void {
+    const list = this.#cells.change();
+    if (list === null) this.#cells.write([frozen(value)]);
+    else list.push(frozen(value));
+  }
+
+  set(values: readonly unknown[]): void {
+    if (values.length === 0) this.#cells.clear();
+    else this.#cells.write(values.map(frozen));
+  }
+
+  clear(): void {
+    this.#cells.clear();
+  }
+}
+
+class MapHandle implements MapState<unknown, unknown> {
+  readonly #cells: CellStore<Map<unknown, unknown>>;
+
+  constructor(cells: CellStore<Map<unknown, unknown>>) {
+    this.#cells = cells;
+  }
+
+  get size(): number {
+    return this.#cells.read()?.size ?? 0;
+  }
+
+  get(key: unknown): unknown {
+    return this.#cells.read()?.get(key) ?? null;
+  }
+
+  has(key: unknown): boolean {
+    return this.#cells.read()?.has(key) === true;
+  }
+
+  set(key: unknown, value: unknown): void {
+    const map = this.#cells.change();
+    if (map === null) this.#cells.write(new Map([[key, frozen(value)]]));
+    else map.set(key, frozen(value));
+  }
+
+  delete(key: unknown): boolean {
+    if (!this.has(key)) return false;
+    const map = this.#cells.change();
+    map?.delete(key);
+    if (map?.size === 0) this.#cells.clear();
+    return true;
+  }
+
+  // Always in this order: that of insertion is lost with a restart, and replay must see the same.
+  entries(): Iterable<readonly [unknown, unknown]> {
+    const map = this.#cells.read();
+    return map === null ? [] : [...map].sort(([a], [b]) => compareKeys(a, b));
+  }
+
+  clear(): void {
+    this.#cells.clear();
+  }
+}
+
+class AggregatingHandle implements AggregatingState<unknown, unknown> {
+  readonly #cells: CellStore<unknown>;
+  readonly #aggregate: AggregateFunction<unknown, unknown, unknown>;
+
+  constructor(cells: CellStore<unknown>, aggregate: AggregateFunction<unknown, unknown, unknown>) {
+    this.#cells = cells;
+    this.#aggregate = aggregate;
+  }
+
+  get(): unknown {
+    const accumulator = this.#cells.read();
+    return accumulator === null ? null : this.#aggregate.result(accumulator);
+  }
+
+  add(value: unknown): void {
+    const before = this.#cells.change() ?? this.#aggregate.create();
+    this.#cells.write(this.#aggregate.add(before, value));
+  }
+
+  clear(): void {
+    this.#cells.clear();
+  }
+}
+
+function compareKeys(a: unknown, b: unknown): number {
+  const [x, y] = [a as string | number | bigint, b as string | number | bigint];
+  if (typeof x !== typeof y) return typeof x < typeof y ? -1 : 1;
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/** A value that was stored must change through its handle only, or a checkpoint would miss it. */
+function frozen<V>(value: V): V {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value;
+  Object.freeze(value);
+  for (const inner of Object.values(value)) frozen(inner);
+  return value;
+}

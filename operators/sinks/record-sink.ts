@@ -1,0 +1,101 @@
+// Owns turning records into records of a topic: value by a format, key by the stream's key or a function. Keeps
+// nothing. Invariant: one record out for each that comes in, in order; records of a key go to one partition.
+
+import type { RecordFormat } from '#operators/formats/record-format.ts';
+import { functionFailed, shown, threw } from '#operators/records/user-function.ts';
+import { ByteWriter } from '#runtime/std/byte-writer.ts';
+import { invariant } from '#runtime/std/errors.ts';
+import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
+import type { Batch, KeyTable, Operator, OperatorContext } from '#runtime/task/contract.ts';
+
+export interface RecordSinkOptions {
+  readonly id: string;
+  readonly sinkIndex: number;
+  readonly topic: string;
+  readonly format: RecordFormat;
+  /** Keys of the stream; null before keyBy. */
+  readonly keys: KeyTable | null;
+  /** Gives the key of a record, null for none; null: that of the stream. */
+  readonly key: ((record: unknown) => unknown) | null;
+}
+
+export class RecordSink implements Operator {
+  readonly id: string;
+  readonly #options: RecordSinkOptions;
+  readonly #out = new ByteWriter(1024);
+  #context: OperatorContext | null = null;
+  #partitionCount = 0;
+
+  constructor(options: RecordSinkOptions) {
+    this.id = options.id;
+    this.#options = options;
+  }
+
+  open(context: OperatorContext): void {
+    this.#context = context;
+    this.#partitionCount = context.partitionCount(this.#options.topic);
+  }
+
+  process(batch: Batch): void {
+    const { records } = batch;
+    invariant(records !== null && this.#context !== null, `sink '${this.id}' takes records`);
+    const { sinkIndex, topic, format } = this.#options;
+    const out = this.#out;
+    for (let i = 0; i < batch.count; i++) {
+      const record = records[i];
+      out.clear();
+      try {
+        format.encode(record, out);
+      } catch (error) {
+        throw this.#failed(`cannot be written: ${(error as Error).message}`, record, error);
+      }
+      const key = this.#keyOf(batch, i, record);
+      // Without a key a task keeps to one partition: what it sends stays in order.
+      const partition =
+        key === null ? this.#context.partition % this.#partitionCount : partitionOf(murmur2(key), this.#partitionCount);
+      const timestampMs = Math.max(0, batch.timestampMs[i]);
+      this.#context.output.append(sinkIndex, topic, partition, timestampMs, key, out.bytes, 0, out.length);
+    }
+    this.#context.count('records-sent', batch.count);
+  }
+
+  nextBoundaryMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  nextTimerMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  fire(): boolean {
+    return true;
+  }
+
+  usesKey(): boolean {
+    return false;
+  }
+
+  endEntry(): void {}
+
+  wantsEntry(): boolean {
+    return false;
+  }
+
+  #keyOf(batch: Batch, index: number, record: unknown): Uint8Array | null {
+    const { key: select, keys } = this.#options;
+    if (select === null) return keys === null ? null : keys.canonicalBytes(batch.key[index]);
+    let key: unknown;
+    try {
+      key = select(record);
+    } catch (error) {
+      throw this.#failed(threw(error), record, error);
+    }
+    if (key === null || key === undefined) return null;
+    if (typeof key !== 'string') throw this.#failed(`gave the key ${shown(key)} instead of a text`, record);
+    return Buffer.from(key);
+  }
+
+  #failed(problem: string, record: unknown, cause?: unknown): Error {
+    return functionFailed(`sink '${this.id}'`, problem, `for ${shown(record)}`, cause);
+  }
+}
