@@ -24,377 +24,268 @@ export function plant(source: string, { file, find, replace }: Patch): string {
   throw new Error(`the patch of ${file} fits ${parts.length - 1} times: ${find}`);
 }
 
+/** What is found, and what it is replaced by. */
+type Change = readonly [find: string, replace: string];
+
+function at(file: string, ...changes: readonly Change[]): Patch[] {
+  return changes.map(([find, replace]) => ({ file, find, replace }));
+}
+
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'shuts its successor out without asking who owns the task',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: '    await this.#checkOwner();\n    await this.#fence();',
-        replace: '    await this.#fence();',
-      },
-    ],
+    patches: at('runtime/task/committer.ts', [
+      '    await this.#checkOwner();\n    await this.#fence();',
+      '    await this.#fence();',
+    ]),
     killedBy: ['ownership'],
   },
   {
     name: 'does not ask again who owns the task when it has shut others out',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: "this.#tellEnded(await this.#persist('fence', () => this.#writer.fence()));\n    await this.#checkOwner();",
-        replace: "this.#tellEnded(await this.#persist('fence', () => this.#writer.fence()));",
-      },
-    ],
+    patches: at('runtime/task/committer.ts', [
+      "this.#tellEnded(await this.#persist('fence', () => this.#writer.fence()));\n    await this.#checkOwner();",
+      "this.#tellEnded(await this.#persist('fence', () => this.#writer.fence()));",
+    ]),
     killedBy: ['ownership', 'clean-stop'],
   },
   {
     name: 'takes a failed commit for not committed',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'if (last !== undefined && last.chainHash === written.chainHash) return last.offset;',
-        replace: 'if (last !== undefined) return null;',
-      },
-    ],
+    patches: at('runtime/task/committer.ts', [
+      'if (last !== undefined && last.chainHash === written.chainHash) return last.offset;',
+      'if (last !== undefined) return null;',
+    ]),
     killedBy: ['commit-log', 'task-failed'],
   },
   {
     name: 'takes a failed commit for committed',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'last.chainHash === previousChainHash) return null;',
-        replace: 'last.chainHash === previousChainHash) return this.#expectedOffset;',
-      },
-    ],
+    patches: at('runtime/task/committer.ts', [
+      'last.chainHash === previousChainHash) return null;',
+      'last.chainHash === previousChainHash) return this.#expectedOffset;',
+    ]),
     killedBy: ['commit-log', 'task-failed', 'liveness'],
   },
   {
     name: 'sends the entry again, and not the output',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'const offset = await this.#transact(sealed);',
-        replace: 'const offset = await this.#transact(attempt === 1 ? sealed : { ...sealed, batches: [] });',
-      },
-    ],
+    patches: at('runtime/task/committer.ts', [
+      'const offset = await this.#transact(sealed);',
+      'const offset = await this.#transact(attempt === 1 ? sealed : { ...sealed, batches: [] });',
+    ]),
     killedBy: ['commit-log'],
   },
   // The writer of the simulated log decides as that of Kafka does.
   {
     name: 'takes every transaction without markers for aborted',
-    patches: [
-      {
-        file: 'test/simulation/world/log-writer.ts',
-        find: "if (found.state !== 'committed') {",
-        replace: "if (found.state !== 'ending') {",
-      },
-    ],
+    patches: at('test/simulation/world/log-writer.ts', [
+      "if (found.state !== 'committed') {",
+      "if (found.state !== 'ending') {",
+    ]),
     killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness'],
   },
   {
     name: 'takes every transaction without markers for committed',
-    patches: [
-      {
-        file: 'test/simulation/world/log-writer.ts',
-        find: "if (found.state !== 'committed') {",
-        replace: "if (found.state === 'ongoing') {",
-      },
-    ],
+    patches: at('test/simulation/world/log-writer.ts', [
+      "if (found.state !== 'committed') {",
+      "if (found.state === 'ongoing') {",
+    ]),
     killedBy: ['commit-log', 'clean-stop', 'task-failed', 'rows', 'exchange', 'dead-letters', 'late'],
   },
   {
     name: 'does not say what it may have left without markers',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'writer(transactionalId(plan.identity), plan.outputs)',
-        replace: 'writer(transactionalId(plan.identity), [plan.place])',
-      },
-    ],
+    patches: at('runtime/task/committer.ts', [
+      'writer(transactionalId(plan.identity), plan.outputs)',
+      'writer(transactionalId(plan.identity), [plan.place])',
+    ]),
     killedBy: ['commit-log', 'rows', 'exchange', 'liveness'],
   },
   {
     name: 'replays with the clock of now',
-    patches: [
-      {
-        file: 'runtime/task/replay.ts',
-        find: 'clockMs: entry.clockMs,',
-        replace: 'clockMs: Math.max(entry.clockMs, step.environment.clock.nowMs()),',
-      },
-    ],
+    patches: at('runtime/task/replay.ts', [
+      'clockMs: entry.clockMs,',
+      'clockMs: Math.max(entry.clockMs, step.environment.clock.nowMs()),',
+    ]),
     killedBy: ['replay', 'digest', 'task-failed'],
   },
   {
     name: 'judges lateness by batch',
-    patches: [
-      {
-        file: 'runtime/task/stage-runner.ts',
-        find: 'limits.cutTimestampMs = this.#cutTimestamp(operators);',
-        replace:
-          'limits.cutTimestampMs = operators.length > 0 ? Number.POSITIVE_INFINITY : this.#cutTimestamp(operators);',
-      },
-    ],
+    patches: at('runtime/task/stage-runner.ts', [
+      'limits.cutTimestampMs = this.#cutTimestamp(operators);',
+      'limits.cutTimestampMs = operators.length > 0 ? Number.POSITIVE_INFINITY : this.#cutTimestamp(operators);',
+    ]),
     killedBy: ['rows', 'late', 'replay', 'task-failed', 'digest', 'order-free-rows'],
   },
   {
     name: 'copies a page after it has changed',
-    patches: [
-      {
-        file: 'checkpoint/page-set.ts',
-        find: 'if (page.pending) this.#snapshot?.copy(page);',
-        replace: '',
-      },
-    ],
+    patches: at('checkpoint/page-set.ts', ['if (page.pending) this.#snapshot?.copy(page);', '']),
     killedBy: ['digest', 'task-failed'],
   },
   {
     name: 'publishes a checkpoint before its entry is committed',
-    patches: [
-      {
-        file: 'runtime/task/live-loop.ts',
-        find: 'if (captured) checkpointing.capture(entry, written.chainHash, runner);',
-        replace:
-          'if (captured) { checkpointing.capture(entry, written.chainHash, runner); checkpointing.write(entry, head.offset + 2n); }',
-      },
-      {
-        file: 'runtime/task/live-loop.ts',
-        find: 'if (captured) checkpointing.write(entry, head.offset);',
-        replace: '',
-      },
-    ],
+    patches: at(
+      'runtime/task/live-loop.ts',
+      [
+        'if (captured) checkpointing.capture(entry, written.chainHash, runner);',
+        'if (captured) { checkpointing.capture(entry, written.chainHash, runner); checkpointing.write(entry, head.offset + 2n); }',
+      ],
+      ['if (captured) checkpointing.write(entry, head.offset);', ''],
+    ),
     killedBy: ['commit-log', 'digest', 'deletion', 'task-failed'],
   },
   {
     name: 'deletes files before an entry lists them',
-    patches: [
-      {
-        file: 'runtime/task/checkpointing.ts',
-        find: 'this.#listedDead = this.#checkpoints.dead();',
-        replace:
-          'this.#listedDead = this.#checkpoints.dead(); { const listed = this.#listedDead; this.#clean(() => this.#checkpoints.deleteListed(listed)); }',
-      },
-    ],
+    patches: at('runtime/task/checkpointing.ts', [
+      'this.#listedDead = this.#checkpoints.dead();',
+      'this.#listedDead = this.#checkpoints.dead(); { const listed = this.#listedDead; this.#clean(() => this.#checkpoints.deleteListed(listed)); }',
+    ]),
     killedBy: ['deletion'],
   },
   {
     name: 'trims the logs beyond the oldest checkpoint',
-    patches: [
-      {
-        file: 'runtime/task/checkpointing.ts',
-        find: 'before: BigInt(oldest.inputs[0].endOffset) });',
-        replace: 'before: BigInt(oldest.inputs[0].endOffset) + 100n });',
-      },
-    ],
+    patches: at('runtime/task/checkpointing.ts', [
+      'before: BigInt(oldest.inputs[0].endOffset) });',
+      'before: BigInt(oldest.inputs[0].endOffset) + 100n });',
+    ]),
     killedBy: ['task-failed'],
   },
   {
     name: 'leaves out the sync of files',
-    patches: [{ file: 'checkpoint/directory-store.ts', find: 'await this.#disk.syncFile(temporary);', replace: '' }],
+    patches: at('checkpoint/directory-store.ts', ['await this.#disk.syncFile(temporary);', '']),
     killedBy: ['task-failed', 'deletion'],
   },
   {
     name: 'lets an operator remember something outside its state',
-    patches: [
-      {
-        file: 'operators/transforms/key-by-series.ts',
-        find: 'export class KeyBySeries',
-        replace: 'let sweeps = 0;\nexport class KeyBySeries',
-      },
-      {
-        file: 'operators/transforms/key-by-series.ts',
-        find: 'users.some((user) => user.usesKey(slot))',
-        replace: 'sweeps++ % 2 === 0 || users.some((user) => user.usesKey(slot))',
-      },
-    ],
+    patches: at(
+      'operators/transforms/key-by-series.ts',
+      ['export class KeyBySeries', 'let sweeps = 0;\nexport class KeyBySeries'],
+      ['users.some((user) => user.usesKey(slot))', 'sweeps++ % 2 === 0 || users.some((user) => user.usesKey(slot))'],
+    ),
     killedBy: ['digest', 'replay', 'task-failed'],
   },
   {
     name: 'does not record idle time',
-    patches: [
-      {
-        file: 'runtime/task/live-loop.ts',
-        find: '...(this.#idleSinceMs === null ? {} : { idle: { sinceMs: this.#idleSinceMs } }),',
-        replace: '',
-      },
-    ],
+    patches: at('runtime/task/live-loop.ts', [
+      '...(this.#idleSinceMs === null ? {} : { idle: { sinceMs: this.#idleSinceMs } }),',
+      '',
+    ]),
     killedBy: ['liveness', 'rows', 'exchange', 'replay', 'task-failed', 'digest'],
   },
   {
     name: 'takes the time while it was down for idle time',
-    patches: [
-      {
-        file: 'runtime/task/stage-runner.ts',
-        find: 'const fromMs = Math.max(previousMs, start.idleSinceMs);',
-        replace: 'const fromMs = previousMs;',
-      },
-    ],
+    patches: at('runtime/task/stage-runner.ts', [
+      'const fromMs = Math.max(previousMs, start.idleSinceMs);',
+      'const fromMs = previousMs;',
+    ]),
     killedBy: ['rows', 'exchange', 'late'],
   },
   {
     name: 'calls a reader idle that is behind',
     patches: [
-      {
-        file: 'runtime/task/idleness.ts',
-        find: 'position !== lastStable || position !== highWatermark',
-        replace: 'position > lastStable',
-      },
-      { file: 'runtime/task/live-loop.ts', find: 'if (runner.hasBatch) idleness?.interrupted();', replace: '' },
+      ...at('runtime/task/idleness.ts', [
+        'position !== lastStable || position !== highWatermark',
+        'position > lastStable',
+      ]),
+      ...at('runtime/task/live-loop.ts', ['if (runner.hasBatch) idleness?.interrupted();', '']),
     ],
     killedBy: ['idleness', 'order-free-rows'],
   },
   {
     name: 'does not wait for a writer that was never heard',
-    patches: [
-      {
-        file: 'runtime/task/watermark.ts',
-        find: 'least = Math.min(least, this.#contributionMs[i]);',
-        replace:
-          'if (this.#contributionMs[i] > Number.NEGATIVE_INFINITY) least = Math.min(least, this.#contributionMs[i]);',
-      },
-    ],
+    patches: at('runtime/task/watermark.ts', [
+      'least = Math.min(least, this.#contributionMs[i]);',
+      'if (this.#contributionMs[i] > Number.NEGATIVE_INFINITY) least = Math.min(least, this.#contributionMs[i]);',
+    ]),
     killedBy: ['rows', 'late', 'order-free-rows'],
   },
   {
     name: 'lets an idle writer follow the others for ever',
-    patches: [
-      {
-        file: 'runtime/task/watermark.ts',
-        find: 'least = Math.min(least, this.#contributionMs[i]);',
-        replace: 'least = Math.min(least, this.#idle[i] === 1 ? this.#largestReadMs : this.#contributionMs[i]);',
-      },
-    ],
+    patches: at('runtime/task/watermark.ts', [
+      'least = Math.min(least, this.#contributionMs[i]);',
+      'least = Math.min(least, this.#idle[i] === 1 ? this.#largestReadMs : this.#contributionMs[i]);',
+    ]),
     killedBy: ['rows', 'late'],
   },
   {
     name: 'forgets the watermark when it restores',
-    patches: [{ file: 'runtime/task/stage-runner.ts', find: 'this.watermark.restore(state.watermark);', replace: '' }],
+    patches: at('runtime/task/stage-runner.ts', ['this.watermark.restore(state.watermark);', '']),
     killedBy: ['digest', 'replay', 'task-failed', 'exchange', 'rows', 'late'],
   },
   {
     name: 'records another start than it used',
-    patches: [
-      {
-        file: 'runtime/task/task-attempt.ts',
-        find: 'inputs: [this.#inputPosition(inputTopic, startOffset)],',
-        replace: 'inputs: [this.#inputPosition(inputTopic, 0n)],',
-      },
-    ],
+    patches: at('runtime/task/task-attempt.ts', [
+      'inputs: [this.#inputPosition(inputTopic, startOffset)],',
+      'inputs: [this.#inputPosition(inputTopic, 0n)],',
+    ]),
     killedBy: ['task-failed', 'replay', 'rows', 'exchange', 'dead-letters'],
   },
   {
     name: 'fires on in a replay where the entry ended',
-    patches: [
-      {
-        file: 'runtime/task/replay.ts',
-        find: 'step.compare ? recordedCount : Number.POSITIVE_INFINITY',
-        replace: 'Number.POSITIVE_INFINITY',
-      },
-    ],
+    patches: at('runtime/task/replay.ts', [
+      'step.compare ? recordedCount : Number.POSITIVE_INFINITY',
+      'Number.POSITIVE_INFINITY',
+    ]),
     killedBy: ['task-failed', 'replay'],
   },
   {
     name: 'drops the rest of a batch when an entry ends in it',
-    patches: [
-      {
-        file: 'runtime/task/live-loop.ts',
-        find: '    runner.end();\n    const entry: Entry = {',
-        replace: '    runner.dropBatch();\n    runner.end();\n    const entry: Entry = {',
-      },
-    ],
+    patches: at('runtime/task/live-loop.ts', [
+      '    runner.end();\n    const entry: Entry = {',
+      '    runner.dropBatch();\n    runner.end();\n    const entry: Entry = {',
+    ]),
     killedBy: ['task-failed', 'exchange', 'rows', 'dead-letters', 'late', 'order-free-rows', 'replay'],
   },
   {
     name: 'stops with records consumed and not committed',
-    patches: [
-      {
-        file: 'runtime/task/live-loop.ts',
-        find: 'if (this.#stopping && !this.#open) break;',
-        replace: 'if (this.#stopping) break;',
-      },
-      {
-        file: 'runtime/task/live-loop.ts',
-        find: 'if (this.#sealDue()) await this.#seal();',
-        replace: 'if (!this.#stopping && this.#sealDue()) await this.#seal();',
-      },
-    ],
+    patches: at(
+      'runtime/task/live-loop.ts',
+      ['if (this.#stopping && !this.#open) break;', 'if (this.#stopping) break;'],
+      ['if (this.#sealDue()) await this.#seal();', 'if (!this.#stopping && this.#sealDue()) await this.#seal();'],
+    ),
     killedBy: ['digest', 'task-failed', 'replay'],
   },
   {
     name: 'fires larger windows before the smaller ones they are made of',
-    patches: [
-      {
-        file: 'runtime/task/stage-runner.ts',
-        find: 'if (timerMs > dueMs || (due !== null && timerMs === dueMs)) continue;',
-        replace: 'if (timerMs > dueMs) continue;',
-      },
-    ],
+    patches: at('runtime/task/stage-runner.ts', [
+      'if (timerMs > dueMs || (due !== null && timerMs === dueMs)) continue;',
+      'if (timerMs > dueMs) continue;',
+    ]),
     killedBy: ['rows', 'task-failed', 'order-free-rows'],
   },
   {
     name: 'reads records again that were split off the batch before',
-    patches: [
-      {
-        file: 'operators/sources/samples-source.ts',
-        find: 'if (delta < skipBelowDelta) continue;',
-        replace: '',
-      },
-    ],
+    patches: at('operators/sources/samples-source.ts', ['if (delta < skipBelowDelta) continue;', '']),
     killedBy: ['exchange', 'rows', 'dead-letters', 'late', 'replay', 'task-failed', 'order-free-rows'],
   },
   {
     name: 'forgets keys that an open window still needs',
-    patches: [
-      {
-        file: 'operators/windows/pane-rows.ts',
-        find: 'for (const pane of this.panes) if (this.rowOf(pane, slot) >= 0) return true;',
-        replace: '',
-      },
-    ],
+    patches: at('operators/windows/pane-rows.ts', [
+      'for (const pane of this.panes) if (this.rowOf(pane, slot) >= 0) return true;',
+      '',
+    ]),
     killedBy: ['rows', 'task-failed', 'order-free-rows', 'exchange'],
   },
   {
     name: 'lets one firing make an entry of any size',
-    patches: [
-      {
-        file: 'runtime/task/stage-runner.ts',
-        find: '? this.output.stagedBytes >= this.#commitBytesMax',
-        replace: '? false',
-      },
-    ],
+    patches: at('runtime/task/stage-runner.ts', ['? this.output.stagedBytes >= this.#commitBytesMax', '? false']),
     killedBy: ['memory'],
   },
   {
     name: 'sends records again under a new entry number',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'const entry = entryBatch(written, this.#place.topic, this.#place.partition);',
-        replace:
-          'const number = written.entry.number + Math.min(1, this.transactionsFailed); const entry = entryBatch(writeEntry({ ...written.entry, number }, before), this.#place.topic, this.#place.partition);',
-      },
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'import { entryBatch,',
-        replace: 'import { entryBatch, writeEntry,',
-      },
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'async #transact({ written, batches }: Sealed)',
-        replace: 'async #transact({ written, previousChainHash: before, batches }: Sealed)',
-      },
-    ],
+    patches: at(
+      'runtime/task/committer.ts',
+      [
+        'const entry = entryBatch(written, this.#place.topic, this.#place.partition);',
+        'const number = written.entry.number + Math.min(1, this.transactionsFailed); const entry = entryBatch(writeEntry({ ...written.entry, number }, before), this.#place.topic, this.#place.partition);',
+      ],
+      ['import { entryBatch,', 'import { entryBatch, writeEntry,'],
+      [
+        'async #transact({ written, batches }: Sealed)',
+        'async #transact({ written, previousChainHash: before, batches }: Sealed)',
+      ],
+    ),
     killedBy: ['commit-log', 'task-failed'],
   },
   {
     name: 'goes on with a producer that failed',
-    patches: [
-      {
-        file: 'runtime/task/committer.ts',
-        find: 'await this.#initialiseAgain();\n    const last',
-        replace: 'const last',
-      },
-    ],
+    patches: at('runtime/task/committer.ts', ['await this.#initialiseAgain();\n    const last', 'const last']),
     killedBy: ['liveness', 'task-failed', 'commit-log'],
   },
 ];
