@@ -24,6 +24,7 @@ import {
   prepareInternalTopics,
   topicsFault,
 } from '#runtime/control/internal-topics.ts';
+import { jobOutputs, outputsFault, type PreparedOutputs, prepareOutputTopics } from '#runtime/control/output-topics.ts';
 import { sourceFault } from '#runtime/control/source-identity.ts';
 import type { LogAdmin, TopicDescription, TopicSpec } from '#runtime/log/contract.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
@@ -46,9 +47,11 @@ export interface PreparedJob {
   readonly plan: Plan;
   readonly parallelism: number;
   readonly tasks: readonly TaskAssignment[];
-  /** Writes down what the job begins with, unless it began before; checked again, because another process may have. */
+  /** What the job published before and is gone; it goes on without. */
+  readonly losses: readonly StreamError[];
+  /** Writes down what the job begins with and publishes to; looked at again, because another process may have. */
   claim(control: ControlLog): Promise<void>;
-  /** The fault that stops the job when its source or an internal topic is gone or another than it began with. */
+  /** The fault that stops the job when one of its topics is gone or another than it began with. */
   checkTopics(admin: LogAdmin): Promise<StreamError | null>;
 }
 
@@ -65,7 +68,7 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
   const run: RunIdentity = { namespace: parts.namespace, job: name, ...LIVE };
   const of = await describeSources(loaded, run, parts);
   const { sources } = of;
-  const began = await prepareTopics(plan, run, of, parts);
+  const { began, outputs, losses } = await prepareTopics(plan, run, of, parts);
   const version = jobVersion({
     plan,
     modulePath,
@@ -86,11 +89,14 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     plan,
     parallelism: compiled.settings.parallelism,
     tasks,
+    losses,
     async claim(control) {
-      const now = await prepareTopics(plan, run, of, { ...parts, records: control.records });
-      if (jobBegan(control.records, run) === null) await control.append(now);
+      const { records } = control;
+      const now = await prepareTopics(plan, run, of, { ...parts, records });
+      if (jobBegan(records, run) === null) await control.append(now.began);
+      if (jobOutputs(records, run) !== now.outputs) await control.append(now.outputs);
     },
-    checkTopics: (admin) => topicsFault(admin, began),
+    checkTopics: async (admin) => (await topicsFault(admin, began)) ?? outputsFault(admin, outputs),
   };
 }
 
@@ -127,13 +133,17 @@ async function describeSource(
   );
 }
 
+interface PreparedTopics extends PreparedOutputs {
+  readonly began: JobBegan;
+}
+
 interface Sources {
   readonly topics: readonly TopicDescription[];
   readonly sources: SourceTopics;
 }
 
 /** What the job began with is checked before anything is made: a refusal leaves nothing behind. */
-async function prepareTopics(plan: Plan, run: RunIdentity, of: Sources, parts: PrepareParts): Promise<JobBegan> {
+async function prepareTopics(plan: Plan, run: RunIdentity, of: Sources, parts: PrepareParts): Promise<PreparedTopics> {
   const { admin, records, store, nowMs } = parts;
   const { sources, topics } = of;
   const needs = describeTopics(plan, run, sources);
@@ -148,8 +158,8 @@ async function prepareTopics(plan: Plan, run: RunIdentity, of: Sources, parts: P
     hasCheckpoints: () => hasCheckpoints(plan, run, sources, store),
     nowMs,
   });
-  await admin.createTopics(outer.map(specOf));
-  return began;
+  const outputs = await prepareOutputTopics({ admin, records, generation: run, specs: outer.map(specOf), nowMs });
+  return { began, ...outputs };
 }
 
 function specOf({ topic, partitionCount, config }: TopicNeed): TopicSpec {

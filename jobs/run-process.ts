@@ -189,6 +189,9 @@ export class MillraceProcess {
   async #claimJob(job: RunningJob, control: ControlLog): Promise<void> {
     try {
       await job.prepared?.claim(control);
+      for (const { code, message, remedy } of job.prepared?.losses ?? []) {
+        this.#options.logger.warn({ job: job.name, code, remedy }, message);
+      }
     } catch (error) {
       if (error instanceof StreamError && error.retryable) throw error;
       this.#jobFailed(job, describe(error));

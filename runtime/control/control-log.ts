@@ -1,5 +1,5 @@
 // Owns the control log of an installation: one topic, one partition, one fenced writer. It says which installation the
-// log belongs to, which process is the owner, and which internal topics a job began with (ARCHITECTURE §7). Records
+// log belongs to, which process is the owner, and which topics a job began with and publishes to (ARCHITECTURE §7). Records
 // are JSON; unknown kinds are left for newer versions.
 
 import type {
@@ -28,6 +28,15 @@ export type ControlRecord =
       readonly sources?: readonly TopicDescription[];
       /** Of jobs that began when a job had one source. */
       readonly source?: TopicDescription;
+      readonly atMs: number;
+    }
+  | {
+      readonly kind: 'job-outputs';
+      readonly job: string;
+      readonly run: string;
+      readonly generation: number;
+      /** The topics it publishes to, as they were when it last started with others. */
+      readonly topics: readonly TopicDescription[];
       readonly atMs: number;
     };
 

@@ -5,6 +5,7 @@ import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { ControlLog, type ControlRecord, controlTopic, isOwner, readControlLog } from '#runtime/control/control-log.ts';
 import { checkInstallation, claimInstallation } from '#runtime/control/installation.ts';
 import { beganSources, jobBegan, prepareInternalTopics, topicsFault } from '#runtime/control/internal-topics.ts';
+import { jobOutputs, outputsFault, prepareOutputTopics } from '#runtime/control/output-topics.ts';
 import type { TopicDescription } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { type Inhabitant, World } from '#test/simulation/world/world.ts';
@@ -305,5 +306,81 @@ describe('topics of a job', () => {
     const source = describeSource();
     const old = { kind: 'job-began', job: 'job', run: 'live', generation: 0, topicIds: {}, source, atMs: 1 } as const;
     expect(beganSources(old)).toEqual([source]);
+  });
+});
+
+describe('topics a job publishes to', () => {
+  const SPECS = [
+    { topic: 'rows', partitionCount: 2 },
+    { topic: 'late', partitionCount: 2 },
+  ];
+  const GENERATION = { namespace: 'n', job: 'job', run: 'live', generation: 0 };
+
+  /** As a start of the process does it: what is lost. */
+  async function start(inhabitant: Inhabitant, specs = SPECS): Promise<string[]> {
+    const control = await open(inhabitant);
+    const { admin } = inhabitant.log;
+    const { records } = control;
+    const prepared = await done(prepareOutputTopics({ admin, records, generation: GENERATION, specs, nowMs: 1 }));
+    if (jobOutputs(records, GENERATION) !== prepared.outputs) await done(control.append(prepared.outputs));
+    for (const { remedy } of prepared.losses) expect(remedy).toMatch(/restore it/);
+    return prepared.losses.map(({ code, message }) => `${code} ${message}`);
+  }
+
+  const written = async () => ((await read(world.start('reader'))) ?? []).length;
+
+  test('are created at the first start and written down once', async () => {
+    expect(await start(world.start('one'))).toEqual([]);
+    expect(await start(world.start('two'))).toEqual([]);
+    expect(world.cluster.describe('rows')?.partitionCount).toBe(2);
+    expect(await written()).toBe(1);
+  });
+
+  test('one that is gone is told once and has as many partitions as before', async () => {
+    world.cluster.createTopics([{ topic: 'rows', partitionCount: 5 }]);
+    await start(world.start('one'));
+    world.cluster.deleteTopics(['rows']);
+    expect(await start(world.start('two'))).toEqual([
+      expect.stringMatching(/^topic-unknown job job: .*'rows' is gone/),
+    ]);
+    expect(world.cluster.describe('rows')?.partitionCount).toBe(5);
+    expect(await start(world.start('three'))).toEqual([]);
+  });
+
+  test('one that somebody created again is told once', async () => {
+    await start(world.start('one'));
+    world.cluster.deleteTopics(['rows']);
+    world.cluster.createTopics([SPECS[0]]);
+    expect(await start(world.start('two'))).toEqual([expect.stringMatching(/^topic-recreated .*'rows' was deleted/)]);
+    expect(await start(world.start('three'))).toEqual([]);
+  });
+
+  test('a topic that the job did not publish to before is no loss', async () => {
+    await start(world.start('one'));
+    expect(await start(world.start('two'), [...SPECS, { topic: 'more', partitionCount: 1 }])).toEqual([]);
+  });
+
+  test('a start that dies before it wrote down what it created leaves the loss to be told by the next', async () => {
+    await start(world.start('one'));
+    world.cluster.deleteTopics(['rows']);
+    const dying = world.start('dying');
+    const { records } = await open(dying);
+    const { admin } = dying.log;
+    await done(prepareOutputTopics({ admin, records, generation: GENERATION, specs: SPECS, nowMs: 1 }));
+    dying.process.kill();
+    expect(await start(world.start('two'))).toEqual([expect.stringMatching(/^topic-recreated/)]);
+  });
+
+  test('one that is lost while the job runs is a fault', async () => {
+    const inhabitant = world.start('one');
+    await start(inhabitant);
+    const outputs = jobOutputs((await read(inhabitant)) ?? [], GENERATION);
+    if (outputs === null) throw new Error('not written down');
+    const fault = () => done(outputsFault(inhabitant.log.admin, outputs));
+    expect(await fault()).toBeNull();
+    world.cluster.deleteTopics(['late']);
+    expect(await fault()).toMatchObject({ code: 'topic-unknown' });
+    world.cluster.createTopics([SPECS[1]]);
+    expect(await fault()).toMatchObject({ code: 'topic-recreated', remedy: expect.stringMatching(/^start again/) });
   });
 });
