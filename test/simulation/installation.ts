@@ -3,24 +3,18 @@
 
 import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
-import { FileTaskCheckpoints } from '#checkpoint/task-checkpoints.ts';
 import { taskPlans } from '#jobs/task-plans.ts';
 import { describeTopics, type RunIdentity, type SourceTopics } from '#jobs/topics.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { type TaskEnvironment, type TaskPlan, transactionalId } from '#runtime/task/task-environment.ts';
 import { type TaskOutcome, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
-import {
-  AttemptTrace,
-  type CapturedState,
-  OwnershipTrace,
-  WatchedCheckpoints,
-  watchLog,
-  watchProgram,
-} from '#test/simulation/attempt-trace.ts';
+import { AttemptTrace, type CapturedState } from '#test/simulation/attempt-trace.ts';
 import type { Coverage } from '#test/simulation/coverage.ts';
 import { Violation } from '#test/simulation/oracle/violation.ts';
 import { NAMESPACE, type Scenario } from '#test/simulation/scenario.ts';
+import { OwnershipTrace, watchLog } from '#test/simulation/watched-log.ts';
+import { WatchedCheckpoints, watchProgram } from '#test/simulation/watched-state.ts';
 import type { Process } from '#test/simulation/world/process.ts';
 import type { Inhabitant, World } from '#test/simulation/world/world.ts';
 
@@ -306,8 +300,7 @@ export class Instance {
         const record = tasks.get(nameOf(identity))!;
         record.traces.push(trace);
         current.set(transactionalId(identity), trace);
-        const inner = new FileTaskCheckpoints({ store, identity, attempt, clock, logger });
-        return new WatchedCheckpoints(inner, trace, {
+        return new WatchedCheckpoints({ store, identity, attempt, clock, logger }, trace, {
           coverage,
           sliceBytes: scenario.sliceBytes,
           listedDeleted: (files) => this.#installation.listedDeleted(nameOf(identity), files),

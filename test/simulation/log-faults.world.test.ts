@@ -71,19 +71,14 @@ async function runSeed(seed: number) {
   };
   let current = start('p0');
   for (let i = 1; i < 6; i++) {
-    const until = world.scheduler.nowMs + random.range(200, 8000);
-    await world.scheduler.run(() => world.scheduler.nowMs > until);
+    await world.pass(random.range(200, 8000));
     if (random.chance(0.5)) current.killAfterEvents(random.int(10));
     else current.pause(random.range(10, 20_000));
     if (random.chance(0.2)) world.logAway(random.range(100, 5000));
-    if (random.chance(0.3)) {
-      const until = world.scheduler.nowMs + random.range(0, 40_000);
-      await world.scheduler.run(() => world.scheduler.nowMs > until);
-    }
+    if (random.chance(0.3)) await world.pass(random.range(0, 40_000));
     current = start(`p${i}`);
   }
-  const until = world.scheduler.nowMs + 5000;
-  await world.scheduler.run(() => world.scheduler.nowMs > until);
+  await world.pass(5000);
   for (const process of world.processes) process.kill();
   // Late requests, markers and time-outs come to their end; then a quiet day to read in.
   await world.scheduler.run();

@@ -100,7 +100,7 @@ class SimulatedRun {
       return this.#drained() && !owner.paused && isRunning(owner);
     });
     if (installation.damaged) return;
-    await this.#wait(this.#scenario.closes ? CLOSING_MS : SETTLE_MS);
+    await this.#world.pass(this.#scenario.closes ? CLOSING_MS : SETTLE_MS);
     owner.stop();
     await this.#healthy(owner, 'does not stop', STOP_MAX_MS, () => owner.ended);
     if (installation.damaged) return;
@@ -121,14 +121,14 @@ class SimulatedRun {
     const deadlineMs = scheduler.nowMs + withinMs;
     while (!done() && !this.#installation.damaged) {
       require(scheduler.nowMs < deadlineMs, 'liveness', () => `${fault}:\n${this.#state(instance)}`);
-      await this.#wait(LOOK_MS);
+      await this.#world.pass(LOOK_MS);
     }
   }
 
   async judge(): Promise<void> {
     for (const instance of this.#installation.instances) instance.kill();
     // Transactions that were left open end, late requests arrive.
-    await this.#wait(60_000);
+    await this.#world.pass(60_000);
     await judgeRun(this.#installation, this.#input, this.#stored);
   }
 
@@ -179,14 +179,5 @@ class SimulatedRun {
       .supervisors()
       .map((one) => JSON.stringify({ ...one.status(), failures: one.failures.slice(-2).map(({ message }) => message) }))
       .join('\n');
-  }
-
-  async #wait(ms: number): Promise<void> {
-    const { scheduler } = this.#world;
-    let over = false;
-    scheduler.schedule(ms, 'look', null, () => {
-      over = true;
-    });
-    await scheduler.run(() => over);
   }
 }

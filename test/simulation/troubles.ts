@@ -60,7 +60,7 @@ export class Troubles {
   async run(count: number): Promise<void> {
     this.#installation.launch(this.#clockOffsetMs());
     for (let i = 0; i < count; i++) {
-      await this.#wait(this.#random.pick([50, 500, 3_000, 8_000]) * this.#random.float());
+      await this.#world.pass(this.#random.pick([50, 500, 3_000, 8_000]) * this.#random.float());
       await this.#next(this.#random.pick(TROUBLES));
     }
   }
@@ -86,7 +86,7 @@ export class Troubles {
         return instance.killSlotAfterEvents(random.int(this.#installation.scenario.slots), random.int(300));
       case 'zombie':
         instance.pause(random.between(20_000, 90_000));
-        await this.#wait(random.int(10_000));
+        await this.#world.pass(random.int(10_000));
         this.#installation.launch(this.#clockOffsetMs());
         return;
       case 'zombie early':
@@ -103,14 +103,14 @@ export class Troubles {
       case 'power':
         for (const one of this.#installation.instances) one.kill();
         this.#world.disk(STORAGE).powerFailure();
-        await this.#wait(random.int(5_000));
+        await this.#world.pass(random.int(5_000));
         this.#installation.launch(this.#clockOffsetMs());
     }
   }
 
   /** It dies, at the latest now; then the next starts, sooner or later. */
   async #death(instance: Instance): Promise<void> {
-    await this.#until(() => !instance.alive, 10_000);
+    await this.#world.until(() => !instance.alive, 10_000);
     instance.kill();
     const { next } = this.#installation;
     next.checkpoint = null;
@@ -118,7 +118,7 @@ export class Troubles {
     const random = this.#random;
     const downMs = random.chance(0.15) ? HOUR_MS : random.pick([0, 100, random.int(5_000)]);
     if (downMs === HOUR_MS) this.#coverage.add('down for an hour');
-    await this.#wait(downMs);
+    await this.#world.pass(downMs);
     this.#installation.launch(this.#clockOffsetMs());
   }
 
@@ -128,7 +128,7 @@ export class Troubles {
     for (let times = this.#random.range(1, 3); times > 0; times--) {
       const next = this.#installation.launch(this.#clockOffsetMs());
       next.killAfterEvents(this.#random.int(80));
-      await this.#until(() => !next.alive, 5_000);
+      await this.#world.until(() => !next.alive, 5_000);
       next.kill();
     }
     this.#installation.launch(this.#clockOffsetMs());
@@ -140,14 +140,14 @@ export class Troubles {
     const random = this.#random;
     const next = this.#installation.launch(this.#clockOffsetMs());
     next.pauseAfterEvents(random.int(40), random.between(2_000, 60_000));
-    await this.#until(() => next.paused, 5_000);
-    await this.#wait(random.int(3_000));
+    await this.#world.until(() => next.paused, 5_000);
+    await this.#world.pass(random.int(3_000));
     this.#installation.launch(this.#clockOffsetMs());
   }
 
   async #stop(instance: Instance): Promise<void> {
     instance.stop();
-    await this.#until(() => instance.ended || !instance.alive, STOP_PATIENCE_MS);
+    await this.#world.until(() => instance.ended || !instance.alive, STOP_PATIENCE_MS);
     if (instance.ended) this.#stopped(instance);
     else this.#coverage.add('clean stop not finished in time');
     instance.kill();
@@ -164,18 +164,5 @@ export class Troubles {
   #clockOffsetMs(): number {
     if (!this.#installation.scenario.clockJumps || this.#random.chance(0.5)) return 0;
     return this.#random.pick([-HOUR_MS, HOUR_MS, -2_000]);
-  }
-
-  async #wait(ms: number): Promise<void> {
-    await this.#until(() => false, ms);
-  }
-
-  async #until(done: () => boolean, ms: number): Promise<void> {
-    const { scheduler } = this.#world;
-    let over = false;
-    scheduler.schedule(ms, 'trouble', null, () => {
-      over = true;
-    });
-    await scheduler.run(() => over || done());
   }
 }

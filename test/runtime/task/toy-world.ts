@@ -110,20 +110,13 @@ export class ToyWorld {
   }
 
   /** Lets virtual time pass. */
-  async pass(ms: number): Promise<void> {
-    const { scheduler } = this.world;
-    const untilMs = scheduler.nowMs + ms;
-    scheduler.schedule(ms, 'passed', null, () => {});
-    await scheduler.run(() => scheduler.nowMs >= untilMs);
+  pass(ms: number): Promise<void> {
+    return this.world.pass(ms);
   }
 
   /** Lets time pass until `done`; false when it was not within `ms`. */
-  async until(done: () => boolean, ms = 60_000): Promise<boolean> {
-    const { scheduler } = this.world;
-    const untilMs = scheduler.nowMs + ms;
-    scheduler.schedule(ms, 'too late', null, () => {});
-    await scheduler.run(() => done() || scheduler.nowMs >= untilMs);
-    return done();
+  until(done: () => boolean, ms = 60_000): Promise<boolean> {
+    return this.world.until(done, ms);
   }
 
   /** Values of all committed records of partition 0, as text, in log order. */

@@ -17,14 +17,19 @@ export interface ArchivedRecord {
   readonly transaction: string | null;
 }
 
-/** Committed records of one partition in the order of their offsets. */
-export function committedRecords(world: World, topic: string, partition: number): ArchivedRecord[] {
+/** Batches of one partition that were committed and hold records. */
+export function committedBatches(world: World, topic: string, partition: number): StoredBatch[] {
   const stored = world.cluster.partition({ topic, partition });
   if (stored === null) throw new Error(`${topic}/${partition} does not exist`);
+  return stored.archive.filter(({ fate, control, bytes }) => {
+    return fate === 'committed' && !control && bytes.readInt32BE(57) > 0;
+  });
+}
+
+/** Committed records of one partition in the order of their offsets. */
+export function committedRecords(world: World, topic: string, partition: number): ArchivedRecord[] {
   const records: ArchivedRecord[] = [];
-  for (const batch of stored.archive) {
-    if (batch.fate === 'committed' && !batch.control) readBatch(topic, partition, batch, records);
-  }
+  for (const batch of committedBatches(world, topic, partition)) readBatch(topic, partition, batch, records);
   return records;
 }
 
@@ -48,12 +53,9 @@ export function lastEntry(
   topic: string,
   partition: number,
 ): { readonly [field: string]: unknown } | null {
-  const batches = world.cluster.partition({ topic, partition })?.archive ?? [];
-  for (let at = batches.length - 1; at >= 0; at--) {
-    if (batches[at].fate !== 'committed' || batches[at].control) continue;
-    const records: ArchivedRecord[] = [];
-    readBatch(topic, partition, batches[at], records);
-    return JSON.parse(String(records.at(-1)?.value));
-  }
-  return null;
+  const last = committedBatches(world, topic, partition).at(-1);
+  if (last === undefined) return null;
+  const records: ArchivedRecord[] = [];
+  readBatch(topic, partition, last, records);
+  return JSON.parse(String(records.at(-1)?.value));
 }

@@ -10,6 +10,7 @@ import { replay } from '#runtime/task/replay.ts';
 import { StageRunner } from '#runtime/task/stage-runner.ts';
 import type { TaskEnvironment, TaskPlan } from '#runtime/task/task-environment.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
+import { committedBatches } from '#test/simulation/oracle/archive.ts';
 import { PageImage } from '#test/simulation/oracle/page-image.ts';
 import { Violation } from '#test/simulation/oracle/violation.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
@@ -90,16 +91,11 @@ export async function rerun(
 
 function* entries(world: World, topic: string, partition: number) {
   const walker = new RecordWalker();
-  for (const batch of visible(world, topic, partition)) {
+  for (const batch of committedBatches(world, topic, partition)) {
     const { bytes, start } = bodyOf(batch.bytes);
     walker.reset(bytes, start, bytes.length, batch.bytes.readInt32BE(57));
     while (walker.next()) yield { ...readEntry(walker, topic), offset: BigInt(batch.baseOffset) };
   }
-}
-
-function visible(world: World, topic: string, partition: number): StoredBatch[] {
-  const batches = world.cluster.partition({ topic, partition })?.archive ?? [];
-  return batches.filter((batch) => batch.fate === 'committed' && !batch.control && batch.bytes.readInt32BE(57) > 0);
 }
 
 /** Hands out everything a partition ever held, record by record, whatever was trimmed. */
@@ -117,7 +113,7 @@ class SingleRecords implements PartitionReader {
   constructor(world: World, topic: string, partition: number) {
     this.topic = topic;
     this.partition = partition;
-    this.#batches = visible(world, topic, partition);
+    this.#batches = committedBatches(world, topic, partition);
     this.#end = world.cluster.partition({ topic, partition })?.end ?? 0;
   }
 

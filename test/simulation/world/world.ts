@@ -70,6 +70,22 @@ export class World {
     };
   }
 
+  /** Lets virtual time pass. */
+  async pass(ms: number): Promise<void> {
+    await this.until(() => false, ms);
+  }
+
+  /** Lets time pass until `done`; false when it was not within `ms`. */
+  async until(done: () => boolean, ms: number): Promise<boolean> {
+    let over = false;
+    const event = this.scheduler.schedule(ms, 'time is over', null, () => {
+      over = true;
+    });
+    await this.scheduler.run(() => over || done());
+    this.scheduler.cancel(event);
+    return done();
+  }
+
   /** The log does not answer for a while. */
   logAway(ms: number): void {
     this.channel.away = true;
