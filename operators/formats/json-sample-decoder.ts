@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { readSample } from '#operators/formats/json-sample.ts';
 import { JsonSampleScanner, SCAN_OVERREAD_BYTES } from '#operators/formats/json-sample-scanner.ts';
-import { parseJson } from '#operators/formats/json-value.ts';
+import { nestsDeeperThan, parseJson } from '#operators/formats/json-value.ts';
 import { RawSeriesCache } from '#operators/formats/raw-series-cache.ts';
 import {
   FAULTS_MAX,
@@ -27,8 +27,6 @@ const OPEN = 0x7b;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 const COMMA = 0x2c;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 
 export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
   readonly outcome: RecordOutcome = this;
@@ -190,7 +188,7 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
   // Undefined: it was a fault.
   #parseText(record: Buffer): unknown {
     if (!isUtf8(record)) this.#fault('json-invalid', 'is no valid UTF-8', '$');
-    else if (isDeeperThan(record, NESTING_MAX)) this.#fault('json-invalid', `nests deeper than ${NESTING_MAX}`, '$');
+    else if (nestsDeeperThan(record, NESTING_MAX)) this.#fault('json-invalid', `nests deeper than ${NESTING_MAX}`, '$');
     else {
       try {
         return parseJson(record.toString());
@@ -219,18 +217,4 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
   #fault(code: FaultCode, message: string, path: string): void {
     if (this.faultCount++ < FAULTS_MAX) this.faults.push({ code, message, path });
   }
-}
-
-/** Whether brackets outside of strings nest deeper than `depthMax`; the text need not be JSON. */
-function isDeeperThan(text: Uint8Array, depthMax: number): boolean {
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const byte = text[i];
-    if (byte === QUOTE) {
-      for (i++; i < text.length && text[i] !== QUOTE; i++) if (text[i] === BACKSLASH) i++;
-    } else if (byte === OPEN || byte === OPEN_ARRAY) {
-      if (++depth > depthMax) return true;
-    } else if (byte === 0x7d || byte === CLOSE_ARRAY) depth--;
-  }
-  return false;
 }

@@ -2,6 +2,13 @@
 // with a backslash (nodejs/node#63785), so its answer depends on what was parsed before, and a replay could differ.
 // Invariant: the value is the one ECMA-404 and JSON.parse agree on, whatever was parsed before.
 
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
 /** The value of JSON text; objects have no prototype or the usual one. Errors: SyntaxError. Nesting is the stack's. */
 export function parseJson(text: string): unknown {
   return text.includes('\\') ? new JsonReader(text).read() : JSON.parse(text);
@@ -111,4 +118,18 @@ class JsonReader {
       this.#at < this.#text.length ? `unexpected character at ${this.#at}` : 'unexpected end of JSON text',
     );
   }
+}
+
+/** Whether brackets outside of strings nest deeper than `depthMax`; the text need not be JSON. */
+export function nestsDeeperThan(text: Uint8Array, depthMax: number): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const byte = text[i];
+    if (byte === QUOTE) {
+      for (i++; i < text.length && text[i] !== QUOTE; i++) if (text[i] === BACKSLASH) i++;
+    } else if (byte === OPEN || byte === OPEN_ARRAY) {
+      if (++depth > depthMax) return true;
+    } else if (byte === CLOSE || byte === CLOSE_ARRAY) depth--;
+  }
+  return false;
 }

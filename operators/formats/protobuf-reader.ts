@@ -18,7 +18,9 @@ export class ProtobufReader {
   bytes: Buffer = Buffer.alloc(0);
   view: DataView = new DataView(new ArrayBuffer(0));
   at = 0;
-  #low = 0;
+  /** The halves of the 64-bit integer that was read last. */
+  low = 0;
+  high = 0;
 
   /** Takes a buffer with PROTOBUF_SLACK_BYTES behind the message. */
   bind(bytes: Buffer, view: DataView): void {
@@ -68,7 +70,7 @@ export class ProtobufReader {
     if (this.at > end) throw refusal('ends within a field');
   }
 
-  /** A varint as a signed 64-bit integer; exact up to 2^53 and never rounded to less than that beyond. */
+  /** A varint as a signed 64-bit integer; rounded beyond 2^53, the halves are not. */
   int64(end: number): number {
     const bytes = this.bytes;
     let at = this.at;
@@ -90,15 +92,16 @@ export class ProtobufReader {
       }
     }
     this.at = at;
-    this.#low = low;
+    this.low = low;
+    this.high = high;
     if (at > end) throw refusal('ends within a varint');
     return high * TWO_32 + (low >>> 0);
   }
 
   /** A varint as an unsigned 64-bit integer, rounded beyond 2^53. */
   uint64(end: number): number {
-    const value = this.int64(end);
-    return value < 0 ? value + TWO_32 * TWO_32 : value;
+    this.int64(end);
+    return (this.high >>> 0) * TWO_32 + (this.low >>> 0);
   }
 
   /** A zigzag varint of 32 bits. */
@@ -110,21 +113,25 @@ export class ProtobufReader {
   /** The low 32 bits of a varint, which is how int32, uint32, enum and bool are read. */
   int32(end: number): number {
     this.int64(end);
-    return this.#low;
+    return this.low;
   }
 
   fixed64(end: number): number {
     const at = this.at;
     this.at = at + 8;
     if (this.at > end) throw refusal('ends within a number');
-    return this.view.getUint32(at + 4, true) * TWO_32 + this.view.getUint32(at, true);
+    this.low = this.view.getInt32(at, true);
+    this.high = this.view.getInt32(at + 4, true);
+    return (this.high >>> 0) * TWO_32 + (this.low >>> 0);
   }
 
   sfixed64(end: number): number {
     const at = this.at;
     this.at = at + 8;
     if (this.at > end) throw refusal('ends within a number');
-    return this.view.getInt32(at + 4, true) * TWO_32 + this.view.getUint32(at, true);
+    this.low = this.view.getInt32(at, true);
+    this.high = this.view.getInt32(at + 4, true);
+    return this.high * TWO_32 + (this.low >>> 0);
   }
 
   double(end: number): number {

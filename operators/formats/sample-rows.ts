@@ -39,6 +39,10 @@ export class SampleRows implements RecordOutcome {
   #originOffset = 0;
   #firstRow = 0;
   #maxBefore = 0;
+  #markedRow = 0;
+  #markedMaxMs = 0;
+  #markedNotFinite = 0;
+  #markedNewRows = 0;
   /** Rows whose series have no slot yet and which of the new series it is. */
   readonly #newRows: number[] = [];
   readonly #newRowSeries: number[] = [];
@@ -92,6 +96,23 @@ export class SampleRows implements RecordOutcome {
     }
   }
 
+  /** Remembers where a part of the record begins, so that it can be taken back as a whole. */
+  mark(): void {
+    this.#markedRow = this.#batch.count;
+    this.#markedMaxMs = this.#batch.maxTimestampMs;
+    this.#markedNotFinite = this.notFinite;
+    this.#markedNewRows = this.#newRows.length;
+  }
+
+  /** Takes back everything since `mark`. */
+  rewind(): void {
+    this.#batch.count = this.#markedRow;
+    this.#batch.maxTimestampMs = this.#markedMaxMs;
+    this.notFinite = this.#markedNotFinite;
+    this.#newRows.length = this.#markedNewRows;
+    this.#newRowSeries.length = this.#markedNewRows;
+  }
+
   /** Handle of the series that raw bytes stand for; they are remembered once the series has a slot. */
   seriesOf(
     canonical: string,
@@ -107,6 +128,21 @@ export class SampleRows implements RecordOutcome {
     if (slot < 0) return this.#newSeries(bytes, nameStart, nameSize, labelsStart, labelsSize, hash);
     this.cache.insert(view, nameStart, nameSize, labelsStart, labelsSize, hash, slot);
     return slot;
+  }
+
+  /** The same when the raw bytes do not last until the record is settled: a new series is remembered next time. */
+  seriesOfPassing(
+    canonical: string,
+    view: DataView,
+    nameStart: number,
+    nameSize: number,
+    labelsStart: number,
+    labelsSize: number,
+    hash: number,
+  ): number {
+    const handle = this.seriesOfText(canonical);
+    if (handle >= 0) this.cache.insert(view, nameStart, nameSize, labelsStart, labelsSize, hash, handle);
+    return handle;
   }
 
   /** The same for a series whose raw bytes are not worth remembering. */

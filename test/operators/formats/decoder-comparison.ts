@@ -51,7 +51,12 @@ export function faultTexts({ decoder }: Decoding): string[] {
   return decoder.outcome.faults.map((fault) => `${fault.code} ${fault.path}`);
 }
 
-function isSame({ decoder, batch }: Decoding, known: Map<string, number>, expected: ReferenceResult): boolean {
+function isSame(
+  { decoder, batch }: Decoding,
+  known: Map<string, number>,
+  expected: ReferenceResult,
+  faultText: (text: string) => string,
+): boolean {
   let maxTimestampMs = Number.NEGATIVE_INFINITY;
   let same = batch.count === expected.rows.length;
   for (const [i, row] of expected.rows.entries()) {
@@ -62,7 +67,8 @@ function isSame({ decoder, batch }: Decoding, known: Map<string, number>, expect
   }
   same &&= decoder.outcome.notFinite === expected.notFinite && maxTimestampMs === batch.maxTimestampMs;
   same &&= decoder.outcome.faultCount === expected.faults.length;
-  return same && decoder.outcome.faults.every((f, i) => `${f.code} ${f.path}` === expected.faults[i]);
+  const { faults } = decoder.outcome;
+  return same && faults.every((f, i) => faultText(`${f.code} ${f.path}`) === faultText(expected.faults[i]));
 }
 
 export interface Comparison {
@@ -72,6 +78,8 @@ export interface Comparison {
   readonly make: (options: SampleDecoderOptions) => SampleDecoder;
   readonly record: (next: Random) => Buffer;
   readonly reference: (record: Buffer, skewLimitMs: number) => ReferenceResult;
+  /** What of a fault is compared. @default all of it */
+  readonly faultText?: (text: string) => string;
 }
 
 /** Fails at the first record that differs. Returns rows and faults seen, so that a test can ask for enough of both. */
@@ -92,7 +100,7 @@ export function compare(comparison: Comparison): { readonly rows: number; readon
     batch.clear();
     decoder.decode(bytes, before.length, before.length + record.length, originOf(1, i), batch);
     const expected = comparison.reference(record, SKEW_LIMIT_MS);
-    if (!isSame(state, known, expected)) {
+    if (!isSame(state, known, expected, comparison.faultText ?? String)) {
       const wanted = expected.rows.map(
         ({ series, timestampMs, value }) => `${series} ${Object.is(value, -0) ? '-0' : value} @${timestampMs}`,
       );
