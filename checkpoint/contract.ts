@@ -1,6 +1,7 @@
 // Owns what the task and the operators know of state and checkpoints. State is a set of pages: (state id, page number)
 // → canonical bytes. Nothing here knows what is in a page.
 
+import type { PageSwap } from '#checkpoint/page-swap.ts';
 import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 
 /**
@@ -14,8 +15,10 @@ export interface PagedState {
   readonly schemaVersion: number;
   /** Writes the page's canonical bytes; writes nothing when the page holds nothing. Must not change the state. */
   writePage(page: number, out: ByteWriter): void;
-  /** Restores one page into empty state; called in ascending order of pages. */
+  /** Restores one page into empty state; called in ascending order of pages, unless it takes them `inAnyOrder`. */
   readPage(page: number, input: ByteReader): void;
+  /** Its pages may be restored in any order, and need not all be in memory at a time. */
+  readonly inAnyOrder?: boolean;
 }
 
 /**
@@ -27,6 +30,20 @@ export interface PagedState {
 export interface PageTracker {
   readonly epoch: number;
   touch(page: number): void;
+}
+
+/** What of the keyed state of a task lies where. Bytes in memory are estimated. */
+export interface SwapStatus {
+  /** Of all tasks of the slot. */
+  readonly budgetBytes: number;
+  readonly pagesInMemory: number;
+  readonly bytesInMemory: number;
+  /** Outside memory, whether in it too or not. */
+  readonly pagesSwapped: number;
+  readonly bytesSwapped: number;
+  /** Uses of pages that were in memory, and of pages that had to come back. */
+  readonly hits: number;
+  readonly misses: number;
 }
 
 /** How a value becomes bytes. Equal values give equal bytes. */
@@ -50,11 +67,15 @@ export interface ValueStore<V> {
   delete(slot: number): boolean;
   /** Slots that have a value, ascending. */
   slots(): IterableIterator<number>;
+  /** Slots and their values, to be read only, ascending by slot: the way to look at all of a state larger than memory. */
+  entries(): IterableIterator<readonly [slot: number, value: V]>;
 }
 
 export interface StateRegistry {
   /** Called in `open`, before restore. Ids must be unique. */
   register(state: PagedState): PageTracker;
+  /** Where pages of keyed state go when memory is short; absent or null: all state stays in memory. */
+  readonly swap?: PageSwap | null;
 }
 
 /** What an operator library needs to read and write: the rest of the task's memory at an entry, kept in the manifest. */
@@ -158,6 +179,17 @@ export interface TaskCheckpoints extends StateRegistry {
   digest(): string;
   /** Number of bytes of the pages as last serialised. */
   readonly sizeBytes: number;
+  /**
+   * Lets pages leave memory until its budget holds; to be awaited between entries, never while an operator works.
+   * Errors: disk-failed, state-corrupt.
+   */
+  relieve(): Promise<void>;
+  /** Throws when state could not be read since the last `relieve`: what was computed since must not be committed. */
+  requireSound(): void;
+  /** What of keyed state is in memory; null when all of it always is. */
+  memory(): SwapStatus | null;
+  /** The attempt ends: gives up memory and what lies outside. Checkpoints stay. */
+  close(): Promise<void>;
   /** Checkpoints that are kept, oldest first: `keep` newest of those whose chain is known to be committed. */
   kept(): readonly CheckpointReference[];
   /** Inputs and entry offset of the oldest kept checkpoint: logs may be trimmed below. Null when none is kept. */

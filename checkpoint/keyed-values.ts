@@ -1,25 +1,25 @@
-// Owns one value per key slot, for small keyed state of any shape: get, set, delete, change in place. Pages hold 256
-// slots. The codec's bytes must follow from the value alone.
+// Owns one value per key slot, for keyed state of any shape: get, set, delete, change in place. Pages hold 32 slots; when
+// the task can swap they leave memory between entries and come back when they are missed. The codec's bytes must follow
+// from the value alone.
 
 import type { PagedState, PageTracker, StateRegistry, ValueCodec, ValueStore } from '#checkpoint/contract.ts';
-import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
+import type { SwappedState, SwapSpace } from '#checkpoint/page-swap.ts';
+import type { RecentPage } from '#checkpoint/recency.ts';
+import { countOf, PAGE_SHIFT, presenceOf, readAt, SLOTS_PER_PAGE, ValuePage } from '#checkpoint/value-page.ts';
+import { type ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
-const SHIFT = 8;
-const SLOTS_PER_PAGE = 1 << SHIFT;
+const PLACE_MASK = SLOTS_PER_PAGE - 1;
 
-/** The values of one page by slot within it. */
-class ValuePage<V> {
-  readonly values: (V | undefined)[] = new Array<V | undefined>(SLOTS_PER_PAGE).fill(undefined);
-  count = 0;
-  epoch = 0;
-}
-
-export class KeyedValues<V extends NonNullable<unknown> | null> implements PagedState, ValueStore<V> {
+export class KeyedValues<V extends NonNullable<unknown> | null> implements PagedState, ValueStore<V>, SwappedState {
   readonly stateId: string;
+  readonly inAnyOrder = true;
   readonly #codec: ValueCodec<V>;
+  /** Pages in memory, by number. */
   readonly #pages: (ValuePage<V> | undefined)[] = [];
+  readonly #scratch = new ByteWriter();
   #tracker: PageTracker | null = null;
+  #space: SwapSpace | null = null;
   #size = 0;
 
   constructor(stateId: string, codec: ValueCodec<V>) {
@@ -33,6 +33,7 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
 
   open(registry: StateRegistry): void {
     this.#tracker = registry.register(this);
+    this.#space = registry.swap?.attach(this) ?? null;
   }
 
   /** Number of keys that have a value. */
@@ -42,83 +43,134 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
 
   /** The value, to be read only; undefined when the key has none. */
   get(slot: number): V | undefined {
-    return this.#pages[slot >> SHIFT]?.values[slot & (SLOTS_PER_PAGE - 1)];
+    return this.#page(slot >> PAGE_SHIFT)?.get(slot & PLACE_MASK, this.#codec);
   }
 
   has(slot: number): boolean {
-    return this.get(slot) !== undefined;
+    return this.#page(slot >> PAGE_SHIFT)?.has(slot & PLACE_MASK) ?? false;
   }
 
   /** The value, to be changed in place before the next call on this state. */
   change(slot: number): V | undefined {
-    const value = this.get(slot);
-    if (value !== undefined) this.#touch(slot >> SHIFT);
+    const page = this.#page(slot >> PAGE_SHIFT);
+    const value = page?.get(slot & PLACE_MASK, this.#codec);
+    if (page === null || value === undefined) return undefined;
+    this.#touch(page);
+    page.change();
     return value;
   }
 
   set(slot: number, value: V): void {
-    const page = this.#touch(slot >> SHIFT);
-    const place = slot & (SLOTS_PER_PAGE - 1);
-    if (page.values[place] === undefined) {
-      page.count++;
-      this.#size++;
-    }
-    page.values[place] = value;
+    const number = slot >> PAGE_SHIFT;
+    const page = this.#page(number) ?? this.#begin(number);
+    this.#touch(page);
+    if (page.set(slot & PLACE_MASK, value)) this.#size++;
   }
 
   /** True when the key had a value. */
   delete(slot: number): boolean {
-    if (!this.has(slot)) return false;
-    const page = this.#touch(slot >> SHIFT);
-    page.values[slot & (SLOTS_PER_PAGE - 1)] = undefined;
-    page.count--;
+    const page = this.#page(slot >> PAGE_SHIFT);
+    const place = slot & PLACE_MASK;
+    if (page === null || !page.has(place)) return false;
+    this.#touch(page);
+    page.delete(place);
     this.#size--;
+    if (page.count === 0 && this.#space === null) this.#pages[page.number] = undefined;
     return true;
   }
 
-  /** Slots that have a value, ascending. */
+  /** Slots that have a value, ascending. Leaves pages where they are. */
   *slots(): IterableIterator<number> {
-    for (let number = 0; number < this.#pages.length; number++) {
-      const page = this.#pages[number];
-      if (page === undefined || page.count === 0) continue;
+    const end = Math.max(this.#pages.length, this.#space?.end ?? 0);
+    for (let number = 0; number < end; number++) {
+      const mask = this.#pages[number]?.presence() ?? this.#missing(number, presenceOf, 0);
+      if (mask === 0) continue;
       for (let place = 0; place < SLOTS_PER_PAGE; place++) {
-        if (page.values[place] !== undefined) yield (number << SHIFT) + place;
+        if (((mask >>> place) & 1) === 1) yield (number << PAGE_SHIFT) + place;
       }
     }
   }
 
-  /** Body: uvarint number of values; for each, ascending, u8 slot within the page and the codec's bytes. */
+  /** Slots and their values, to be read only, ascending by slot. Leaves pages where they are. */
+  *entries(): IterableIterator<readonly [slot: number, value: V]> {
+    const end = Math.max(this.#pages.length, this.#space?.end ?? 0);
+    for (let number = 0; number < end; number++) {
+      const raw = this.#pages[number] === undefined ? this.#missing(number, (bytes) => bytes, null) : null;
+      for (let place = 0; place < SLOTS_PER_PAGE; place++) {
+        const value = raw === null ? this.#pages[number]?.peek(place, this.#codec) : readAt(raw, place, this.#codec);
+        if (value !== undefined) yield [(number << PAGE_SHIFT) + place, value];
+      }
+    }
+  }
+
   writePage(number: number, out: ByteWriter): void {
     const page = this.#pages[number];
-    if (page === undefined || page.count === 0) return;
-    out.uvarint(page.count);
-    for (let place = 0; place < SLOTS_PER_PAGE; place++) {
-      const value = page.values[place];
-      if (value === undefined) continue;
-      out.u8(place);
-      this.#codec.write(value, out);
-    }
+    if (page !== undefined) page.write(out, this.#codec);
+    else this.#missing(number, (bytes) => out.raw(bytes), undefined);
   }
 
   readPage(number: number, input: ByteReader): void {
-    const page = new ValuePage<V>();
-    page.count = input.uvarint();
-    for (let i = 0; i < page.count; i++) {
-      const place = input.u8();
-      page.values[place] = this.#codec.read(input);
+    const bytes = input.raw(input.end - input.at);
+    const space = this.#space;
+    this.#size += countOf(bytes);
+    if (space?.full) {
+      space.hold(number, bytes);
+      return;
     }
-    this.#pages[number] = page;
-    this.#size += page.count;
+    const copy = Buffer.allocUnsafeSlow(bytes.length);
+    bytes.copy(copy);
+    const page = this.#keep(new ValuePage<V>(number, space, copy));
+    page.unsaved = true;
   }
 
-  #touch(number: number): ValuePage<V> {
+  measurePage(page: RecentPage): void {
+    this.#scratch.clear();
+    this.#pages[page.number]?.write(this.#scratch, this.#codec);
+  }
+
+  dropPage(number: number): void {
+    this.#pages[number] = undefined;
+  }
+
+  /** The page in memory, null when there is none anywhere. */
+  #page(number: number): ValuePage<V> | null {
+    const page = this.#pages[number];
+    const space = this.#space;
+    if (space === null) return page ?? null;
+    if (page === undefined) return this.#load(number, space);
+    space.hits++;
+    if (page.usedAt !== space.tick) space.use(page);
+    return page;
+  }
+
+  #load(number: number, space: SwapSpace): ValuePage<V> | null {
+    if (!space.has(number)) return null;
+    space.misses++;
+    return this.#keep(new ValuePage<V>(number, space, space.read(number)));
+  }
+
+  /** What `use` makes of the bytes of a page that is not in memory. */
+  #missing<T>(number: number, use: (bytes: Buffer) => T, none: T): T {
+    return this.#space?.has(number) ? use(this.#space.read(number)) : none;
+  }
+
+  #begin(number: number): ValuePage<V> {
+    return this.#keep(new ValuePage<V>(number, this.#space, null));
+  }
+
+  #keep(page: ValuePage<V>): ValuePage<V> {
+    // An array that grows by the end stays an array.
+    while (this.#pages.length <= page.number) this.#pages.push(undefined);
+    this.#pages[page.number] = page;
+    this.#space?.admit(page);
+    return page;
+  }
+
+  #touch(page: ValuePage<V>): void {
     const tracker = this.#tracker;
     invariant(tracker !== null, `state '${this.stateId}' is opened before it is used`);
-    const page = (this.#pages[number] ??= new ValuePage<V>());
-    if (page.epoch !== tracker.epoch) {
-      tracker.touch(number);
-      page.epoch = tracker.epoch;
-    }
-    return page;
+    if (page.epoch === tracker.epoch) return;
+    tracker.touch(page.number);
+    page.epoch = tracker.epoch;
   }
 }

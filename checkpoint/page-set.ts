@@ -6,11 +6,11 @@ import type { CheckpointSegment, PagedState, PageTracker, StateRegistry } from '
 import { type Page, StatePages } from '#checkpoint/page.ts';
 import { PageDigest, PageHash } from '#checkpoint/page-digest.ts';
 import { writePageRecord } from '#checkpoint/page-record.ts';
+import { PageRestore } from '#checkpoint/page-restore.ts';
 import { PageSnapshot } from '#checkpoint/page-snapshot.ts';
-import type { LoadedState } from '#checkpoint/restored-pages.ts';
 import type { SegmentLabel } from '#checkpoint/segment.ts';
 import { StoredSegment } from '#checkpoint/stored-segment.ts';
-import { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
+import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 
 export class PageSet implements StateRegistry {
@@ -144,28 +144,16 @@ export class PageSet implements StateRegistry {
     return this.#digest.toText();
   }
 
-  /** Fills the empty registered states with a verified checkpoint: per state, pages ascending. */
-  restore(loaded: LoadedState, schemaVersions: Readonly<Record<string, number>>): void {
+  /** Begins to fill the empty registered states with a verified checkpoint. Error: version-mismatch. */
+  restore(segments: readonly StoredSegment[], schemaVersions: Readonly<Record<string, number>>): PageRestore {
     invariant(!this.#inUse, 'only a state that was never used can be restored');
     this.#checkSchemas(schemaVersions);
     this.#inUse = true;
-    this.#segments = [...loaded.segments];
-    for (const [stateId, owner] of this.#states) {
-      const pages = (loaded.pages.get(stateId) ?? []).toSorted((a, b) => a.record.page - b.record.page);
-      for (const { record, segment, ordinal, hash } of pages) {
-        const page = owner.add(record.page);
-        page.segment = segment;
-        page.ordinal = ordinal;
-        page.recordBytes = record.recordBytes;
-        this.#hashed(page, hash, record.bodyEnd - record.bodyStart);
-      }
-      for (const { record, bytes } of pages) {
-        const input = new ByteReader(bytes, record.bodyStart, record.bodyEnd);
-        owner.state.readPage(record.page, input);
-        invariant(input.done, `state '${stateId}' left bytes of page ${record.page} unread`);
-      }
-    }
-    this.#beginEpoch();
+    this.#segments = [...segments];
+    return new PageRestore(this.#states, {
+      add: (page, { hash, record }) => this.#hashed(page, hash, record.bodyEnd - record.bodyStart),
+      done: () => this.#beginEpoch(),
+    });
   }
 
   #checkSchemas(schemaVersions: Readonly<Record<string, number>>): void {

@@ -9,6 +9,7 @@ import type {
   PagedState,
   PageTracker,
   PendingCheckpoint,
+  SwapStatus,
   TaskCheckpoints,
   TaskIdentity,
 } from '#checkpoint/contract.ts';
@@ -25,8 +26,9 @@ import {
   temporaryName,
 } from '#checkpoint/manifest.ts';
 import { PageSet } from '#checkpoint/page-set.ts';
+import type { PageSwap } from '#checkpoint/page-swap.ts';
 import { referenceTo, WrittenCheckpoint } from '#checkpoint/pending-checkpoint.ts';
-import { type LoadedState, loadPages } from '#checkpoint/restored-pages.ts';
+import { VerifiedCheckpoint } from '#checkpoint/restored-pages.ts';
 import { Retention, type StoredCheckpoint } from '#checkpoint/retention.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -47,10 +49,16 @@ export interface TaskCheckpointsOptions {
   readonly snapshotBytesMax?: number;
   /** Where a segment is cut. @default 16 MiB */
   readonly segmentBytesMax?: number;
+  /** Bytes of files held while a checkpoint is restored, so that they are read once. @default 64 MiB */
+  readonly restoreBytesMax?: number;
+  /** Lets keyed state be larger than memory; of this attempt alone. @default null */
+  readonly swap?: PageSwap | null;
 }
 
 export class FileTaskCheckpoints implements TaskCheckpoints {
   readonly snapshotBytesMax: number;
+  readonly swap: PageSwap | null;
+  readonly #restoreBytesMax: number;
   readonly #store: CheckpointStore;
   readonly #identity: TaskIdentity;
   readonly #attempt: string;
@@ -74,6 +82,8 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.snapshotBytesMax = options.snapshotBytesMax ?? 32 * MIB;
+    this.#restoreBytesMax = options.restoreBytesMax ?? 64 * MIB;
+    this.swap = options.swap ?? null;
     this.#retention = new Retention(options.keep ?? 3);
     this.#pages = new PageSet({
       deadRatioMax: 0.5,
@@ -87,6 +97,7 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
   }
 
   async restore(accept: (manifest: CheckpointManifest) => boolean): ReturnType<TaskCheckpoints['restore']> {
+    await this.swap?.open();
     const names = await this.#store.list(this.#identity);
     const present = new Set(names);
     for (const name of names) this.#foundAtRestore.add(name);
@@ -101,9 +112,9 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
         const { entry, chainHash } = stored.manifest;
         this.#logger.info({ file: name, entry, chainHash }, 'checkpoint is not on the chain of the commit log');
       } else if (restored === null) {
-        const loaded = await this.#passingOver(name, () => this.#load(stored));
-        if (loaded === null) continue;
-        this.#pages.restore(loaded, stored.manifest.schemaVersions);
+        const verified = await this.#passingOver(name, () => this.#verify(stored));
+        if (verified === null) continue;
+        await this.#load(verified, stored.manifest);
         this.#lastEntry = stored.manifest.entry;
         restored = stored.manifest;
         this.#retention.accept(stored);
@@ -147,6 +158,27 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
 
   get sizeBytes(): number {
     return this.#pages.sizeBytes;
+  }
+
+  async relieve(): Promise<void> {
+    await this.swap?.relieve();
+  }
+
+  requireSound(): void {
+    this.swap?.requireSound();
+  }
+
+  memory(): SwapStatus | null {
+    return this.swap?.status() ?? null;
+  }
+
+  /** Never throws: what is left outside memory is cleared away by the next attempt. */
+  async close(): Promise<void> {
+    try {
+      await this.swap?.close();
+    } catch (error) {
+      this.#logger.warn({ reason: (error as Error).message }, 'state outside memory could not be cleared away');
+    }
   }
 
   kept(): readonly CheckpointReference[] {
@@ -221,8 +253,18 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
     return { manifest, reference: referenceTo(name, manifest, bytes.length) };
   }
 
-  #load({ manifest, reference }: StoredCheckpoint): Promise<LoadedState> {
-    return loadPages(reference.name, manifest, (name) => this.#store.read(this.#identity, name));
+  #verify({ manifest, reference }: StoredCheckpoint): Promise<VerifiedCheckpoint> {
+    const read = (name: string) => this.#store.read(this.#identity, name);
+    return VerifiedCheckpoint.of(reference.name, manifest, read, this.#restoreBytesMax);
+  }
+
+  async #load(verified: VerifiedCheckpoint, manifest: CheckpointManifest): Promise<void> {
+    const restore = this.#pages.restore(verified.segments, manifest.schemaVersions);
+    await verified.load(async (pages, kept) => {
+      restore.take(pages, kept);
+      await this.swap?.relieve();
+    });
+    restore.finish();
   }
 
   /** What `attempt` gives, or null when it meets damage, which is logged: the checkpoint before is used. */

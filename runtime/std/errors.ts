@@ -51,6 +51,7 @@ export const ERROR_CODES = {
   'directory-not-writable': { retryable: false, meaning: 'a data directory cannot be written' },
   'directory-in-use': { retryable: false, meaning: 'another process uses the data directory' },
   'disk-failed': { retryable: true, meaning: 'the disk refused to read or write' },
+  'state-corrupt': { retryable: true, meaning: 'a page of state outside memory is not what was written' },
   // configuration
   'config-invalid': { retryable: false, meaning: 'the configuration has faults; all are listed' },
   'job-invalid': { retryable: false, meaning: 'the job module has faults; all are listed' },

@@ -222,6 +222,16 @@ export class Checkpointing {
     }
   }
 
+  /** Keyed state beyond its budget leaves memory: between entries only. Errors: disk-failed, state-corrupt. */
+  makeRoom(): Promise<void> {
+    return this.#checkpoints.relieve();
+  }
+
+  /** Throws when state could not be read: what was computed from it must not be committed. */
+  requireSound(): void {
+    this.#checkpoints.requireSound();
+  }
+
   /** Waits while more copied bytes are held than allowed. Throws what was found broken while writing. */
   async relieve(signal: AbortSignal): Promise<void> {
     if (this.#brokenInvariant !== null) throw this.#brokenInvariant;

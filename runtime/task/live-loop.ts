@@ -78,6 +78,7 @@ export class LiveLoop {
       if (worked || runner.hasBatch) await environment.breathe();
       else await this.#waiting.wait(this.#nextDeadlineMs());
       await checkpointing.relieve(signal);
+      if (!this.#open) await checkpointing.makeRoom();
     }
     if (signal.aborted) return;
     await checkpointing.finish(this.#lastEntry, this.#parts.head.chainHash, this.#parts.head.offset, runner);
@@ -174,6 +175,7 @@ export class LiveLoop {
     const { runner, reader, committer, checkpointing, head } = this.#parts;
     if (!runner.hasBatch && !this.#full && reader.position > runner.inputOffset) runner.skipTo(reader.position);
     runner.end();
+    checkpointing.requireSound();
     const entry: Entry = {
       kind: 'commit',
       number: head.number + 1,
@@ -205,6 +207,7 @@ export class LiveLoop {
     this.#committedMs = this.#parts.environment.clock.monotonicMs();
     checkpointing.entryCommitted();
     if (captured) checkpointing.write(entry, head.offset);
+    await checkpointing.makeRoom();
   }
 
   #inputPosition(): InputPosition {

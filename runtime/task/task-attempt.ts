@@ -50,6 +50,7 @@ export class TaskAttempt {
   #runner: StageRunner | null = null;
   #reader: PartitionReader | null = null;
   #loop: LiveLoop | null = null;
+  #checkpoints: TaskCheckpoints | null = null;
   #checkpointing: Checkpointing | null = null;
   #stopRequested = false;
   #replayedEntries = 0;
@@ -121,6 +122,7 @@ export class TaskAttempt {
       this.#runner?.dropBatch();
       this.#reader?.close();
       await this.#checkpointing?.abandon();
+      await this.#checkpoints?.close();
       await this.#committer?.close();
     }
   }
@@ -143,6 +145,7 @@ export class TaskAttempt {
     for (const topic of this.#plan.topics) counts[topic] = (topics.get(topic) as TopicDescription).partitionCount;
     const genesis: Genesis = { partitionCounts: counts, writers: this.#plan.writers };
     const checkpoints = this.#environment.checkpoints(identity, this.#attempt);
+    this.#checkpoints = checkpoints;
     const runner = new StageRunner({
       program: this.#plan.program(counts),
       partition: identity.partition,
@@ -295,6 +298,7 @@ export class TaskAttempt {
         waiting,
         signal: this.#abort.signal,
       });
+      await this.#checkpointing?.makeRoom();
       this.#replayedEntries++;
     }
     // Crash after crash would replay more and more, if only the time since the last restart counted.
@@ -376,6 +380,7 @@ export class TaskAttempt {
       transactionsFailed: this.#committer?.transactionsFailed ?? 0,
       replayedEntries: this.#replayedEntries,
       checkpointEntry: this.#checkpointing?.lastEntry ?? null,
+      stateMemory: this.#checkpoints?.memory() ?? null,
       counters: Object.fromEntries(this.#counters),
     };
   }

@@ -1,6 +1,6 @@
 // Owns what a task tells about itself; plain data, so that it crosses threads and becomes JSON.
 
-import type { TaskIdentity } from '#checkpoint/contract.ts';
+import type { SwapStatus, TaskIdentity } from '#checkpoint/contract.ts';
 
 export interface TaskStatus {
   readonly identity: TaskIdentity;
@@ -21,6 +21,8 @@ export interface TaskStatus {
   readonly replayedEntries: number;
   /** Entry of the last durable checkpoint. */
   readonly checkpointEntry: number | null;
+  /** Keyed state that can leave memory; null when the job keeps all of it there. */
+  readonly stateMemory: SwapStatus | null;
   /** Totals of this attempt: samples, late, dead-letter, … */
   readonly counters: Readonly<Record<string, number>>;
 }

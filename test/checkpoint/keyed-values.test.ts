@@ -74,8 +74,8 @@ describe('keyed values', () => {
       state.writePage(page, out);
       return out.toBytes().toString('hex');
     };
-    for (let slot = 0; slot < 300; slot++) a.set(slot, { name: 'x', count: 1 });
-    for (let slot = 0; slot < 300; slot++) if (slot !== 4) a.delete(slot);
+    for (let slot = 0; slot < 60; slot++) a.set(slot, { name: 'x', count: 1 });
+    for (let slot = 0; slot < 60; slot++) if (slot !== 4) a.delete(slot);
     b.set(4, { name: 'x', count: 1 });
     expect(bytesOf(a, 0)).toBe(bytesOf(b, 0));
     expect(bytesOf(a, 0)).not.toBe('');
@@ -89,27 +89,27 @@ describe('keyed values', () => {
     const tracker = {
       epoch: 1,
       touch: (page: number) => {
-        touched.push([page, state.get(page << 8)?.count]);
+        touched.push([page, state.get(page << 5)?.count]);
       },
     };
     state.open({ register: () => tracker });
-    state.set(256, { name: 'a', count: 1 });
-    state.set(257, { name: 'b', count: 1 });
+    state.set(32, { name: 'a', count: 1 });
+    state.set(33, { name: 'b', count: 1 });
     state.get(600);
     state.delete(600);
     expect(touched).toEqual([[1, undefined]]);
     tracker.epoch = 2;
-    state.set(256, { name: 'a', count: 2 });
+    state.set(32, { name: 'a', count: 2 });
     expect(touched).toEqual([
       [1, undefined],
       [1, 1],
     ]);
     tracker.epoch = 3;
-    state.delete(256);
-    state.change(257);
+    state.delete(32);
+    state.change(33);
     expect(touched.slice(2)).toEqual([[1, 2]]);
     tracker.epoch = 4;
-    state.change(257);
+    state.change(33);
     state.change(600);
     expect(touched.slice(3)).toEqual([[1, undefined]]);
   });
