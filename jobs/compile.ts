@@ -13,10 +13,13 @@ import type {
   JobSettings,
   MapFunction,
   Plan,
+  ProcessFunctions,
+  ReadFunctions,
   SourcePlan,
   StagePlan,
   StepPlan,
 } from '#jobs/plan.ts';
+import { processFunctions } from '#jobs/record-check.ts';
 import { checkSource } from '#jobs/source-check.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { DEFAULT_TASK_OPTIONS } from '#runtime/task/task-environment.ts';
@@ -75,7 +78,7 @@ export function checkJob(job: JobDefinition, overrides: Partial<JobSettings>, fa
   if (faults.length > faultsBefore) return null;
   const stages = cutIntoStages(steps, sources, exchangePartitions);
   const plan: Plan = { format: 1, job: spec.name, sources, watermarkIntervalMs, stages };
-  return { plan, settings, functions: collectFunctions(graph) };
+  return { plan, settings, functions: collectFunctions(graph, steps, spec) };
 }
 
 type AnySpec = JobDefinition['spec'];
@@ -121,23 +124,53 @@ function byName<T>(named: Readonly<Record<string, unknown>>, things: readonly T[
   return Object.fromEntries(Object.keys(named).map((name, place) => [name, things[place]]));
 }
 
-function collectFunctions(graph: readonly GraphStep[]): JobFunctions {
+function collectFunctions(graph: readonly GraphStep[], steps: readonly CheckedStep[], spec: AnySpec): JobFunctions {
   const map = new Map<string, MapFunction>();
   const filter = new Map<string, FilterFunction>();
-  for (const step of graph) {
-    if (step.kind === 'map') map.set(step.id, step.apply);
-    else if (step.kind === 'filter') filter.set(step.id, step.apply);
+  const record = new Map<string, (record: unknown) => unknown>();
+  const process = new Map<string, ProcessFunctions>();
+  for (const [at, step] of graph.entries()) {
+    const checked = steps[at];
+    if (step.kind === 'keyBy' && step.selector.kind === 'function') record.set(checked.id, loose(step.selector.apply));
+    else if (step.kind === 'topic' && step.topic.options.key !== undefined)
+      record.set(checked.id, loose(step.topic.options.key));
+    else if (step.kind === 'process' && checked.kind === 'process')
+      process.set(step.id, processFunctions(step, checked.states));
+    else if (checked.kind === 'transform' && 'apply' in step) record.set(step.id, loose(step.apply));
+    else if (step.kind === 'map') map.set(step.id, step.apply as MapFunction);
+    else if (step.kind === 'filter') filter.set(step.id, step.apply as FilterFunction);
   }
-  return { map, filter };
+  return { map, filter, record, process, source: sourceFunctions(spec) };
+}
+
+/** What a function takes was checked by the types of streams, and is not known here. */
+function loose(apply: (record: never) => unknown): (record: unknown) => unknown {
+  return apply as (record: unknown) => unknown;
+}
+
+function sourceFunctions(spec: AnySpec): Map<string, ReadFunctions> {
+  const functions = new Map<string, ReadFunctions>();
+  const named = 'sources' in spec ? Object.entries(spec.sources) : [['records', spec.source] as const];
+  for (const [name, source] of named) {
+    if (source?.kind !== 'records') continue;
+    const { id = name, read = null, timestamp = null } = source.options;
+    functions.set(id, { read, timestamp });
+  }
+  return functions;
 }
 
 /** Whether a keyBy needs no exchange: the key is the series, and nothing since the source could have changed it. */
 function staysLocal(step: KeyByStep, steps: readonly CheckedStep[], sources: readonly SourcePlan[]): boolean {
-  if (step.key !== 'series') return false;
+  const byFunction = step.key !== 'series' && 'function' in step.key;
+  if (step.others.length > 0 || (step.key !== 'series' && !byFunction)) return false;
   let at = step.input;
-  for (; at >= 0; at = steps[at].input) if (steps[at].kind === 'map') return false;
-  return sources[placeOf(at)].partitionedBy !== null;
+  for (; at >= 0; at = steps[at].input) if (!KEEPS_PLACE.has(steps[at].kind)) return false;
+  const source = sources[placeOf(at)];
+  return byFunction ? source.kind === 'records' && source.partitionedBy !== null : source.partitionedBy !== null;
 }
+
+/** Steps that change no series; of records the author trusts the producer with whatever key he names. */
+const KEEPS_PLACE = new Set<CheckedStep['kind']>(['filter', 'transform']);
 
 type KeyByStep = Extract<CheckedStep, { kind: 'keyBy' }>;
 
@@ -170,22 +203,31 @@ function cutIntoStages(
   const stageOf: OpenStage[] = [];
   /** What a consumer of step n reads from: the id of the nearest step before that is really there. */
   const outputOf: string[] = [];
-  const inputOf = ({ input }: CheckedStep) => (input < 0 ? sources[placeOf(input)].id : outputOf[input]);
+  const inputOf = (input: number) => (input < 0 ? sources[placeOf(input)].id : outputOf[input]);
+  const stageAt = (input: number) => (input < 0 ? heads[placeOf(input)] : stageOf[input]);
   for (const [at, step] of steps.entries()) {
-    const stage = step.input < 0 ? heads[placeOf(step.input)] : stageOf[step.input];
+    const stage = stageAt(step.input);
     stageOf.push(stage);
     outputOf.push(step.id);
     if (step.kind !== 'keyBy') {
-      stage.steps.push({ ...step, input: inputOf(step) });
+      stage.steps.push({ ...step, input: inputOf(step.input) });
     } else if (staysLocal(step, steps, sources)) {
-      outputOf[at] = inputOf(step);
+      if (step.key === 'series') outputOf[at] = inputOf(step.input);
+      else stage.steps.push({ kind: 'key', id: step.id, input: inputOf(step.input) });
     } else {
-      const to = steps.find((other) => other.kind === 'window' && other.input === at)?.id;
-      invariant(to !== undefined, 'keyBy without a window passed the checks');
-      stage.steps.push({ kind: 'exchange', id: step.id, input: inputOf(step), key: step.key, to });
+      const to = steps.find((other) => isStateful(other) && other.input === at)?.id;
+      invariant(to !== undefined, 'keyBy without a stateful step passed the checks');
+      const writers = Map.groupBy([step.input, ...step.others], stageAt);
+      for (const [writer, inputs] of writers) {
+        const [input, ...others] = inputs.map(inputOf);
+        const beside = others.length === 0 ? {} : { others };
+        writer.steps.push({ kind: 'exchange', id: step.id, input, ...beside, key: step.key, to });
+      }
+      const [from, ...others] = [...writers.keys()];
+      const beside = others.length === 0 ? {} : { others: others.map(({ id }) => id) };
       const next: OpenStage = {
         id: to,
-        input: { kind: 'exchange', from: stage.id },
+        input: { kind: 'exchange', from: from.id, ...beside },
         partitions: exchangePartitions,
         steps: [],
       };
@@ -197,10 +239,14 @@ function cutIntoStages(
   return stages;
 }
 
+function isStateful(step: CheckedStep): boolean {
+  return step.kind === 'window' || step.kind === 'process';
+}
+
 /** A stage is named after its first stateful step. */
 function firstLocalWindow(steps: readonly CheckedStep[], sources: readonly SourcePlan[], place: number): string | null {
   for (const step of steps) {
-    const input = step.kind === 'window' && step.input >= 0 ? steps[step.input] : null;
+    const input = isStateful(step) && step.input >= 0 ? steps[step.input] : null;
     if (input?.kind !== 'keyBy' || !staysLocal(input, steps, sources)) continue;
     let at = input.input;
     while (at >= 0) at = steps[at].input;

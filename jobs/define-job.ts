@@ -1,7 +1,7 @@
 // Owns the definition of a job as its author writes it. Runs nothing: `build` is called by the compiler.
 
 import type { Duration, SourceDescription } from '#jobs/descriptions.ts';
-import type { SampleStream } from '#jobs/graph.ts';
+import type { StreamOf } from '#jobs/graph.ts';
 
 interface JobFields {
   /** `[a-z0-9-]{1,64}`, unique in the installation; topics and checkpoints carry it. */
@@ -17,28 +17,39 @@ interface JobFields {
 }
 
 /** A job that reads one source. */
-export interface JobSpec extends JobFields {
-  readonly source: SourceDescription;
+export interface JobSpec<Source extends SourceDescription = SourceDescription> extends JobFields {
+  readonly source: Source;
   /** Writes the dataflow down; called at least once, must do nothing else. */
-  readonly build: (stream: SampleStream) => void;
+  readonly build: (stream: StreamOf<Source>) => void;
 }
 
 /** A job that reads several; the name of a source is its id unless it has one of its own. */
-export interface SourcesJobSpec<Name extends string = string> extends JobFields {
-  readonly sources: Readonly<Record<Name, SourceDescription>>;
+export interface SourcesJobSpec<Sources extends NamedSources = NamedSources> extends JobFields {
+  readonly sources: Sources;
   /** As in JobSpec, with the stream of each source under its name. */
-  readonly build: (streams: Readonly<Record<Name, SampleStream>>) => void;
+  readonly build: (streams: { readonly [Name in keyof Sources]: StreamOf<Sources[Name]> }) => void;
 }
+
+type NamedSources = Readonly<Record<string, SourceDescription>>;
+
+interface AnyFields extends JobFields {
+  readonly build: (streams: never) => void;
+}
+
+/** As the compiler takes it: what `build` is given depends on the sources. */
+export type AnyJobSpec =
+  | (AnyFields & { readonly source: SourceDescription })
+  | (AnyFields & { readonly sources: NamedSources });
 
 /** What a job module exports as its default, or a function of its options that returns one. */
 export interface JobDefinition {
   readonly kind: 'millrace-job';
-  readonly spec: JobSpec | SourcesJobSpec;
+  readonly spec: AnyJobSpec;
 }
 
 /** Defines a job. Faults are found by the compiler, all at once: error job-invalid. */
-export function defineJob(spec: JobSpec): JobDefinition;
-export function defineJob<Name extends string>(spec: SourcesJobSpec<Name>): JobDefinition;
-export function defineJob(spec: JobSpec | SourcesJobSpec): JobDefinition {
+export function defineJob<Source extends SourceDescription>(spec: JobSpec<Source>): JobDefinition;
+export function defineJob<Sources extends NamedSources>(spec: SourcesJobSpec<Sources>): JobDefinition;
+export function defineJob(spec: AnyJobSpec): JobDefinition {
   return { kind: 'millrace-job', spec };
 }

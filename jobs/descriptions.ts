@@ -1,6 +1,8 @@
 // Owns the words a job is written with: samples, series, by, tumbling, stats, mergedStats, topic. They only hold what
 // the author gave; the compiler checks it. Invariant: calling one runs nothing and throws nothing.
 
+import type { RecordsDescription } from '#jobs/record-words.ts';
+
 /** A duration such as '200ms', '5s', '1h30m'. */
 export type Duration = string;
 
@@ -35,13 +37,15 @@ export interface SamplesOptions {
   readonly id?: string | undefined;
 }
 
-export interface SourceDescription {
+export interface SamplesDescription {
   readonly kind: 'samples';
   readonly options: SamplesOptions;
 }
 
+export type SourceDescription = SamplesDescription | RecordsDescription;
+
 /** Reads samples from a topic. */
-export function samples(options: SamplesOptions): SourceDescription {
+export function samples(options: SamplesOptions): SamplesDescription {
   return { kind: 'samples', options };
 }
 
@@ -93,6 +97,10 @@ export interface TopicOptions {
   readonly partitions?: number | undefined;
   /** Id of this step. @default made of its input and the topic */
   readonly id?: string | undefined;
+  /** Of records: how values are written. @default 'json' */
+  readonly format?: 'json' | 'text' | 'bytes' | undefined;
+  /** Of records: gives a record's key, null for none. @default the key of the stream */
+  readonly key?: ((record: never) => string | null) | undefined;
 }
 
 export interface TopicDescription {

@@ -4,7 +4,9 @@ import {
   type JobSettings,
   type KeyPlan,
   type Plan,
-  type SamplesPlan,
+  type ProcessStepPlan,
+  type SourceFields,
+  type SourcePlan,
   type StagePlan,
   type StepPlan,
   sourceOf,
@@ -34,12 +36,12 @@ function parallelism(plan: Plan, stage: StagePlan): string {
 
 function inputText(plan: Plan, stage: StagePlan): string {
   return stage.input.kind === 'exchange'
-    ? `exchange ${stage.id} from ${stage.input.from}`
+    ? `exchange ${stage.id} from ${[stage.input.from, ...(stage.input.others ?? [])].join(', ')}`
     : sourceText(sourceOf(plan, stage));
 }
 
-function sourceText(source: SamplesPlan): string {
-  const id = source.id === 'samples' ? 'samples' : `samples '${source.id}'`;
+function sourceText(source: SourcePlan): string {
+  const id = source.id === source.kind ? source.kind : `${source.kind} '${source.id}'`;
   const partitioned = source.partitionedBy === null ? '' : `, partitioned by ${source.partitionedBy}`;
   const notes = [
     `out of order ≤ ${formatDuration(source.outOfOrdernessMs)}`,
@@ -48,12 +50,13 @@ function sourceText(source: SamplesPlan): string {
   if (source.start !== 'earliest') notes.push(`from ${startText(source.start)}`);
   if (source.maxSkewMs !== 600_000) notes.push(`skew ≤ ${formatDuration(source.maxSkewMs)}`);
   if (source.badRecords !== 'dead-letter') notes.push(`bad records: ${source.badRecords}`);
-  if (source.lateTopic !== `${source.topic}.late`) notes.push(`late to ${source.lateTopic}`);
+  if (source.kind === 'samples' && source.lateTopic !== `${source.topic}.late`)
+    notes.push(`late to ${source.lateTopic}`);
   if (source.deadLetterTopic !== `${source.topic}.dead-letter`) notes.push(`dead letters to ${source.deadLetterTopic}`);
   return `${id} ${source.topic}${partitioned} (${notes.join(', ')})`;
 }
 
-function startText(start: SamplesPlan['start']): string {
+function startText(start: SourceFields['start']): string {
   return typeof start === 'string' ? start : new Date(start.timestampMs).toISOString();
 }
 
@@ -89,13 +92,27 @@ function stepText(step: StepPlan, of: string): string {
       return `key by ${keyText(step.key)}${of} → exchange ${step.to}`;
     case 'window':
       return windowText(step, of);
+    case 'transform':
+      return `${step.function} ${step.id}${of}`;
+    case 'key':
+      return `key by ${step.id}${of}`;
+    case 'process':
+      return processText(step, of);
     default:
       return `${step.kind} ${step.id}${of}`;
   }
 }
 
 function keyText(key: KeyPlan): string {
-  return key === 'series' ? 'series' : key.labels.join(', ');
+  if (key === 'series') return 'series';
+  return 'function' in key ? key.function : key.labels.join(', ');
+}
+
+function processText(step: ProcessStepPlan, of: string): string {
+  const states = Object.entries(step.states).map(([name, { kind, codec, ttlMs }]) => {
+    return `${name}: ${kind} of ${codec}${ttlMs === null ? '' : ` for ${formatDuration(ttlMs)}`}`;
+  });
+  return `process ${step.id}${of}${states.length === 0 ? '' : ` [state ${states.join(', ')}]`}`;
 }
 
 /** The size is said only where the id does not say it. */

@@ -2,17 +2,39 @@
 // is collected. What it returns is whole only when no fault was added.
 
 import type { Fault } from '#jobs/faults.ts';
-import { type GraphStep, sourceInput, type WindowStep } from '#jobs/graph.ts';
+import { type FunctionStep, type GraphStep, type KeyByStep, sourceInput, type WindowStep } from '#jobs/graph.ts';
 import { ID_PATTERN, OptionReader, show, topicFault } from '#jobs/option-reader.ts';
-import type { KeyPlan, SourcePlan, TopicStepPlan, WindowStepPlan } from '#jobs/plan.ts';
+import type {
+  KeyPlan,
+  ProcessStepPlan,
+  SideStepPlan,
+  SourcePlan,
+  TopicStepPlan,
+  TransformStepPlan,
+  WindowStepPlan,
+} from '#jobs/plan.ts';
+import { type Carried, checkIsFunction, checkProcess } from '#jobs/record-check.ts';
+import { RECORD_FORMATS } from '#operators/formats/record-format.ts';
 import { formatDuration, parseDuration } from '#runtime/std/duration.ts';
 
 /** A step as the compiler takes it; `input` is a place in the same list, or a source as in the graph. */
 export type CheckedStep =
   | { readonly kind: 'map' | 'filter'; readonly id: string; readonly input: number }
-  | { readonly kind: 'keyBy'; readonly id: string; readonly input: number; readonly key: KeyPlan }
-  | (Omit<WindowStepPlan, 'input'> & { readonly input: number })
-  | (Omit<TopicStepPlan, 'input'> & { readonly input: number });
+  | {
+      readonly kind: 'keyBy';
+      readonly id: string;
+      readonly input: number;
+      readonly others: readonly number[];
+      readonly key: KeyPlan;
+      readonly carries: 'samples' | 'records';
+    }
+  | Placed<TransformStepPlan>
+  | Placed<ProcessStepPlan>
+  | Placed<SideStepPlan>
+  | Placed<WindowStepPlan>
+  | Placed<TopicStepPlan>;
+
+type Placed<Step extends { readonly input: string }> = Omit<Step, 'input'> & { readonly input: number };
 
 /** Id of the step that reads the exchange of a stage; authors cannot have it. */
 export const EXCHANGE_SOURCE_ID = 'exchange';
@@ -42,38 +64,95 @@ function checkStep(
   switch (step.kind) {
     case 'map':
     case 'filter':
-      return checkFunction(step, input, faults);
+    case 'flatMap':
+      return checkFunction(step, carriedBy(step.input, before, sources), faults);
     case 'keyBy':
-      return checkKeyBy(step, input, sources, faults);
+      return step.selector?.kind === 'function'
+        ? checkKeyByFunction(step, before, sources, faults)
+        : checkKeyBy(step, input, before, sources, faults);
+    case 'process':
+      return checkProcess(step, carriedBy(step.input, before, sources), faults);
+    case 'side':
+      return checkSide(step, input, faults);
     case 'window':
       return checkWindow(step, input, faults);
     case 'topic':
-      return checkTopic(step, input, sources, faults);
+      return checkTopic(step, input, carriedBy(step.input, before, sources), sources, faults);
   }
 }
 
-function carriesSamples(step: CheckedStep | null): boolean {
-  return step === null || step.kind === 'map' || step.kind === 'filter';
+/** What comes out of a step, or of a source. */
+function carriedBy(at: number, steps: readonly CheckedStep[], sources: readonly SourcePlan[]): Carried {
+  if (at < 0) return sources[sourceInput(at)].kind;
+  const step = steps[at];
+  switch (step.kind) {
+    case 'map':
+    case 'filter':
+      return 'samples';
+    case 'keyBy':
+      return step.carries === 'samples' ? 'keyed samples' : 'keyed records';
+    case 'window':
+      return 'rows';
+    default:
+      return 'records';
+  }
 }
 
-function checkFunction(
-  step: Extract<GraphStep, { kind: 'map' | 'filter' }>,
+function checkFunction(step: FunctionStep, carried: Carried, faults: Fault[]): CheckedStep {
+  checkIsFunction(step, faults);
+  if (carried !== 'samples' && carried !== 'records') {
+    const path = `${step.kind} ${show(step.id)}`;
+    faults.push({ path, message: 'stands behind keyBy or a window', remedy: `put the ${step.kind} before keyBy` });
+  }
+  const { id, input } = step;
+  return carried === 'records' || step.kind === 'flatMap'
+    ? { kind: 'transform', id, input, function: step.kind }
+    : { kind: step.kind, id, input };
+}
+
+function checkKeyByFunction(
+  step: KeyByStep,
+  before: readonly CheckedStep[],
+  sources: readonly SourcePlan[],
+  faults: Fault[],
+): CheckedStep {
+  const { selector, input, others } = step;
+  const id = selector.kind === 'function' ? selector.id : '';
+  const path = `keyBy ${show(id)}`;
+  if (selector.kind === 'function' && typeof selector.apply !== 'function') {
+    faults.push({ path, message: `${show(selector.apply)} is no function`, remedy: 'give keyBy(id, (record) => key)' });
+  }
+  for (const at of [input, ...others]) {
+    const carried = carriedBy(at, before, sources);
+    if (carried === 'records' || (carried === 'samples' && others.length === 0)) continue;
+    const remedy =
+      carried === 'samples' ? 'make records of them first: flatMap(id, (sample) => [sample])' : 'put keyBy before them';
+    faults.push({ path, message: `takes records but is fed ${carried}`, remedy });
+  }
+  return { kind: 'keyBy', id, input, others, key: { function: id }, carries: 'records' };
+}
+
+function checkSide(
+  step: Extract<GraphStep, { kind: 'side' }>,
   input: CheckedStep | null,
   faults: Fault[],
 ): CheckedStep {
-  const path = `${step.kind} ${show(step.id)}`;
-  if (typeof step.apply !== 'function') {
-    faults.push({ path, message: `${show(step.apply)} is no function`, remedy: `give ${step.kind}(id, function)` });
+  const of = input?.kind === 'process' ? input : null;
+  if (of === null || !of.sides.includes(step.name)) {
+    const known = of === null || of.sides.length === 0 ? 'none' : of.sides.join(', ');
+    faults.push({
+      path: `side ${show(step.name)}`,
+      message: `is no side output of ${show(input?.id)} (declared: ${known})`,
+      remedy: `name it in the function's sides: ['${String(step.name)}']`,
+    });
   }
-  if (!carriesSamples(input)) {
-    faults.push({ path, message: 'stands behind keyBy or a window', remedy: `put the ${step.kind} before keyBy` });
-  }
-  return { kind: step.kind, id: step.id, input: step.input };
+  return { kind: 'side', id: derivedId(`${input?.id ?? ''}-${idPart(step.name)}`), input: step.input, name: step.name };
 }
 
 function checkKeyBy(
-  step: Extract<GraphStep, { kind: 'keyBy' }>,
+  step: KeyByStep,
   input: CheckedStep | null,
+  before: readonly CheckedStep[],
   sources: readonly SourcePlan[],
   faults: Fault[],
 ): CheckedStep {
@@ -85,7 +164,10 @@ function checkKeyBy(
   if (selector?.kind !== 'labels' && selector?.kind !== 'series') {
     fault(`${show(selector)} is no key`, "use keyBy(series) or keyBy(by('service'))");
   }
-  if (!carriesSamples(input)) fault('stands behind keyBy or a window', 'put keyBy before the first window, once');
+  const carried = carriedBy(step.input, before, sources);
+  if (carried === 'records')
+    fault('takes samples but is fed records', 'name the key by a function: keyBy(id, (record) => key)');
+  else if (carried !== 'samples') fault('stands behind keyBy or a window', 'put keyBy before the first window, once');
   if (key !== 'series') {
     if (key.labels.length === 0) fault('names no label', "name labels, or use keyBy(series) for all: by('service')");
     for (const [at, label] of key.labels.entries()) {
@@ -94,9 +176,9 @@ function checkKeyBy(
     }
   }
   const only = sources.length === 1;
-  const before = input?.id ?? (only ? null : sources[sourceInput(step.input)].id);
-  const id = `${before === null ? '' : `${before}-`}key-by-${name}`;
-  return { kind: 'keyBy', id: derivedId(id), input: step.input, key };
+  const upstream = input?.id ?? (only ? null : sources[sourceInput(step.input)].id);
+  const id = `${upstream === null ? '' : `${upstream}-`}key-by-${name}`;
+  return { kind: 'keyBy', id: derivedId(id), input: step.input, others: [], key, carries: 'samples' };
 }
 
 function checkWindow(step: WindowStep, input: CheckedStep | null, faults: Fault[]): CheckedStep {
@@ -162,6 +244,7 @@ function checkLateness(step: WindowStep, upstream: CheckedWindow | null, faults:
 function checkTopic(
   step: Extract<GraphStep, { kind: 'topic' }>,
   input: CheckedStep | null,
+  carried: Carried,
   sources: readonly SourcePlan[],
   faults: Fault[],
 ): CheckedStep {
@@ -169,18 +252,19 @@ function checkTopic(
   const path = `topic ${show(name)}`;
   const wrongName = topicFault(name);
   if (wrongName !== null) faults.push({ path, ...wrongName });
-  if (input?.kind !== 'window') {
-    faults.push({ path, message: 'is fed something else than rows', remedy: 'send the result of .aggregate(…) to it' });
+  if (carried !== 'rows' && carried !== 'records') {
+    const remedy = 'send the result of .aggregate(…), of flatMap or of a function to it';
+    faults.push({ path, message: 'is fed something else than rows or records', remedy });
   }
   const reserved: readonly (readonly [string, string])[] = sources.flatMap((source) => [
     [source.topic, 'is the topic the job reads'],
-    [source.lateTopic, 'takes the late samples of the job'],
+    ...(source.kind === 'samples' ? [[source.lateTopic, 'takes the late samples of the job'] as const] : []),
     [source.deadLetterTopic, 'takes the dead letters of the job'],
   ]);
   for (const [topic, message] of reserved) {
     if (name === topic) faults.push({ path, message, remedy: 'choose another topic for the rows' });
   }
-  const options = new OptionReader(faults, path, step.topic?.options, ['partitions', 'id']);
+  const options = new OptionReader(faults, path, step.topic?.options, ['partitions', 'id', 'format', 'key']);
   const derived = derivedId(`${input?.id ?? ''}-to-${idPart(name)}`);
   return {
     kind: 'topic',
@@ -188,7 +272,24 @@ function checkTopic(
     input: step.input,
     topic: name,
     partitions: options.integer('partitions', null, { min: 1, max: 10_000 }),
+    ...(carried === 'rows' ? rowOptions(options) : { records: recordOptions(options) }),
   };
+}
+
+function rowOptions(options: OptionReader): object {
+  for (const name of ['format', 'key']) {
+    if (options.raw(name) !== undefined)
+      options.fault(name, 'is of records only', 'leave it out: rows have a form of their own');
+  }
+  return {};
+}
+
+function recordOptions(options: OptionReader): NonNullable<TopicStepPlan['records']> {
+  const key = options.raw('key');
+  if (key !== undefined && typeof key !== 'function') {
+    options.fault('key', `${show(key)} is no function`, 'give key: (record) => …, or leave it out');
+  }
+  return { format: options.oneOf('format', RECORD_FORMATS, 'json'), keyed: key !== undefined };
 }
 
 function checkIds(steps: readonly CheckedStep[], sources: readonly SourcePlan[], faults: Fault[]): void {
@@ -204,7 +305,9 @@ function checkIds(steps: readonly CheckedStep[], sources: readonly SourcePlan[],
   }
   for (const step of steps) {
     const path = `${step.kind} ${show(step.id)}`;
-    const authored = step.kind !== 'keyBy' && step.kind !== 'topic';
+    const derived =
+      step.kind === 'topic' || step.kind === 'side' || (step.kind === 'keyBy' && step.carries === 'samples');
+    const authored = !derived;
     if (authored && (typeof step.id !== 'string' || !ID_PATTERN.test(step.id))) {
       faults.push({ path, message: `${show(step.id)} is no id`, remedy: 'use 1 to 64 of a-z, 0-9 and -' });
       continue;
@@ -220,7 +323,7 @@ function checkEnds(steps: readonly CheckedStep[], sources: readonly SourcePlan[]
     faults.push({ path: 'build', message: 'sends nothing anywhere', remedy: "end with .to(topic('…'))" });
   }
   for (const [place, { id }] of sources.entries()) {
-    if (sources.length === 1 || steps.some((step) => step.input === sourceInput(place))) continue;
+    if (sources.length === 1 || steps.some((step) => reads(step, sourceInput(place)))) continue;
     faults.push({
       path: `sources.${id}`,
       message: 'is read by nothing',
@@ -228,13 +331,17 @@ function checkEnds(steps: readonly CheckedStep[], sources: readonly SourcePlan[]
     });
   }
   for (const [at, step] of steps.entries()) {
-    if (step.kind === 'topic' || steps.some((other) => other.input === at)) continue;
+    if (step.kind === 'topic' || steps.some((other) => reads(other, at))) continue;
     faults.push({
       path: `${step.kind} ${show(step.id)}`,
       message: 'leads nowhere',
       remedy: "end it with .to(topic('…')), or remove it",
     });
   }
+}
+
+function reads(step: CheckedStep, at: number): boolean {
+  return step.input === at || (step.kind === 'keyBy' && step.others.includes(at));
 }
 
 function idPart(name: unknown): string {

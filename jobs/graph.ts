@@ -2,15 +2,46 @@
 // them. Checks nothing: the compiler does. Invariant: a step's input stands before it.
 
 import type { AggregateDescription, KeySelector, TopicDescription, WindowDescription } from '#jobs/descriptions.ts';
-import type { FilterFunction, MapFunction } from '#jobs/plan.ts';
+import type { FilterFunction, MapFunction, Sample } from '#jobs/plan.ts';
+import type { ProcessSpec, RecordsDescription, StateDescriptions } from '#jobs/record-words.ts';
 
 /** `input` is a place in the list of steps; below zero a source: -1 the first, -2 the second (sourceInput). */
 export type GraphStep =
-  | { readonly kind: 'map'; readonly id: string; readonly input: number; readonly apply: MapFunction }
-  | { readonly kind: 'filter'; readonly id: string; readonly input: number; readonly apply: FilterFunction }
-  | { readonly kind: 'keyBy'; readonly input: number; readonly selector: KeySelector }
+  | FunctionStep
+  | KeyByStep
+  | ProcessStep
+  | { readonly kind: 'side'; readonly name: string; readonly input: number }
   | WindowStep
   | { readonly kind: 'topic'; readonly input: number; readonly topic: TopicDescription };
+
+export interface FunctionStep {
+  readonly kind: 'map' | 'filter' | 'flatMap';
+  readonly id: string;
+  readonly input: number;
+  readonly apply: (record: never) => unknown;
+}
+
+export interface KeyByStep {
+  readonly kind: 'keyBy';
+  readonly input: number;
+  /** Streams that come together under the key beside `input`. */
+  readonly others: readonly number[];
+  readonly selector: KeySelector | RecordSelector;
+}
+
+/** A key that a function names. */
+export interface RecordSelector {
+  readonly kind: 'function';
+  readonly id: string;
+  readonly apply: (record: never) => unknown;
+}
+
+export interface ProcessStep {
+  readonly kind: 'process';
+  readonly id: string;
+  readonly input: number;
+  readonly spec: ProcessSpec<never, unknown, StateDescriptions>;
+}
 
 export interface WindowStep {
   readonly kind: 'window';
@@ -37,10 +68,14 @@ export interface SampleStream {
   filter(id: string, apply: FilterFunction): SampleStream;
   /** Brings the samples of a key together: `series`, or `by('service', 'region')`. */
   keyBy(selector: KeySelector): KeyedStream;
+  /** Any number of records of any shape for each sample; the rule for `apply` is that of map. */
+  flatMap<Out>(id: string, apply: (sample: Sample) => readonly Out[]): RecordStream<Out>;
 }
 
 /** Samples by key. */
 export interface KeyedStream {
+  /** A function with state and timers over the samples of a key. */
+  process<Out, S extends StateDescriptions>(id: string, spec: ProcessSpec<Sample, Out, S>): ProcessedStream<Out>;
   window(id: string, window: WindowDescription): WindowedStream;
 }
 
@@ -55,36 +90,91 @@ export interface RowStream {
   to(topic: TopicDescription): void;
 }
 
+/** Records of any shape. The rule for functions is that of SampleStream.map. */
+export interface RecordStream<T> {
+  map<Out>(id: string, apply: (record: T) => Out): RecordStream<Out>;
+  filter(id: string, apply: (record: T) => boolean): RecordStream<T>;
+  flatMap<Out>(id: string, apply: (record: T) => readonly Out[]): RecordStream<Out>;
+  /** Both streams as one; keyBy comes next. Records of a key are taken in the order of the log between the stages. */
+  union<U>(...others: readonly RecordStream<U>[]): UnionStream<T | U>;
+  /** Brings the records of a key together; `key` names it with a text that is not empty. */
+  keyBy(id: string, key: (record: T) => string): KeyedRecordStream<T>;
+  to(topic: TopicDescription): void;
+}
+
+export interface UnionStream<T> {
+  union<U>(...others: readonly RecordStream<U>[]): UnionStream<T | U>;
+  keyBy(id: string, key: (record: T) => string): KeyedRecordStream<T>;
+}
+
+export interface KeyedRecordStream<T> {
+  /** A function with state and timers over the records of a key. */
+  process<Out, S extends StateDescriptions>(id: string, spec: ProcessSpec<T, Out, S>): ProcessedStream<Out>;
+}
+
+/** What a function emits; its side outputs by name. */
+export interface ProcessedStream<T> extends RecordStream<T> {
+  side<U = unknown>(name: string): RecordStream<U>;
+}
+
+/** What `build` is given for a source. */
+export type StreamOf<Source> = Source extends RecordsDescription<infer T> ? RecordStream<T> : SampleStream;
+
 /** A fresh list of steps and the streams that record into it, one for each source. */
-export function recordGraph(sources: number): { readonly steps: GraphStep[]; readonly streams: SampleStream[] } {
+export function recordGraph(sources: number): { readonly steps: GraphStep[]; readonly streams: readonly unknown[] } {
   const steps: GraphStep[] = [];
   return { steps, streams: Array.from({ length: sources }, (_, place) => new StreamHandle(steps, sourceInput(place))) };
 }
 
 /** One class behind all stream types, so that a wrong order written without types becomes a fault and not a crash. */
-class StreamHandle implements SampleStream, KeyedStream, WindowedStream, RowStream {
+class StreamHandle {
   readonly #steps: GraphStep[];
   readonly #at: number;
+  readonly #others: readonly number[];
 
-  constructor(steps: GraphStep[], at: number) {
+  constructor(steps: GraphStep[], at: number, others: readonly number[] = []) {
     this.#steps = steps;
     this.#at = at;
+    this.#others = others;
   }
 
-  map(id: string, apply: MapFunction): StreamHandle {
+  map(id: string, apply: (record: never) => unknown): StreamHandle {
     return this.#add({ kind: 'map', id, input: this.#at, apply });
   }
 
-  filter(id: string, apply: FilterFunction): StreamHandle {
+  filter(id: string, apply: (record: never) => unknown): StreamHandle {
     return this.#add({ kind: 'filter', id, input: this.#at, apply });
   }
 
-  keyBy(selector: KeySelector): StreamHandle {
+  flatMap(id: string, apply: (record: never) => unknown): StreamHandle {
+    return this.#add({ kind: 'flatMap', id, input: this.#at, apply });
+  }
+
+  union(...streams: readonly StreamHandle[]): StreamHandle {
+    const others = streams.flatMap((stream) => [stream.#at, ...stream.#others]);
+    return new StreamHandle(this.#steps, this.#at, [...this.#others, ...others]);
+  }
+
+  keyBy(selector: KeySelector | string, apply?: (record: never) => unknown): StreamHandle {
+    if (typeof selector === 'string') {
+      const byFunction: RecordSelector = { kind: 'function', id: selector, apply: apply as RecordSelector['apply'] };
+      return this.#add({ kind: 'keyBy', input: this.#at, others: this.#others, selector: byFunction });
+    }
     const same = this.#steps.findIndex(
       (step) =>
         step.kind === 'keyBy' && step.input === this.#at && JSON.stringify(step.selector) === JSON.stringify(selector),
     );
-    return same >= 0 ? new StreamHandle(this.#steps, same) : this.#add({ kind: 'keyBy', input: this.#at, selector });
+    if (same >= 0) return new StreamHandle(this.#steps, same);
+    return this.#add({ kind: 'keyBy', input: this.#at, others: this.#others, selector });
+  }
+
+  process(id: string, spec: ProcessStep['spec']): StreamHandle {
+    return this.#add({ kind: 'process', id, input: this.#at, spec });
+  }
+
+  side(name: string): StreamHandle {
+    const same = this.#steps.findIndex((step) => step.kind === 'side' && step.input === this.#at && step.name === name);
+    return same >= 0 ? new StreamHandle(this.#steps, same) : this.#add({ kind: 'side', name, input: this.#at });
   }
 
   window(id: string, window: WindowDescription): StreamHandle {

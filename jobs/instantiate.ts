@@ -1,33 +1,46 @@
 // Owns making the operator objects of one stage for one attempt of one task, and wiring them. Decides nothing: the plan
 // says what stands behind what. Invariant: two calls with the same arguments give programs that behave the same.
 
+import { json } from '#jobs/codecs.ts';
 import { EXCHANGE_SOURCE_ID } from '#jobs/graph-check.ts';
 import {
   type CompiledJob,
   type ExchangeStepPlan,
   type FilterFunction,
   type MapFunction,
+  type ProcessStepPlan,
+  type SideStepPlan,
   type SourcePlan,
   type StagePlan,
   type StepPlan,
   sourceOf,
   stageOf,
   type TopicStepPlan,
+  type TransformStepPlan,
   type WindowStepPlan,
 } from '#jobs/plan.ts';
 import { StageSeries } from '#jobs/stage-series.ts';
+import { carriesSamples, headCarriesSamples, keyStepOf, stageOutputs, writersBeforeOf } from '#jobs/stage-shape.ts';
 import { exchangeTopic, type RunIdentity } from '#jobs/topics.ts';
 import { MergedStats } from '#operators/aggregates/merged-stats.ts';
 import { Stats } from '#operators/aggregates/stats.ts';
+import { recordFormat } from '#operators/formats/record-format.ts';
+import { ProcessOperator } from '#operators/process/process-operator.ts';
+import { recordOf } from '#operators/records/record-rows.ts';
 import { ExchangeSink } from '#operators/sinks/exchange-sink.ts';
 import { LateSink } from '#operators/sinks/late-sink.ts';
+import { RecordSink } from '#operators/sinks/record-sink.ts';
 import { TopicSink } from '#operators/sinks/topic-sink.ts';
 import { ExchangeSource } from '#operators/sources/exchange-source.ts';
+import { RecordsSource } from '#operators/sources/records-source.ts';
 import { SamplesSource } from '#operators/sources/samples-source.ts';
 import { Filter } from '#operators/transforms/filter.ts';
 import { KeyByLabels } from '#operators/transforms/key-by-labels.ts';
+import { KeyByRecord } from '#operators/transforms/key-by-record.ts';
 import { KeyBySeries } from '#operators/transforms/key-by-series.ts';
 import { MapSamples } from '#operators/transforms/map.ts';
+import { RecordTransform, type RecordTransformOptions } from '#operators/transforms/record-transform.ts';
+import { SampleViews } from '#operators/transforms/sample-view.ts';
 import { MergedWindow } from '#operators/windows/merged-window.ts';
 import { TumblingWindow } from '#operators/windows/tumbling-window.ts';
 import { formatDuration } from '#runtime/std/duration.ts';
@@ -57,6 +70,9 @@ class StageWiring {
   readonly #operators: Operator[] = [];
   /** By the id of a step, what stands behind it, in plan order. */
   readonly #behind = new Map<string, BatchConsumer[]>();
+  readonly #headCarriesSamples: boolean;
+  /** By the id of a keyBy that stays in the stage. */
+  readonly #keyTables = new Map<string, StageSeries>();
   #late: LateSink | null = null;
 
   constructor(job: CompiledJob, stage: StagePlan, run: RunIdentity) {
@@ -64,7 +80,8 @@ class StageWiring {
     this.#stage = stage;
     this.#samples = sourceOf(job.plan, stage);
     this.#run = run;
-    this.#outputs = stageOutputs(job, stage, run);
+    this.#outputs = stageOutputs(job.plan, stage, run);
+    this.#headCarriesSamples = headCarriesSamples(job.plan, stage);
     this.#series = this.#table(`${this.#sourceId}/series`);
   }
 
@@ -95,9 +112,17 @@ class StageWiring {
 
   #source(): Source {
     const table = this.#series;
-    if (this.#stage.input.kind === 'exchange') return new ExchangeSource({ id: EXCHANGE_SOURCE_ID, table });
-    const { format, id, partitionedBy } = this.#samples;
-    return new SamplesSource({ id, table, format, partitionedBy });
+    if (this.#stage.input.kind === 'exchange') {
+      return new ExchangeSource({ id: EXCHANGE_SOURCE_ID, table, codec: this.#headCarriesSamples ? null : json() });
+    }
+    const source = this.#samples;
+    if (source.kind === 'samples') {
+      const { format, id, partitionedBy } = source;
+      return new SamplesSource({ id, table, format, partitionedBy });
+    }
+    const functions = this.#job.functions.source.get(source.id);
+    const { read, timestamp } = functions ?? { read: null, timestamp: null };
+    return new RecordsSource({ id: source.id, format: recordFormat(source.format), read, timestamp });
   }
 
   #table(stateId: string): StageSeries {
@@ -108,10 +133,12 @@ class StageWiring {
   // stage; who uses them is told to the table itself.
   #head(): BatchConsumer {
     const next = this.#consumers(this.#sourceId);
-    const bySeries = this.#stage.steps.some(
-      (step) => step.kind === 'window' || (step.kind === 'exchange' && step.key === 'series'),
+    const usesKeys = this.#stage.steps.some(
+      (step) =>
+        step.kind === 'window' || step.kind === 'process' || (step.kind === 'exchange' && step.key === 'series'),
     );
-    if (!bySeries) return next.length === 1 ? next[0] : new Each(next);
+    if (!usesKeys || (this.#stage.input.kind === 'source' && !this.#headCarriesSamples))
+      return next.length === 1 ? next[0] : new Each(next);
     const { keyTtlMs } = this.#samples;
     const id = `${this.#sourceId}-keys`;
     const keys = new KeyBySeries({ id, table: this.#series, keyTtlMs, users: [], next });
@@ -124,14 +151,18 @@ class StageWiring {
   }
 
   #addStep(step: StepPlan): void {
+    // What a function sends aside was gathered under the side output's own id.
+    if (step.kind === 'side') return;
     const consumer = this.#make(step);
-    const siblings = this.#behind.get(step.input);
-    if (siblings === undefined) this.#behind.set(step.input, [consumer]);
-    else siblings.unshift(consumer);
+    for (const input of [step.input, ...(step.kind === 'exchange' ? (step.others ?? []) : [])]) {
+      const siblings = this.#behind.get(input);
+      if (siblings === undefined) this.#behind.set(input, [consumer]);
+      else siblings.unshift(consumer);
+    }
   }
 
   /** Makes the operators of a step, puts them before those that are there, and returns what takes its input. */
-  #make(step: StepPlan): BatchConsumer {
+  #make(step: Exclude<StepPlan, SideStepPlan>): BatchConsumer {
     const next = this.#consumers(step.id);
     const { filter, map } = this.#job.functions;
     const table = this.#series;
@@ -140,6 +171,12 @@ class StageWiring {
         return this.#first(new MapSamples({ id: step.id, table, apply: known<MapFunction>(map, step.id), next }));
       case 'filter':
         return this.#first(new Filter({ id: step.id, table, apply: known<FilterFunction>(filter, step.id), next }));
+      case 'transform':
+        return this.#first(new RecordTransform({ id: step.id, ...this.#recordFunction(step), next }));
+      case 'key':
+        return this.#makeKey(step, this.#localKeys(step.id), next);
+      case 'process':
+        return this.#makeProcess(step, next);
       case 'exchange':
         return this.#makeExchange(step);
       case 'window':
@@ -155,15 +192,21 @@ class StageWiring {
   }
 
   #makeExchange(step: ExchangeStepPlan): BatchConsumer {
-    const { watermarkIntervalMs } = this.#job.plan;
+    const { plan } = this.#job;
+    const { watermarkIntervalMs } = plan;
     const topic = exchangeTopic(this.#run, step.to);
+    const byFunction = step.key !== 'series' && 'function' in step.key;
     const keys = step.key === 'series' ? this.#series : this.#table(`${step.id}/keys`);
     const id = `exchange-${step.to}`.slice(0, 64);
+    const writersBefore = writersBeforeOf(plan, this.#run, this.#stage, step.to);
+    const codec = byFunction ? json() : null;
+    const sinkIndex = this.#sinkIndex(topic);
     const sink = this.#first(
-      new ExchangeSink({ id, sinkIndex: this.#sinkIndex(topic), topic, keys, watermarkIntervalMs }),
+      new ExchangeSink({ id, sinkIndex, topic, keys, codec, writersBefore, watermarkIntervalMs }),
     );
     keys.usedBy(sink);
     if (step.key === 'series') return sink;
+    if ('function' in step.key) return this.#makeKey(step, keys, [sink]);
     return this.#first(
       new KeyByLabels({
         id: step.id,
@@ -175,6 +218,52 @@ class StageWiring {
         next: [sink],
       }),
     );
+  }
+
+  #recordFunction(step: TransformStepPlan): Pick<RecordTransformOptions, 'function' | 'view'> {
+    const apply = known(this.#job.functions.record, step.id);
+    return { function: { kind: step.function, apply }, view: this.#view(step.input) };
+  }
+
+  #makeKey(step: { readonly id: string; readonly input: string }, keys: StageSeries, next: readonly BatchConsumer[]) {
+    const { keyTtlMs } = this.#samples;
+    const select = known(this.#job.functions.record, step.id);
+    return this.#first(new KeyByRecord({ id: step.id, keys, select, view: this.#view(step.input), keyTtlMs, next }));
+  }
+
+  #makeProcess(step: ProcessStepPlan, next: readonly BatchConsumer[]): BatchConsumer {
+    const { callbacks, states } = known(this.#job.functions.process, step.id);
+    const keys = this.#keysAt(step.input);
+    invariant(keys !== null, `process '${step.id}' has no key`);
+    const sides = new Map<string, readonly BatchConsumer[]>();
+    for (const name of step.sides) {
+      const side = this.#stage.steps.find((one) => one.kind === 'side' && one.input === step.id && one.name === name);
+      sides.set(name, side === undefined ? [] : this.#consumers(side.id));
+    }
+    const view = this.#view(step.input);
+    const operator = new ProcessOperator({ id: step.id, keys, states, callbacks, view, next, sides });
+    keys.usedBy(operator);
+    return this.#first(operator);
+  }
+
+  /** How functions see the rows that a step of this stage gives. */
+  #view(input: string): (batch: Batch, index: number) => unknown {
+    if (!carriesSamples(this.#job.plan, this.#stage, input)) return recordOf;
+    const views = new SampleViews(this.#series);
+    return (batch, index) => views.view(batch, index);
+  }
+
+  /** The keys of what a step gives, null before keyBy. */
+  #keysAt(input: string): StageSeries | null {
+    const step = keyStepOf(this.#stage, input);
+    if (step !== null) return this.#localKeys(step.id);
+    return this.#stage.input.kind === 'exchange' || this.#headCarriesSamples ? this.#series : null;
+  }
+
+  #localKeys(id: string): StageSeries {
+    const known = this.#keyTables.get(id) ?? this.#table(`${id}/keys`);
+    this.#keyTables.set(id, known);
+    return known;
   }
 
   #makeWindow(step: WindowStepPlan): BatchConsumer {
@@ -197,6 +286,7 @@ class StageWiring {
   }
 
   #makeTopic(step: TopicStepPlan): BatchConsumer {
+    if (step.records !== undefined) return this.#makeRecordTopic(step, step.records);
     const window = this.#stage.steps.find((other) => other.id === step.input);
     invariant(window?.kind === 'window', `topic '${step.topic}' takes rows of a window`);
     const resolution = formatDuration(window.sizeMs);
@@ -206,7 +296,16 @@ class StageWiring {
     );
   }
 
+  #makeRecordTopic(step: TopicStepPlan, { format, keyed }: NonNullable<TopicStepPlan['records']>): BatchConsumer {
+    const { id, topic } = step;
+    const key = keyed ? known(this.#job.functions.record, id) : null;
+    const keys = this.#keysAt(step.input);
+    const sinkIndex = this.#sinkIndex(topic);
+    return this.#first(new RecordSink({ id, sinkIndex, topic, format: recordFormat(format), keys, key }));
+  }
+
   #addLateSink(): void {
+    invariant(this.#samples.kind === 'samples', 'late samples come from samples');
     const topic = this.#samples.lateTopic;
     const id = `${this.#sourceId}-late`;
     this.#late = this.#first(new LateSink({ id, sinkIndex: this.#sinkIndex(topic), topic, keys: this.#series }));
@@ -217,19 +316,6 @@ class StageWiring {
     invariant(output !== undefined, `stage '${this.#stage.id}' does not write '${topic}'`);
     return output.sinkIndex;
   }
-}
-
-/** Every topic a stage writes, once, in plan order; late and dead letters last. */
-export function stageOutputs(job: CompiledJob, stage: StagePlan, run: RunIdentity): StageOutput[] {
-  const source = sourceOf(job.plan, stage);
-  const topics = new Set<string>();
-  for (const step of stage.steps) {
-    if (step.kind === 'exchange') topics.add(exchangeTopic(run, step.to));
-    else if (step.kind === 'topic') topics.add(step.topic);
-  }
-  if (stage.steps.some((step) => step.kind === 'window' && step.aggregate === 'stats')) topics.add(source.lateTopic);
-  if (stage.input.kind === 'source' && source.badRecords === 'dead-letter') topics.add(source.deadLetterTopic);
-  return [...topics].map((topic, sinkIndex) => ({ topic, sinkIndex }));
 }
 
 function known<F>(functions: ReadonlyMap<string, F>, id: string): F {

@@ -1,5 +1,6 @@
 // Owns what users of the package import: the words of jobs and of configurations, nothing else.
 
+export { boolean, float64, integer, json, text } from '#jobs/codecs.ts';
 export {
   type Config,
   type ConfigDefinition,
@@ -21,6 +22,25 @@ export {
   topic,
   tumbling,
 } from '#jobs/descriptions.ts';
-export type { KeyedStream, RowStream, SampleStream, WindowedStream } from '#jobs/graph.ts';
+export type {
+  KeyedRecordStream,
+  KeyedStream,
+  ProcessedStream,
+  RecordStream,
+  RowStream,
+  SampleStream,
+  WindowedStream,
+} from '#jobs/graph.ts';
 export type { FilterFunction, MapFunction, Sample } from '#jobs/plan.ts';
+export {
+  aggregatingState,
+  listState,
+  mapState,
+  type NamedCodec,
+  type ProcessContext,
+  type ProcessSpec,
+  type RecordsOptions,
+  records,
+  valueState,
+} from '#jobs/record-words.ts';
 export { default as rollups, type RollupsOptions } from '#jobs/rollups.ts';

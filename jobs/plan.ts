@@ -1,6 +1,9 @@
 // Owns what a compiled job is: plain JSON data. Everything in a Plan decides output, so its text is part of the job's
 // version; what does not (intervals, budgets, parallelism) stands in JobSettings. User functions live beside it by id.
 
+import type { RecordFormatName } from '#operators/formats/record-format.ts';
+import type { ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
+import type { RecordMetadata } from '#operators/sources/records-source.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type { TaskOptions } from '#runtime/task/task-environment.ts';
 
@@ -8,43 +11,103 @@ import type { TaskOptions } from '#runtime/task/task-environment.ts';
 export type PartitionedBy = 'series' | 'producer';
 export type BadRecordPolicy = 'dead-letter' | 'skip' | 'fail';
 
-export interface SamplesPlan {
-  readonly kind: 'samples';
+export interface SourceFields {
   readonly id: string;
   readonly topic: string;
-  readonly format: 'json';
-  readonly partitionedBy: PartitionedBy | null;
   readonly start: 'earliest' | 'latest' | { readonly timestampMs: number };
   readonly outOfOrdernessMs: number;
   readonly idlenessMs: number;
   readonly maxSkewMs: number;
   readonly badRecords: BadRecordPolicy;
-  /** Live series per task at most. */
+  /** Live series or other keys per task at most. */
   readonly seriesMax: number;
   /** Event time after which an unused key may be forgotten. */
   readonly keyTtlMs: number;
-  readonly lateTopic: string;
   readonly deadLetterTopic: string;
 }
 
-/** What a job reads. */
-export type SourcePlan = SamplesPlan;
+export interface SamplesPlan extends SourceFields {
+  readonly kind: 'samples';
+  readonly format: 'json';
+  readonly partitionedBy: PartitionedBy | null;
+  readonly lateTopic: string;
+}
 
-/** The key of a sample: its series, or its metric name with some of its labels. */
-export type KeyPlan = 'series' | { readonly labels: readonly string[] };
+/** Records of any shape. */
+export interface RecordsPlan extends SourceFields {
+  readonly kind: 'records';
+  readonly format: RecordFormatName;
+  readonly partitionedBy: 'producer' | null;
+  /** Whether functions of the job make the record and its event time. */
+  readonly reads: boolean;
+  readonly timestamps: boolean;
+}
+
+/** What a job reads. */
+export type SourcePlan = SamplesPlan | RecordsPlan;
+
+/** The key of a sample: its series, or its metric name with some of its labels; of a record what a function names. */
+export type KeyPlan = 'series' | { readonly labels: readonly string[] } | { readonly function: string };
 
 export type StepPlan =
   | { readonly kind: 'map'; readonly id: string; readonly input: string }
   | { readonly kind: 'filter'; readonly id: string; readonly input: string }
+  | TransformStepPlan
+  | LocalKeyStepPlan
+  | ProcessStepPlan
+  | SideStepPlan
   | ExchangeStepPlan
   | WindowStepPlan
   | TopicStepPlan;
+
+/** map, filter and flatMap that give records of any shape. */
+export interface TransformStepPlan {
+  readonly kind: 'transform';
+  readonly id: string;
+  readonly input: string;
+  readonly function: 'map' | 'filter' | 'flatMap';
+}
+
+/** keyBy with a function where the source is trusted to be partitioned so. */
+export interface LocalKeyStepPlan {
+  readonly kind: 'key';
+  readonly id: string;
+  readonly input: string;
+}
+
+export interface ProcessStepPlan {
+  readonly kind: 'process';
+  readonly id: string;
+  readonly input: string;
+  /** By name. */
+  readonly states: Readonly<Record<string, StatePlan>>;
+  readonly sides: readonly string[];
+}
+
+export interface StatePlan {
+  readonly kind: 'value' | 'list' | 'map' | 'aggregating';
+  readonly codec: string;
+  readonly schemaVersion: number;
+  /** Null: for ever. */
+  readonly ttlMs: number | null;
+  readonly ttlUpdate: 'write' | 'read-and-write';
+}
+
+/** What a function sends aside. */
+export interface SideStepPlan {
+  readonly kind: 'side';
+  readonly id: string;
+  readonly input: string;
+  readonly name: string;
+}
 
 /** keyBy at the end of a stage: re-keys and writes the exchange topic of stage `to`. */
 export interface ExchangeStepPlan {
   readonly kind: 'exchange';
   readonly id: string;
   readonly input: string;
+  /** Further steps of this stage whose output goes the same way. */
+  readonly others?: readonly string[];
   readonly key: KeyPlan;
   readonly to: string;
 }
@@ -65,6 +128,8 @@ export interface TopicStepPlan {
   readonly topic: string;
   /** Partition count when it is created; null: that of the source. */
   readonly partitions: number | null;
+  /** Of records, not of rows: how they are written, and whether a function names their key. */
+  readonly records?: { readonly format: RecordFormatName; readonly keyed: boolean };
 }
 
 export interface StagePlan {
@@ -72,7 +137,7 @@ export interface StagePlan {
   /** What the stage reads: a source by its id; an exchange is named after the stage that reads it, `from` writes it. */
   readonly input:
     | { readonly kind: 'source'; readonly source: string }
-    | { readonly kind: 'exchange'; readonly from: string };
+    | { readonly kind: 'exchange'; readonly from: string; readonly others?: readonly string[] };
   /** Number of tasks; null: the partition count of the topic of its source. */
   readonly partitions: number | null;
   /** In plan order: a step stands behind its input; timers of the same time fire in this order. */
@@ -108,10 +173,24 @@ export interface Sample {
 export type MapFunction = (sample: Sample) => Sample;
 export type FilterFunction = (sample: Sample) => boolean;
 
+export interface ReadFunctions {
+  readonly read: ((value: unknown, metadata: RecordMetadata) => unknown) | null;
+  readonly timestamp: ((record: unknown, metadata: RecordMetadata) => unknown) | null;
+}
+
+export interface ProcessFunctions {
+  readonly callbacks: ProcessCallbacks;
+  readonly states: ReadonlyMap<string, StateDescriptor>;
+}
+
 /** The functions of a job by the id of their step. */
 export interface JobFunctions {
   readonly map: ReadonlyMap<string, MapFunction>;
   readonly filter: ReadonlyMap<string, FilterFunction>;
+  /** map, filter and flatMap over records, keyBy, and keys of records that are sent. */
+  readonly record: ReadonlyMap<string, (record: unknown) => unknown>;
+  readonly process: ReadonlyMap<string, ProcessFunctions>;
+  readonly source: ReadonlyMap<string, ReadFunctions>;
 }
 
 export interface CompiledJob {
@@ -134,4 +213,11 @@ export function stageOf(plan: Plan, id: string): StagePlan {
   const stage = plan.stages.find((candidate) => candidate.id === id);
   invariant(stage !== undefined, `job '${plan.job}' has no stage '${id}'`);
   return stage;
+}
+
+/** Stages that write what a stage reads, in the order of their writers' numbers; none for one that reads a source. */
+export function writersOf(plan: Plan, stage: StagePlan): StagePlan[] {
+  const { input } = stage;
+  if (input.kind === 'source') return [];
+  return [input.from, ...(input.others ?? [])].map((id) => stageOf(plan, id));
 }

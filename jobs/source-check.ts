@@ -3,7 +3,8 @@
 import type { SourceDescription } from '#jobs/descriptions.ts';
 import type { Fault } from '#jobs/faults.ts';
 import { OptionReader, show } from '#jobs/option-reader.ts';
-import type { SamplesPlan, SourcePlan } from '#jobs/plan.ts';
+import type { SamplesPlan, SourceFields, SourcePlan } from '#jobs/plan.ts';
+import { RECORD_FORMATS } from '#operators/formats/record-format.ts';
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -26,13 +27,21 @@ export const SAMPLES_OPTIONS = [
   'id',
 ];
 
+const RECORDS_OPTIONS = [
+  ...SAMPLES_OPTIONS.filter((name) => name !== 'seriesMax' && name !== 'lateTopic'),
+  'read',
+  'timestamp',
+  'keysMax',
+];
+
 /** The plan of a source; after faults it holds defaults where the author's words could not be used. */
 export function checkSource(
   description: SourceDescription | undefined,
   faults: Fault[],
   path = 'source',
-  defaultId = 'samples',
+  defaultId?: string,
 ): SourcePlan {
+  if (description?.kind === 'records') return checkRecords(description.options, faults, path, defaultId ?? 'records');
   if (description?.kind !== 'samples') {
     faults.push({ path, message: 'is missing', remedy: `give ${path}: samples({ topic: '…' })` });
   }
@@ -41,25 +50,57 @@ export function checkSource(
   const topic = options.topic('topic', 'unknown');
   const plan: SamplesPlan = {
     kind: 'samples',
-    id: options.id('id', defaultId),
-    topic,
+    ...checkFields(options, defaultId ?? 'samples', topic, 'seriesMax'),
     format: options.oneOf('format', ['json'], 'json'),
     partitionedBy: options.oneOf('partitionedBy', ['series', 'producer'], null),
-    start: checkStart(options),
-    outOfOrdernessMs: options.duration('outOfOrderness', 5 * SECOND_MS, { max: DAY_MS }),
-    idlenessMs: options.duration('idleness', 30 * SECOND_MS, { min: SECOND_MS, max: DAY_MS }),
-    maxSkewMs: options.duration('maxSkew', 600 * SECOND_MS, { max: 366 * DAY_MS }),
-    badRecords: options.oneOf('badRecords', ['dead-letter', 'skip', 'fail'], 'dead-letter'),
-    seriesMax: options.integer('seriesMax', 1_000_000, { min: 1, max: 100_000_000 }),
-    keyTtlMs: options.duration('keyTtl', HOUR_MS, { min: SECOND_MS }),
     lateTopic: options.topic('lateTopic', `${topic}.late`),
-    deadLetterTopic: options.topic('deadLetterTopic', `${topic}.dead-letter`),
   };
   for (const name of ['lateTopic', 'deadLetterTopic'] as const) {
     if (plan[name] !== topic) continue;
     options.fault(name, `'${topic}' is the topic the job reads`, 'name another: its records would be read again');
   }
   return plan;
+}
+
+function checkRecords(given: unknown, faults: Fault[], path: string, defaultId: string): SourcePlan {
+  const options = new OptionReader(faults, path, given, RECORDS_OPTIONS);
+  options.required('topic', "name the topic to read: records({ topic: '…' })");
+  const topic = options.topic('topic', 'unknown');
+  const fields = checkFields(options, defaultId, topic, 'keysMax');
+  if (fields.deadLetterTopic === topic) {
+    options.fault('deadLetterTopic', `'${topic}' is the topic the job reads`, 'name another');
+  }
+  return {
+    kind: 'records',
+    ...fields,
+    format: options.oneOf('format', RECORD_FORMATS, 'json'),
+    partitionedBy: options.oneOf('partitionedBy', ['producer'], null),
+    reads: checkFunction(options, 'read'),
+    timestamps: checkFunction(options, 'timestamp'),
+  };
+}
+
+function checkFunction(options: OptionReader, name: 'read' | 'timestamp'): boolean {
+  const value = options.raw(name);
+  if (value !== undefined && typeof value !== 'function') {
+    options.fault(name, `${show(value)} is no function`, `give ${name}: (value) => …, or leave it out`);
+  }
+  return value !== undefined;
+}
+
+function checkFields(options: OptionReader, defaultId: string, topic: string, keysMax: string): SourceFields {
+  return {
+    id: options.id('id', defaultId),
+    topic,
+    start: checkStart(options),
+    outOfOrdernessMs: options.duration('outOfOrderness', 5 * SECOND_MS, { max: DAY_MS }),
+    idlenessMs: options.duration('idleness', 30 * SECOND_MS, { min: SECOND_MS, max: DAY_MS }),
+    maxSkewMs: options.duration('maxSkew', 600 * SECOND_MS, { max: 366 * DAY_MS }),
+    badRecords: options.oneOf('badRecords', ['dead-letter', 'skip', 'fail'], 'dead-letter'),
+    seriesMax: options.integer(keysMax, 1_000_000, { min: 1, max: 100_000_000 }),
+    keyTtlMs: options.duration('keyTtl', HOUR_MS, { min: SECOND_MS }),
+    deadLetterTopic: options.topic('deadLetterTopic', `${topic}.dead-letter`),
+  };
 }
 
 function checkStart(options: OptionReader): SamplesPlan['start'] {

@@ -1,8 +1,9 @@
 // Owns the way from a compiled job to the tasks that run it: which tasks there are, what each reads and writes, and
 // how its operators are made. Plain composition; nothing is opened here.
 
-import { instantiate, stageOutputs } from '#jobs/instantiate.ts';
-import { type CompiledJob, type StagePlan, sourceOf, stageOf } from '#jobs/plan.ts';
+import { instantiate } from '#jobs/instantiate.ts';
+import { type CompiledJob, type StagePlan, sourceOf, writersOf } from '#jobs/plan.ts';
+import { stageOutputs, writerTopics } from '#jobs/stage-shape.ts';
 import { commitTopic, inputTopic, type RunIdentity, type SourceTopics, stageTaskCount } from '#jobs/topics.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
 
@@ -31,6 +32,8 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
   const { plan } = job;
   const topic = inputTopic(plan, run, stage);
   const fromSource = stage.input.kind === 'source';
+  const outputs = stageOutputs(plan, stage, run).map((output) => output.topic);
+  const beside = writerTopics(plan, stage, run);
   return {
     identity: { ...run, stage: stage.id, partition },
     version,
@@ -41,7 +44,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
       internal: !fromSource,
     },
     commitTopic: commitTopic(run, stage.id),
-    topics: [...new Set([topic, ...stageOutputs(job, stage, run).map((output) => output.topic)])],
+    topics: [...new Set([topic, ...outputs, ...beside])],
     topicIds: options.topicIds ?? {},
     writers: writerCount(options, stage),
     offsetsGroup: fromSource && run.run === 'live' ? `${run.namespace}.${run.job}` : null,
@@ -51,6 +54,5 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
 
 function writerCount(options: TaskPlanOptions, stage: StagePlan): number {
   const { plan } = options.job;
-  if (stage.input.kind === 'source') return 0;
-  return stageTaskCount(plan, stageOf(plan, stage.input.from), options.sources);
+  return writersOf(plan, stage).reduce((sum, writer) => sum + stageTaskCount(plan, writer, options.sources), 0);
 }

@@ -99,11 +99,12 @@ export function describeTopics(plan: Plan, run: RunIdentity, sources: SourceTopi
       add({ topic: step.topic, use: 'output', ...shape });
     }
   }
-  for (const { badRecords, deadLetterTopic, lateTopic, topic } of plan.sources) {
+  for (const source of plan.sources) {
+    const { badRecords, deadLetterTopic, topic } = source;
     const { partitionCount } = sources[topic];
     const config = { ...EVENT_TIMES, ...besideConfig(sources[topic]) };
     const shape = { partitionCount, config, create: true, exact: false };
-    add({ topic: lateTopic, use: 'late', ...shape });
+    if (source.kind === 'samples') add({ topic: source.lateTopic, use: 'late', ...shape });
     if (badRecords === 'dead-letter') add({ topic: deadLetterTopic, use: 'dead-letter', ...shape });
   }
   return [...needs.values()];

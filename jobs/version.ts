@@ -25,6 +25,10 @@ export const OPERATOR_VERSIONS = {
   'topic-sink': 1,
   'exchange-sink': 1,
   'late-sink': 1,
+  records: 1,
+  'record-transform': 1,
+  process: 1,
+  'record-sink': 1,
 } as const;
 
 /** Everything below the package's own folder is covered by the engine's version. */

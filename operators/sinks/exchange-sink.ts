@@ -19,6 +19,8 @@ export interface ExchangeSinkOptions {
   readonly keys: KeyTable;
   /** How records become bytes; null: rows are samples. */
   readonly codec?: ValueCodec<unknown> | null;
+  /** Input topics of other stages whose tasks write the exchange too and have the first numbers. */
+  readonly writersBefore?: readonly string[];
   /** How often a partition without data is told the watermark, in the clock of entries. */
   readonly watermarkIntervalMs: number;
 }
@@ -33,6 +35,7 @@ export class ExchangeSink implements Operator, PagedState {
   #tracker: PageTracker | null = null;
   #blocks: readonly ExchangeBlock[] = [];
   #pending = 0;
+  #writer = 0;
   #serial = 0;
   // By partition, what this writer said last; the clock is -Infinity before its first word.
   #saidMs: Float64Array = new Float64Array(0);
@@ -49,6 +52,8 @@ export class ExchangeSink implements Operator, PagedState {
 
   open(context: OperatorContext): void {
     this.#context = context;
+    this.#writer = context.partition;
+    for (const topic of this.#options.writersBefore ?? []) this.#writer += context.partitionCount(topic);
     this.#tracker = context.state.register(this);
     const partitions = context.partitionCount(this.#options.topic);
     this.#blocks = Array.from({ length: partitions }, () => this.#fresh(new ExchangeBlock()));
@@ -170,7 +175,7 @@ export class ExchangeSink implements Operator, PagedState {
   #send(partition: number, watermarkMs: number): void {
     const block = this.#blocks[partition];
     this.#out.clear();
-    block.encode(this.#out, this.#context!.partition, watermarkMs);
+    block.encode(this.#out, this.#writer, watermarkMs);
     this.#append(partition, block.maxTimestampMs);
     block.clear();
     this.#fresh(block);
@@ -178,7 +183,7 @@ export class ExchangeSink implements Operator, PagedState {
 
   #sendControl(partition: number, end: EntryEnd): void {
     this.#out.clear();
-    encodeControl(this.#out, this.#context!.partition, end.watermarkMs, end.idle);
+    encodeControl(this.#out, this.#writer, end.watermarkMs, end.idle);
     this.#append(partition, end.watermarkMs);
   }
 

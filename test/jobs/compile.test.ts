@@ -280,7 +280,11 @@ describe('faults', () => {
       (raw) => raw.keyBy(by()).window('1m', tumbling('1m')).aggregate(stats()).to(topic('a')),
       'keyBy(by()): names no label',
     ],
-    ['samples into a topic of rows', (raw) => raw.to(topic('a')), "topic 'a': is fed something else than rows"],
+    [
+      'samples into a topic of rows',
+      (raw) => raw.to(topic('a')),
+      "topic 'a': is fed something else than rows or records",
+    ],
     [
       'map behind keyBy',
       (raw) => (raw.keyBy(series) as unknown as Untyped).map('late', (x) => x),

@@ -1,7 +1,9 @@
 // Jobs that several tests use: the one of the style guide, one with functions, one keyed by labels.
 
+import { integer } from '#jobs/codecs.ts';
 import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
 import { by, mergedStats, samples, series, stats, topic, tumbling } from '#jobs/descriptions.ts';
+import { listState, records, valueState } from '#jobs/record-words.ts';
 
 export function styleGuideJob(): JobDefinition {
   return defineJob({
@@ -66,6 +68,47 @@ export function byLabelJob(): JobDefinition {
       minute.to(topic('service.1m'));
       minute.to(topic('service.copy'));
       minute.window('quarter', tumbling('15m')).aggregate(mergedStats()).to(topic('service.15m'));
+    },
+  });
+}
+
+export interface Login {
+  readonly user: string;
+  readonly at: number;
+  readonly ok: boolean;
+}
+
+/** Records of two topics under one key, through a function with state and timers and a side output. */
+export function loginsJob(): JobDefinition {
+  const login = { format: 'json', timestamp: (login: Login) => login.at } as const;
+  return defineJob({
+    name: 'logins',
+    sources: {
+      web: records<Login>({ topic: 'logins.web', ...login }),
+      mobile: records<Login>({ topic: 'logins.mobile', ...login, outOfOrderness: '30s' }),
+    },
+    exchangePartitions: 6,
+    build: ({ web, mobile }) => {
+      const failed = web
+        .filter('known', ({ user }) => user !== '')
+        .union(mobile)
+        .keyBy('by-user', ({ user }) => user)
+        .process('failures', {
+          state: { row: valueState(integer(), { ttl: '1h' }), times: listState(integer()) },
+          sides: ['locked'],
+          process({ ok, at }, { state, timers, emit, side, key }) {
+            if (ok) return state.row.clear();
+            const row = (state.row.get() ?? 0) + 1;
+            state.row.set(row);
+            state.times.add(at);
+            timers.onEventTime(at + 60_000);
+            emit({ user: key, failures: row });
+            if (row === 3) side('locked', key);
+          },
+          onTimer: (_timer, { state }) => state.times.clear(),
+        });
+      failed.to(topic('logins.failures'));
+      failed.side<string>('locked').to(topic('logins.locked', { format: 'text' }));
     },
   });
 }

@@ -5,7 +5,7 @@ import { compileJob } from '#jobs/compile.ts';
 import type { JobDefinition } from '#jobs/define-job.ts';
 import { explain } from '#jobs/explain.ts';
 import rollups from '#jobs/rollups.ts';
-import { byLabelJob, functionsJob, styleGuideJob } from '#test/jobs/example-jobs.ts';
+import { byLabelJob, functionsJob, loginsJob, styleGuideJob } from '#test/jobs/example-jobs.ts';
 
 const PLANS: readonly (readonly [string, JobDefinition])[] = [
   ['rollups', rollups()],
@@ -14,6 +14,7 @@ const PLANS: readonly (readonly [string, JobDefinition])[] = [
   ['style-guide', styleGuideJob()],
   ['functions', functionsJob()],
   ['by-label', byLabelJob()],
+  ['logins', loginsJob()],
 ];
 
 test.each(PLANS)('the plan of %s reads as its golden file', async (name, job) => {
