@@ -1,6 +1,7 @@
 // Owns the patience with a log that cannot be used at the start of a process: what it refuses for now is tried again,
 // visibly, until it was away for too long or somebody asks for the end. Knows nothing of what is tried.
 
+import { once } from 'node:events';
 import type { LogConfiguration } from '#jobs/configuration.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -27,11 +28,13 @@ export function startTimeoutMs(log: LogConfiguration): number {
 /** Repeats `attempt` while the log is away, for `timeoutMs` at most; Infinity: however long. */
 export async function patiently<T>(parts: LogPatience, timeoutMs: number, attempt: () => Promise<T>): Promise<T> {
   const { log, clock, logger, signal } = parts;
+  const ended = endOf(signal);
+  ended.catch(() => {});
   const sinceMs = clock.monotonicMs();
   let toldMs = Number.NEGATIVE_INFINITY;
   for (;;) {
     try {
-      return await attempt();
+      return await Promise.race([attempt(), ended]);
     } catch (error) {
       if (!(error instanceof StreamError) || !error.retryable || signal.aborted) throw error;
       const nowMs = clock.monotonicMs();
@@ -46,6 +49,12 @@ export async function patiently<T>(parts: LogPatience, timeoutMs: number, attemp
       await clock.sleep(RETRY_PAUSE_MS, signal);
     }
   }
+}
+
+/** Rejects when it is over: a log that hangs may keep an attempt for minutes. */
+async function endOf(signal: AbortSignal): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort');
+  throw new StreamError('log-unavailable', 'stopped while waiting for the log', 'start again');
 }
 
 function gaveUp(error: StreamError, log: LogConfiguration, timeoutMs: number): StreamError {

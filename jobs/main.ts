@@ -13,6 +13,7 @@ import { type LoadedInstallation, loadDefinition, loadInstallation } from '#jobs
 import { printRows } from '#jobs/row-printer.ts';
 import type { MillraceProcess } from '#jobs/run-process.ts';
 import { engineVersion } from '#jobs/version.ts';
+import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
@@ -25,6 +26,8 @@ const WRONG_USAGE = 2;
 
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
 const GENERATED_PARTITIONS = 4;
+/** How long the end waits for generated load that hangs in its log. */
+const LOAD_PATIENCE_MS = 1_000;
 
 /** Of what is loaded from here on, slots included; Node leaves it out where it cannot be written. */
 const COMPILE_CACHE = fileURLToPath(new URL('../node_modules/.cache/millrace/compile', import.meta.url));
@@ -91,8 +94,7 @@ async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
     await Promise.race([running.ended, asked.heard, load.then(() => running.ended)]);
   } finally {
     stopping.abort();
-    await load.catch(() => {});
-    await running.stop();
+    await Promise.all([atMost(systemClock, LOAD_PATIENCE_MS, load).catch(() => {}), running.stop()]);
   }
   for (const failure of running.failures) say(failure);
   return running.failures.length === 0 ? DONE : FAILED;

@@ -24,6 +24,7 @@ import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
 import type { TaskAssignment, TaskReport } from '#runtime/slot/messages.ts';
 import { SlotPool } from '#runtime/slot/slot-pool.ts';
+import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { nodeDisk } from '#runtime/std/disk.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -59,6 +60,9 @@ interface RunningJob {
   prepared: PreparedJob | null;
   tasksLeft: number;
 }
+
+/** How long the end of a process waits for connections: one that hangs has nothing more to say. */
+const CLOSE_PATIENCE_MS = 500;
 
 export class MillraceProcess {
   readonly processId: string;
@@ -353,9 +357,12 @@ export class MillraceProcess {
   }
 
   async #release(): Promise<void> {
-    await this.#control?.close();
-    await this.#reader.close();
-    await this.log.close();
+    const close = async () => {
+      await this.#control?.close();
+      await this.#reader.close();
+      await this.log.close();
+    };
+    await atMost(systemClock, CLOSE_PATIENCE_MS, close());
     await this.#embedded?.close();
   }
 }

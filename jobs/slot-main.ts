@@ -13,6 +13,7 @@ import { taskPlan } from '#jobs/task-plans.ts';
 import { isOwner } from '#runtime/control/control-log.ts';
 import type { FromSlot, TaskAssignment, ToSlot } from '#runtime/slot/messages.ts';
 import { type PlannedTask, SlotHost } from '#runtime/slot/slot-host.ts';
+import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { nodeDisk } from '#runtime/std/disk.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
@@ -24,6 +25,9 @@ import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
 
 /** Of one slot: a broker takes about 2,800 in all. */
 const TRANSACTIONS_PER_SECOND_MAX = 500;
+
+/** How long the end of a slot waits for connections. */
+const CLOSE_PATIENCE_MS = 500;
 
 function slotEnvironment(settings: SlotSettings): TaskEnvironment {
   const { namespace, processId } = settings;
@@ -93,8 +97,8 @@ function main(): void {
   port.on('message', async (message: ToSlot | 'close') => {
     if (message !== 'close') return host.hear(message);
     await host.ended();
-    await environment.reader.close();
-    await environment.log.close();
+    const { clock, log, reader } = environment;
+    await atMost(clock, CLOSE_PATIENCE_MS, Promise.all([reader.close(), log.close()]));
     process.exit(0);
   });
   say({ kind: 'ready' });

@@ -26,6 +26,9 @@ const DEATHS_TOGETHER_MAX = 2;
 /** At this many deaths of a slot that runs one job that job fails. */
 const DEATHS_ALONE_MAX = 5;
 const STATUS_TIMEOUT_MS = 2_000;
+/** While the pool closes: so many looks in a row without an answer. */
+const CLOSE_LOOK_MS = 1_000;
+const CLOSE_LOOKS_MAX = 7;
 const STALL_LOOK_MS = 10_000;
 /** Looks in a row without an answer; several, because a process that was stopped for a while is late as a whole. */
 const STALL_LOOKS_MAX = 6;
@@ -136,6 +139,7 @@ export class SlotPool {
           return;
         }
         const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+        this.#endSilent(slot, worker);
         if (slot.ready) this.#say(slot, { kind: 'stop', job: null });
         else this.#endStopping(slot);
         this.#closeWhenEmpty(slot);
@@ -292,20 +296,35 @@ export class SlotPool {
 
   // A worker that answers nothing for a minute is in an endless loop: only its end frees its tasks.
   async #watch(slot: Slot, worker: Worker | null): Promise<void> {
-    const { clock, logger } = this.#parts;
-    const { signal } = slot.gone;
-    for (let unanswered = 0; unanswered < STALL_LOOKS_MAX; ) {
-      if (unanswered === 0) await clock.sleep(STALL_LOOK_MS, signal);
-      const answer = signal.aborted ? null : await this.#ask(slot, STALL_LOOK_MS);
-      if (signal.aborted) return;
-      unanswered = answer === null ? unanswered + 1 : 0;
-    }
-    logger.error(
+    if (!(await this.#silent(slot, STALL_LOOK_MS, STALL_LOOKS_MAX))) return;
+    this.#parts.logger.error(
       { slot: slot.index, tasks: [...slot.tasks.keys()] },
       `slot ${slot.index} stalled: a function of one of its jobs does not return; the slot is ended`,
     );
     slot.cause = 'a function that does not return';
     await worker?.terminate();
+  }
+
+  // Such a worker does not hear either that it is to stop, and somebody waits for the end.
+  async #endSilent(slot: Slot, worker: Worker): Promise<void> {
+    if (!(await this.#silent(slot, CLOSE_LOOK_MS, CLOSE_LOOKS_MAX))) return;
+    this.#parts.logger.warn(
+      { slot: slot.index, tasks: [...slot.tasks.keys()] },
+      `slot ${slot.index} does not hear that it is to stop, and is ended: its tasks have no checkpoint at their last entry`,
+    );
+    await worker.terminate();
+  }
+
+  /** True when so many looks in a row brought no answer, false when the worker is gone. */
+  async #silent(slot: Slot, lookMs: number, looksMax: number): Promise<boolean> {
+    const { signal } = slot.gone;
+    for (let unanswered = 0; unanswered < looksMax; ) {
+      const answer = await this.#ask(slot, lookMs);
+      if (answer !== null || !slot.ready) await this.#parts.clock.sleep(lookMs, signal);
+      if (signal.aborted) return false;
+      unanswered = answer === null ? unanswered + 1 : 0;
+    }
+    return true;
   }
 
   // Tasks that are to stop and that no worker runs have ended.

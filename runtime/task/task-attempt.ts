@@ -27,7 +27,9 @@ import type { TaskStatus } from '#runtime/task/task-status.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
 
 /** A clean stop that gets nowhere for so long (the log is away) ends without a checkpoint. */
-const STOP_PATIENCE_MS = 10_000;
+const STOP_PATIENCE_MS = 7_000;
+/** How long an aborted attempt waits for what is under way: a request that nobody answers would keep it for minutes. */
+const ABORT_GRACE_MS = 1_000;
 
 /** Where the chain of entries stands. */
 export interface ChainHead {
@@ -43,6 +45,7 @@ export class TaskAttempt {
   readonly #environment: TaskEnvironment;
   readonly #attempt: string;
   readonly #abort = new AbortController();
+  readonly #overdue = Promise.withResolvers<never>();
   readonly #counters = new Map<string, number>();
   readonly #head: ChainHead = { number: -1, chainHash: CHAIN_START, offset: -1n };
   #phase = 'created';
@@ -95,10 +98,20 @@ export class TaskAttempt {
   abort(): void {
     this.#abort.abort();
     this.#loop?.stop();
+    const waitingFor = this.#committer?.waitingFor ?? `the log (${this.#phase})`;
+    const overdue = () => this.#overdue.reject(stoppedWhile(`waiting for an answer: ${waitingFor}`));
+    this.#environment.clock.sleep(ABORT_GRACE_MS).then(overdue);
   }
 
-  /** Runs until stopped. Throws what ended it: StreamError, InvariantError or an error of the job's own functions. */
-  async run(): Promise<void> {
+  /**
+   * Runs until stopped. Throws what ended it: StreamError, InvariantError or an error of the job's own functions. After
+   * an abort a request may still be under way; whoever runs the task next shuts it out.
+   */
+  run(): Promise<void> {
+    return Promise.race([this.#run(), this.#overdue.promise]);
+  }
+
+  async #run(): Promise<void> {
     const { identity, commitTopic } = this.#plan;
     try {
       this.#phase = 'fencing';

@@ -34,6 +34,7 @@ export class KafkaProxy {
   readonly #late: Late[] = [];
   #bootstrap: string[] = [];
   #down = false;
+  #silent = false;
   /** Requests that went through, by API key. */
   readonly seen = new Map<number, number>();
 
@@ -63,6 +64,16 @@ export class KafkaProxy {
 
   up(): void {
     this.#down = false;
+    this.#silent = false;
+  }
+
+  /** Takes connections and requests, old and new, and answers nothing until `up`; what was asked meanwhile is lost. */
+  hang(): void {
+    this.#silent = true;
+  }
+
+  get silent(): boolean {
+    return this.#silent;
   }
 
   async close(): Promise<void> {
@@ -142,6 +153,7 @@ class Link {
   }
 
   #request(frame: Buffer): void {
+    if (this.#proxy.silent) return;
     const body = frame.subarray(4);
     const rule = this.#proxy.takeRule(body);
     const asked = { apiKey: body.readInt16BE(0), version: body.readInt16BE(2), correlation: body.readInt32BE(4) };
@@ -182,6 +194,7 @@ class Link {
   }
 
   async #answer(frame: Buffer): Promise<void> {
+    if (this.#proxy.silent) return;
     const correlation = frame.readInt32BE(4);
     const index = this.#asked.findIndex((one) => one.correlation === correlation);
     if (index < 0) return;

@@ -269,3 +269,19 @@ test('closing waits for the tasks of ready slots', async () => {
   await pool.close();
   expect(ended).toHaveLength(3);
 });
+
+test('closing ends a slot that does not hear it, and says whose work has no checkpoint', async () => {
+  const { pool, clock, ended, warned, workers } = scene(1);
+  pool.start([task('a', 0), task('b', 0, 'never-returns')], 1);
+  await until(() => workers[0].worker.threadId > 0);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  let closed = false;
+  pool.close().then(() => {
+    closed = true;
+  });
+  const startMs = clock.ms;
+  await pass(clock, () => closed);
+  expect(clock.ms - startMs).toBeLessThanOrEqual(10_000);
+  expect(warned).toEqual([expect.stringMatching(/slot 0 does not hear .* no checkpoint at their last entry/)]);
+  expect(ended.sort()).toEqual(['stopped a.live.0.works.0', 'stopped b.live.0.never-returns.0']);
+});

@@ -95,3 +95,21 @@ test.each(['metadata', 'fence', 'offsets', 'fetch', 'commit'] as const)(
     expect(toy.lines.filter(({ level }) => level === 'error')).toEqual([]);
   },
 );
+
+test.each(['metadata', 'fence', 'offsets', 'commit'] as const)(
+  'an abort ends a task soon whose %s request is never answered',
+  async (kind) => {
+    const toy = new ToyWorld();
+    const first = toy.launch();
+    await toy.pass(5_000);
+    first.inhabitant.process.kill();
+    toy.world.channel.arm(kind, 'request-lost', () => {});
+    const running = toy.launch();
+    toy.feed(`${WORLD_EPOCH_MS} 1`, `${WORLD_EPOCH_MS + 120_000} 1`);
+    await toy.pass(500);
+    running.supervisor.abort();
+    expect(await ended(toy, running, 1_100)).toBe(true);
+    expect(running.outcome).toEqual({ kind: 'stopped' });
+    expect(toy.said('without a checkpoint')).toHaveLength(1);
+  },
+);
