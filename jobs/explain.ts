@@ -110,7 +110,8 @@ function keyText(key: KeyPlan): string {
 
 function processText(step: ProcessStepPlan, of: string): string {
   const states = Object.entries(step.states).map(([name, { kind, codec, ttlMs }]) => {
-    return `${name}: ${kind} of ${codec}${ttlMs === null ? '' : ` for ${formatDuration(ttlMs)}`}`;
+    const what = kind === 'list' || kind === 'map' ? codec : `${kind} of ${codec}`;
+    return `${name}: ${what}${ttlMs === null ? '' : ` for ${formatDuration(ttlMs)}`}`;
   });
   return `process ${step.id}${of}${states.length === 0 ? '' : ` [state ${states.join(', ')}]`}`;
 }

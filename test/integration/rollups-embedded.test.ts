@@ -17,9 +17,10 @@ const TOPICS = { source: 'metrics.raw', outputPrefix: 'metrics.rollup' };
 /** About what one phase makes a process write. */
 const PHASE_BYTES = 8 << 20;
 
-test.each<[Placement, 'series' | undefined]>([
+test.each<[Placement, 'series' | 'producer' | undefined]>([
   ['spread', undefined],
   ['series', 'series'],
+  ['producer', 'producer'],
 ])(
   'samples placed by %s, declared %s: every row once and right through five kills, on the embedded log',
   async (placement, partitionedBy) => {
