@@ -47,6 +47,8 @@ export const ERROR_CODES = {
   'operator-failed': { retryable: true, meaning: 'a function of the job threw' },
   'window-limit': { retryable: false, meaning: 'an operator would have too many windows open at once' },
   'exchange-corrupt': { retryable: false, meaning: 'a record of an exchange cannot be read' },
+  // effects
+  'receiver-unavailable': { retryable: true, meaning: 'a receiver outside the log does not answer or takes nothing' },
   // files
   'directory-not-writable': { retryable: false, meaning: 'a data directory cannot be written' },
   'directory-in-use': { retryable: false, meaning: 'another process uses the data directory' },

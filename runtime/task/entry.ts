@@ -33,6 +33,8 @@ export interface Entry {
   /** Order-free hash over all records of the entry's transaction but the entry itself. */
   readonly outputHash: string;
   readonly outputRecords: number;
+  /** Further records of the transaction, outside of hash and count: what the outside world refused. */
+  readonly outsideRecords?: number;
   /** A durable checkpoint of an earlier entry. */
   readonly checkpoint?: { readonly name: string; readonly entry: number };
   /** Files of the checkpoint store that may be deleted once this entry is committed. */

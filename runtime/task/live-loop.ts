@@ -10,7 +10,7 @@ import { EntryClock } from '#runtime/task/entry-clock.ts';
 import type { Idleness } from '#runtime/task/idleness.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import type { ChainHead } from '#runtime/task/task-attempt.ts';
-import type { TaskEnvironment, TaskOptions, TaskPlan } from '#runtime/task/task-environment.ts';
+import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
 
 /** Bytes consumed before other tasks and the sockets get their turn. */
@@ -32,6 +32,8 @@ export interface LiveLoopParts {
   /** Null behind an exchange, whose writers say themselves when they are idle. */
   readonly idleness: Idleness | null;
   readonly count: (counter: string, by: number) => void;
+  /** Id of the attempt. */
+  readonly seed: string;
   readonly signal: AbortSignal;
 }
 
@@ -103,7 +105,7 @@ export class LiveLoop {
     const startMs = environment.clock.monotonicMs();
     if (!this.#open) this.#begin(null);
     if (runner.hasBatch && !this.#full) {
-      this.#full = !runner.consume(null) || runner.bytesConsumed >= this.#parts.options.commitBytesMax;
+      this.#full = !runner.consume(null) || runner.full || runner.bytesConsumed >= this.#parts.options.commitBytesMax;
     }
     checkpointing.worked(environment.clock.monotonicMs() - startMs);
     return true;
@@ -176,6 +178,8 @@ export class LiveLoop {
     if (!runner.hasBatch && !this.#full && reader.position > runner.inputOffset) runner.skipTo(reader.position);
     runner.end();
     checkpointing.requireSound();
+    await this.#flushEffects();
+    const { outsideRecords } = runner.output;
     const entry: Entry = {
       kind: 'commit',
       number: head.number + 1,
@@ -187,6 +191,7 @@ export class LiveLoop {
       timersFired: { ...runner.timersFired },
       outputHash: runner.output.hash(),
       outputRecords: runner.output.records,
+      ...(outsideRecords === 0 ? {} : { outsideRecords }),
       ...checkpointing.entryFields(),
     };
     const written = writeEntry(entry, head.chainHash);
@@ -200,7 +205,7 @@ export class LiveLoop {
     this.#lastEntry = entry;
     this.#parts.count('entries-committed', 1);
     this.#parts.count('records-in', runner.recordsConsumed);
-    this.#parts.count('records-out', entry.outputRecords);
+    this.#parts.count('records-out', entry.outputRecords + outsideRecords);
     this.#open = false;
     this.#full = false;
     this.#idleSinceMs = null;
@@ -208,6 +213,15 @@ export class LiveLoop {
     checkpointing.entryCommitted();
     if (captured) checkpointing.write(entry, head.offset);
     await checkpointing.makeRoom();
+  }
+
+  // Before the commit: the position is saved when the outside world has what was read. No input is taken meanwhile.
+  async #flushEffects(): Promise<void> {
+    const { environment, plan, runner, seed, signal } = this.#parts;
+    const { clock, logger } = environment;
+    for (const effect of runner.effects) {
+      await effect.flush({ output: runner.output.outside, clock, logger, signal, task: taskName(plan.identity), seed });
+    }
   }
 
   #inputPosition(): InputPosition {

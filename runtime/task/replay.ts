@@ -50,6 +50,7 @@ export async function replay(step: ReplayStep): Promise<void> {
     }
   }
   runner.output.discard();
+  for (const effect of runner.effects) effect.discard();
 }
 
 async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {

@@ -10,6 +10,7 @@ import { invariant, StreamError } from '#runtime/std/errors.ts';
 import {
   Batch,
   type ClockTimers,
+  type Effect,
   type EntryEnd,
   type FiringBudget,
   type Operator,
@@ -103,7 +104,7 @@ export class StageRunner {
       take: () => {
         const stop =
           this.#recordedFirings === null
-            ? this.output.stagedBytes >= this.#commitBytesMax
+            ? this.full
             : this.timersFired.clock + this.timersFired.event >= this.#recordedFirings;
         if (stop) return false;
         this.timersFired[this.#firing]++;
@@ -156,6 +157,15 @@ export class StageRunner {
     this.#batch = batch;
     this.#walker.reset(batch.bytes, batch.start, batch.end, batch.count);
     this.#input = { topic, partition, baseOffset: batch.baseOffset, baseTimestampMs: batch.baseTimestampMs };
+  }
+
+  get effects(): readonly Effect[] {
+    return this.#program.effects ?? [];
+  }
+
+  /** Whether what is staged for the log, or for the outside world, fills the entry. */
+  get full(): boolean {
+    return this.output.stagedBytes >= this.#commitBytesMax || this.effects.some((effect) => effect.full);
   }
 
   get rule(): WatermarkRule {
@@ -215,8 +225,7 @@ export class StageRunner {
         more = false;
       } else if (source.consumedDelta >= stopDelta) more = false;
       if (!fired) return false;
-      if (this.#recordedFirings === null && this.output.stagedBytes >= this.#commitBytesMax)
-        return !more && this.#batch === null;
+      if (this.#recordedFirings === null && this.full) return !more && this.#batch === null;
     }
     return true;
   }

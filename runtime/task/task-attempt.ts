@@ -8,6 +8,7 @@ import { StreamError } from '#runtime/std/errors.ts';
 import { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
 import { Committer } from '#runtime/task/committer.ts';
+import type { Effect } from '#runtime/task/contract.ts';
 import { CHAIN_START, type Entry, type Genesis, writeEntry } from '#runtime/task/entry.ts';
 import { checkGenesis, describeTaskTopics, resolveStart } from '#runtime/task/genesis.ts';
 import { Idleness } from '#runtime/task/idleness.ts';
@@ -91,7 +92,12 @@ export class TaskAttempt {
   // Null while the time is our own: reading and writing checkpoints takes what it takes.
   #progress(): string | null {
     if (this.#phase === 'restoring' || this.#checkpointing?.finishing) return null;
-    return `${this.#phase} ${this.#head.number} ${this.#runner?.inputOffset} ${this.#replayedEntries}`;
+    const settled = this.#effects.reduce((sum, effect) => sum + effect.settled, 0);
+    return `${this.#phase} ${this.#head.number} ${this.#runner?.inputOffset} ${this.#replayedEntries} ${settled}`;
+  }
+
+  get #effects(): readonly Effect[] {
+    return this.#runner?.effects ?? [];
   }
 
   /** Ends the attempt at the next await, without checkpoint. */
@@ -133,6 +139,7 @@ export class TaskAttempt {
     } finally {
       this.#abort.abort();
       this.#runner?.dropBatch();
+      for (const effect of this.#effects) effect.close();
       this.#reader?.close();
       await this.#checkpointing?.abandon();
       await this.#checkpoints?.close();
@@ -368,12 +375,17 @@ export class TaskAttempt {
       lastEntry: this.#lastEntry as Entry,
       count: this.#count,
       idleness,
+      seed: this.#attempt,
       signal: this.#abort.signal,
     });
     this.#loop = loop;
     if (this.#stopRequested) loop.stop();
     await loop.run();
     if (this.#abort.signal.aborted) throw stoppedWhile('running');
+  }
+
+  get #effectWaitsFor(): string | null {
+    return this.#effects.find((effect) => effect.waitingFor !== null)?.waitingFor ?? null;
   }
 
   status(): TaskStatus {
@@ -389,7 +401,7 @@ export class TaskAttempt {
         this.#runner && Number.isFinite(this.#runner.watermark.valueMs) ? this.#runner.watermark.valueMs : null,
       watermarkHeldBy: this.#runner?.watermark.holders() ?? [],
       clockMs: this.#runner && Number.isFinite(this.#runner.clockMs) ? this.#runner.clockMs : null,
-      waitingFor: this.#committer?.waitingFor ?? reader?.fault ?? null,
+      waitingFor: this.#committer?.waitingFor ?? this.#effectWaitsFor ?? reader?.fault ?? null,
       transactionsFailed: this.#committer?.transactionsFailed ?? 0,
       replayedEntries: this.#replayedEntries,
       checkpointEntry: this.#checkpointing?.lastEntry ?? null,

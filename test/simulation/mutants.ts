@@ -264,7 +264,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'lets one firing make an entry of any size',
-    patches: at('runtime/task/stage-runner.ts', ['? this.output.stagedBytes >= this.#commitBytesMax', '? false']),
+    patches: at('runtime/task/stage-runner.ts', ['? this.full', '? false']),
     killedBy: ['memory'],
   },
   {

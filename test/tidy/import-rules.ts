@@ -68,6 +68,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     why: 'a log knows std and its clients: no state, no operator, no other log',
   },
   {
+    folders: ['runtime/effect'],
+    ours: ['runtime/std', 'runtime/effect'],
+    node: null,
+    packages: [],
+    why: 'effects know std, contracts and their protocol: no log, no operator, no format',
+  },
+  {
     folders: ['runtime/control', 'runtime/http'],
     ours: ['runtime/std', 'runtime/control'],
     node: null,

@@ -1,0 +1,298 @@
+// Delivery to a real HTTP server that misbehaves: what is tried again, when, and what is singled out.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import type { Outbox, Refusal } from '#runtime/effect/contract.ts';
+import { Delivery } from '#runtime/effect/delivery.ts';
+import { HttpReceiver } from '#runtime/effect/http-receiver.ts';
+import { type Clock, systemClock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import { silentLogger } from '#runtime/std/logger.ts';
+import type { EffectContext, OutsideOutput } from '#runtime/task/contract.ts';
+
+const ITEMS_MAX = 8;
+
+/** Items are numbers; a request is their text. */
+class NumberOutbox implements Outbox {
+  items: number[] = [];
+  readonly refused: (readonly [number, Refusal])[] = [];
+  readonly full = false;
+
+  get count(): number {
+    return this.items.length;
+  }
+
+  requestEnd(start: number): number {
+    return Math.min(this.count, start + ITEMS_MAX);
+  }
+
+  encode(start: number, end: number): Uint8Array {
+    return Buffer.from(JSON.stringify(this.items.slice(start, end)));
+  }
+
+  refuse(index: number, reason: Refusal): void {
+    this.refused.push([this.items[index], reason]);
+  }
+
+  settle(_output: OutsideOutput): void {
+    this.items = [];
+  }
+
+  discard(): void {
+    this.items = [];
+  }
+}
+
+interface Reply {
+  readonly status: number;
+  readonly body?: string;
+  readonly retryAfter?: string;
+}
+
+/** What becomes of a request: an answer, a connection that is cut before or after it was taken, or nothing ever. */
+type Script = (items: readonly number[], request: number) => Reply | 'cut' | 'take-and-cut' | 'hang';
+
+const closing: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closing.splice(0)) close();
+});
+
+async function serve(script: Script) {
+  const taken: number[] = [];
+  const requests: number[][] = [];
+  const sockets = new Set<unknown>();
+  const server: Server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
+    sockets.add(request.socket);
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const items: number[] = JSON.parse(Buffer.concat(chunks).toString());
+    requests.push(items);
+    const reply = script(items, requests.length);
+    if (reply === 'hang') return;
+    if (reply === 'cut' || reply === 'take-and-cut') {
+      if (reply === 'take-and-cut') taken.push(...items);
+      request.socket.destroy();
+      return;
+    }
+    if (reply.status < 300) taken.push(...items);
+    const headers = reply.retryAfter === undefined ? {} : { 'retry-after': reply.retryAfter };
+    response.writeHead(reply.status, headers).end(reply.body ?? '');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v1/write`;
+  return { url, taken, requests, sockets };
+}
+
+/** Sleeps take no time and are written down. */
+function hurriedClock(nowMs = 1_700_000_000_000): { clock: Clock; slept: number[] } {
+  const slept: number[] = [];
+  const clock: Clock = {
+    nowMs: () => nowMs,
+    monotonicMs: () => 0,
+    sleep: async (ms) => {
+      slept.push(ms);
+    },
+  };
+  return { clock, slept };
+}
+
+function deliveryTo(url: string, options: { timeoutMs?: number } = {}) {
+  const outbox = new NumberOutbox();
+  const receiver = new HttpReceiver({ url, headers: {}, clock: systemClock, ...options });
+  const delivery = new Delivery({ target: 'test', outbox, receiver });
+  closing.push(() => delivery.close());
+  const { clock, slept } = hurriedClock();
+  const abort = new AbortController();
+  const output: OutsideOutput = { append() {} };
+  const context: EffectContext = {
+    output,
+    clock,
+    logger: silentLogger,
+    signal: abort.signal,
+    task: 'job/stage/0',
+    seed: 'attempt',
+  };
+  return { outbox, delivery, slept, abort, context, flush: () => delivery.flush(context) };
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
+const OK: Reply = { status: 204 };
+
+test('items go in requests of bounded size, in order, over one connection', async () => {
+  const server = await serve(() => OK);
+  const { delivery, flush, outbox } = deliveryTo(server.url);
+  outbox.items = upTo(20);
+  await flush();
+  outbox.items = [20, 21];
+  await flush();
+  expect(server.taken).toEqual(upTo(22));
+  expect(server.requests.map((items) => items.length)).toEqual([8, 8, 4, 2]);
+  expect(server.sockets.size).toBe(1);
+  expect(delivery.settled).toBe(22);
+});
+
+test.each([500, 503, 429, 408])('%i is tried again until it is over', async (status) => {
+  const server = await serve((_, request) => (request <= 5 ? { status } : OK));
+  const { delivery, flush, outbox, slept } = deliveryTo(server.url);
+  outbox.items = upTo(10);
+  await flush();
+  expect(server.taken).toEqual(upTo(10));
+  expect(slept).toHaveLength(5);
+  expect(delivery.waitingFor).toBeNull();
+  expect(outbox.refused).toEqual([]);
+});
+
+test('pauses grow to a bound, between half and all of the exponential one', async () => {
+  const server = await serve((_, request) => (request <= 14 ? { status: 500 } : OK));
+  const { flush, outbox, slept } = deliveryTo(server.url);
+  outbox.items = [1];
+  await flush();
+  expect(slept).toHaveLength(14);
+  for (const [at, ms] of slept.entries()) {
+    const full = Math.min(30_000, 100 * 2 ** at);
+    expect(ms).toBeGreaterThanOrEqual(full / 2);
+    expect(ms).toBeLessThanOrEqual(full);
+  }
+  const shares = slept.map((ms, at) => ms / Math.min(30_000, 100 * 2 ** at));
+  expect(new Set(shares.map((share) => share.toFixed(3))).size).toBeGreaterThan(10);
+});
+
+test.each([
+  ['7', 7_000],
+  ['Tue, 14 Nov 2023 22:13:50 GMT', 30_000],
+  ['Tue, 14 Nov 2023 22:13:10 GMT', 0],
+  ['86400', 3_600_000],
+])('Retry-After: %s is honoured', async (retryAfter, ms) => {
+  const server = await serve((_, request) => (request === 1 ? { status: 429, retryAfter } : OK));
+  const { flush, outbox, slept } = deliveryTo(server.url);
+  outbox.items = [1];
+  await flush();
+  expect(slept).toEqual([ms]);
+});
+
+test('a Retry-After that means nothing leaves the usual pause', async () => {
+  const server = await serve((_, request) => (request === 1 ? { status: 503, retryAfter: 'soon' } : OK));
+  const { flush, outbox, slept } = deliveryTo(server.url);
+  outbox.items = [1];
+  await flush();
+  expect(slept[0]).toBeGreaterThanOrEqual(50);
+  expect(slept[0]).toBeLessThanOrEqual(100);
+});
+
+test('a refused item is singled out; all others arrive once and in order', async () => {
+  const bad = new Set([3, 4, 11]);
+  const refuse = { status: 400, body: 'out of order sample' };
+  const server = await serve((items) => (items.some((item) => bad.has(item)) ? refuse : OK));
+  const { delivery, flush, outbox } = deliveryTo(server.url);
+  outbox.items = upTo(20);
+  await flush();
+  expect(server.taken).toEqual(upTo(20).filter((item) => !bad.has(item)));
+  expect(outbox.refused.map(([item]) => item)).toEqual([3, 4, 11]);
+  expect(outbox.refused[0][1]).toMatchObject({ status: 400, message: 'out of order sample' });
+  expect(delivery.settled).toBe(20);
+  expect(server.requests.length).toBeLessThan(20);
+});
+
+test('a request that is too large is halved until it fits', async () => {
+  const server = await serve((items) => (items.length > 3 ? { status: 413 } : OK));
+  const { flush, outbox } = deliveryTo(server.url);
+  outbox.items = upTo(16);
+  await flush();
+  expect(server.taken).toEqual(upTo(16));
+  expect(outbox.refused).toEqual([]);
+});
+
+test.each([301, 401, 403, 404, 405])(
+  '%i says nothing about the data: it waits, visibly, and loses nothing',
+  async (status) => {
+    const server = await serve((_, request) => (request <= 3 ? { status, body: 'no' } : OK));
+    const { context, delivery, flush, outbox } = deliveryTo(server.url);
+    const seen: (string | null)[] = [];
+    const sleep = context.clock.sleep;
+    Object.assign(context.clock, {
+      sleep: (ms: number) => {
+        seen.push(delivery.waitingFor);
+        return sleep(ms);
+      },
+    });
+    outbox.items = upTo(5);
+    await flush();
+    expect(server.taken).toEqual(upTo(5));
+    expect(outbox.refused).toEqual([]);
+    expect(seen).toHaveLength(3);
+    expect(seen[0]).toContain(`answers ${status} no`);
+    expect(seen[0]).toContain(new URL(server.url).host);
+  },
+);
+
+test('a lost answer is asked for again with the same bytes', async () => {
+  const server = await serve((_, request) => (request === 2 ? 'take-and-cut' : OK));
+  const { flush, outbox } = deliveryTo(server.url);
+  outbox.items = upTo(20);
+  await flush();
+  expect(server.requests[2]).toEqual(server.requests[1]);
+  expect([...new Set(server.taken)]).toEqual(upTo(20));
+});
+
+test('a refusal behind a lost answer is still singled out', async () => {
+  const server = await serve((items, request) => {
+    if (request === 1) return 'cut';
+    return items.includes(6) ? { status: 422 } : OK;
+  });
+  const { flush, outbox } = deliveryTo(server.url);
+  outbox.items = upTo(8);
+  await flush();
+  expect(server.taken).toEqual([0, 1, 2, 3, 4, 5, 7]);
+  expect(outbox.refused.map(([item]) => item)).toEqual([6]);
+});
+
+test('a receiver that never answers is given up after the time-out', async () => {
+  const server = await serve((_, request) => (request === 1 ? 'hang' : OK));
+  const { flush, outbox, slept } = deliveryTo(server.url, { timeoutMs: 100 });
+  outbox.items = [1];
+  await flush();
+  expect(server.taken).toEqual([1]);
+  expect(slept).toHaveLength(1);
+});
+
+test('an abort ends the wait for an answer at once, and says what it waited for', async () => {
+  const server = await serve(() => 'hang');
+  const { abort, flush, outbox } = deliveryTo(server.url);
+  outbox.items = [1];
+  const flushed = flush().catch((error: unknown) => error);
+  while (server.requests.length === 0) await systemClock.sleep(5);
+  abort.abort();
+  const error = await flushed;
+  expect(error).toBeInstanceOf(StreamError);
+  expect(error).toMatchObject({ code: 'receiver-unavailable', retryable: true });
+  expect(outbox.items).toEqual([1]);
+});
+
+test('nobody at the address is waited for', async () => {
+  const server = await serve(() => OK);
+  const { context, delivery, outbox } = deliveryTo('http://127.0.0.1:1/api/v1/write');
+  outbox.items = [1];
+  const abort = new AbortController();
+  let tries = 0;
+  Object.assign(context, { signal: abort.signal });
+  Object.assign(context.clock, {
+    sleep: async () => {
+      if (++tries === 10) abort.abort();
+    },
+  });
+  await expect(delivery.flush(context)).rejects.toThrow(/cannot be reached: .*ECONNREFUSED/);
+  expect(server.taken).toEqual([]);
+});
+
+test('a huge answer is not read to its end', async () => {
+  const server = await serve((_, request) => (request === 1 ? { status: 500, body: 'x'.repeat(5_000_000) } : OK));
+  const { flush, outbox } = deliveryTo(server.url);
+  outbox.items = [1];
+  await flush();
+  expect(server.taken).toEqual([1]);
+});
