@@ -46,9 +46,14 @@ export interface SwapStatus {
   readonly misses: number;
 }
 
-/** How a value becomes bytes. Equal values give equal bytes. */
+/**
+ * How a value becomes bytes. Equal values give equal bytes, and what is read back cannot be told from what was written:
+ * when a value leaves memory and comes back depends on the memory of the machine, and nothing else may.
+ */
 export interface ValueCodec<V> {
   readonly schemaVersion: number;
+  /** What a state keeps of a value it is given: refuses what it cannot hold, copies what may change under it. */
+  own?(value: V): V;
   write(value: V, out: ByteWriter): void;
   read(input: ByteReader): V;
 }

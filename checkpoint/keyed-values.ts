@@ -7,7 +7,7 @@ import type { SwappedState, SwapSpace } from '#checkpoint/page-swap.ts';
 import type { RecentPage } from '#checkpoint/recency.ts';
 import { countOf, PAGE_SHIFT, presenceOf, readAt, SLOTS_PER_PAGE, ValuePage } from '#checkpoint/value-page.ts';
 import { type ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
-import { invariant } from '#runtime/std/errors.ts';
+import { invariant, StreamError } from '#runtime/std/errors.ts';
 
 const PLACE_MASK = SLOTS_PER_PAGE - 1;
 
@@ -62,9 +62,10 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
 
   set(slot: number, value: V): void {
     const number = slot >> PAGE_SHIFT;
+    const owned = this.#codec.own === undefined ? value : this.#codec.own(value);
     const page = this.#page(number) ?? this.#begin(number);
     this.#touch(page);
-    if (page.set(slot & PLACE_MASK, value)) this.#size++;
+    if (page.set(slot & PLACE_MASK, owned)) this.#size++;
   }
 
   /** True when the key had a value. */
@@ -105,7 +106,7 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
 
   writePage(number: number, out: ByteWriter): void {
     const page = this.#pages[number];
-    if (page !== undefined) page.write(out, this.#codec);
+    if (page !== undefined) this.#write(page, out);
     else this.#missing(number, (bytes) => out.raw(bytes), undefined);
   }
 
@@ -125,11 +126,22 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
 
   measurePage(page: RecentPage): void {
     this.#scratch.clear();
-    this.#pages[page.number]?.write(this.#scratch, this.#codec);
+    const found = this.#pages[page.number];
+    if (found !== undefined) this.#write(found, this.#scratch);
   }
 
   dropPage(number: number): void {
     this.#pages[number] = undefined;
+  }
+
+  /** A value that was changed in place into something that its codec refuses is found only here. */
+  #write(page: ValuePage<V>, out: ByteWriter): void {
+    try {
+      page.write(out, this.#codec);
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      throw new StreamError(error.code, `state '${this.stateId}': ${error.message}`, error.remedy, { cause: error });
+    }
   }
 
   /** The page in memory, null when there is none anywhere. */

@@ -48,7 +48,7 @@ export class Checkpointing {
   /** Dead files are listed once per checkpoint: a disk that keeps them is not asked again with every entry. */
   #deadDue = true;
   #cleans = 0;
-  #brokenInvariant: InvariantError | null = null;
+  #broken: InvariantError | StreamError | null = null;
   #lastCaptureMs: number;
   #lastCapturedEntry = -1;
   #busySinceMs = 0;
@@ -212,7 +212,7 @@ export class Checkpointing {
       this.#pending = null;
       this.#lastCapturedEntry = -1;
       this.#count('checkpoints-failed', 1);
-      if (error instanceof InvariantError) this.#brokenInvariant = error;
+      if (error instanceof InvariantError || isBrokenState(error)) this.#broken = error;
       const task = taskName(this.#plan.identity);
       const remedy = error instanceof StreamError ? error.remedy : '';
       this.#environment.logger.error(
@@ -234,7 +234,7 @@ export class Checkpointing {
 
   /** Waits while more copied bytes are held than allowed. Throws what was found broken while writing. */
   async relieve(signal: AbortSignal): Promise<void> {
-    if (this.#brokenInvariant !== null) throw this.#brokenInvariant;
+    if (this.#broken !== null) throw this.#broken;
     while (
       this.#pending !== null &&
       this.#writing !== null &&
@@ -256,7 +256,7 @@ export class Checkpointing {
       this.capture(last, chainHash, runner);
       this.write(last, entryOffset);
       await this.#writing;
-      if (this.#brokenInvariant !== null) throw this.#brokenInvariant;
+      if (this.#broken !== null) throw this.#broken;
       if (this.#lastCapturedEntry === last.number) break;
       if (tries === LAST_TRIES) throw lastCheckpointFailed(this.#plan, last);
       await this.#environment.clock.sleep(LAST_PAUSE_MS);
@@ -278,6 +278,11 @@ export class Checkpointing {
     await this.#writing?.catch(() => {});
     await this.#cleaned();
   }
+}
+
+/** The next checkpoint would meet it again: only a new attempt, from the one before, gets out of it. */
+function isBrokenState(error: unknown): error is StreamError {
+  return error instanceof StreamError && (error.code === 'state-corrupt' || error.code === 'operator-failed');
 }
 
 function lastCheckpointFailed({ identity }: TaskPlan, last: Entry): StreamError {
