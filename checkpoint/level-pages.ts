@@ -40,7 +40,9 @@ export class LevelPages implements ColdPages {
     const directory = join(task, attempt);
     try {
       await mkdir(task, { recursive: true });
-      for (const name of await readdir(task)) await clear(join(task, name));
+      for (const left of await readdir(task, { withFileTypes: true })) {
+        if (left.isDirectory()) await clear(join(task, left.name));
+      }
       const level = new Level<Buffer, Buffer>(directory, {
         keyEncoding: 'buffer',
         valueEncoding: 'buffer',

@@ -30,6 +30,8 @@ export interface JobEntry {
   readonly replayBudget?: string | undefined;
   /** Copied and unwritten checkpoint bytes at which a task waits. @default '64MiB' */
   readonly snapshotBytesMax?: string | undefined;
+  /** Where keyed state lives: in memory, or in LevelDB with as much of it in memory as `stateMemory` allows. @default 'memory' */
+  readonly state?: 'memory' | 'leveldb' | undefined;
   /** For modules that export a function: what it is called with. */
   readonly options?: Readonly<Record<string, unknown>> | undefined;
 }
@@ -51,6 +53,13 @@ export interface Config {
     | undefined;
   /** Worker threads of this process. @default 2 */
   readonly slots?: number | undefined;
+  /** Memory for keyed state of jobs with `state: 'leveldb'`, all slots together. @default '256MiB', minimum '16MiB' */
+  readonly stateMemory?: string | undefined;
+  /**
+   * Where state lies that is not in memory: a working copy, thrown away at every start. On a disk of this machine;
+   * relative to the configuration file. @default './data/state'
+   */
+  readonly stateDirectory?: string | undefined;
   /** By name; the name is for the command line, the job's own name stands in its module. */
   readonly jobs: Readonly<Record<string, JobEntry>>;
 }

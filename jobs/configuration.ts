@@ -26,7 +26,11 @@ export interface JobConfiguration {
   readonly options: Readonly<Record<string, unknown>> | null;
   /** What the configuration sets; the rest is the job module's or the default. */
   readonly settings: Partial<JobSettings>;
+  readonly state: StateBackend;
 }
+
+/** Decides where keyed state lies, never what is in it: a job may change it between starts. */
+export type StateBackend = 'memory' | 'leveldb';
 
 export interface Configuration {
   readonly namespace: string;
@@ -34,6 +38,8 @@ export interface Configuration {
   readonly checkpoints: { readonly kind: 'directory'; readonly directory: string };
   readonly http: { readonly host: string; readonly port: number; readonly advertise: string | null };
   readonly slots: number;
+  /** For jobs whose keyed state is not all in memory; bytes are for all slots together. */
+  readonly state: { readonly directory: string; readonly memoryBytes: number };
   readonly jobs: readonly JobConfiguration[];
 }
 
@@ -55,7 +61,7 @@ export interface ResolveOptions {
   readonly flags: ConfigurationFlags;
 }
 
-const CONFIG_OPTIONS = ['namespace', 'log', 'checkpoints', 'http', 'slots', 'jobs'];
+const CONFIG_OPTIONS = ['namespace', 'log', 'checkpoints', 'http', 'slots', 'stateMemory', 'stateDirectory', 'jobs'];
 const JOB_ENTRY_OPTIONS = [
   'module',
   'parallelism',
@@ -64,14 +70,17 @@ const JOB_ENTRY_OPTIONS = [
   'commitBytesMax',
   'replayBudget',
   'snapshotBytesMax',
+  'state',
   'options',
 ];
+const STATE_BACKENDS: readonly StateBackend[] = ['memory', 'leveldb'];
 /** What an entry of the configuration may set. */
 type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay'>;
 
 const SLOTS = { min: 1, max: 256 };
 const PORT = { min: 0, max: 65_535 };
 const MIB = 2 ** 20;
+const STATE_MEMORY = { min: 16 * MIB, max: 2 ** 20 * MIB };
 
 /** Checks a configuration; what it returns is whole only when no fault was added. */
 export function resolveConfig(config: Config, options: ResolveOptions, faults: Fault[]): Configuration {
@@ -91,17 +100,25 @@ export function resolveConfig(config: Config, options: ResolveOptions, faults: F
   const faultsBefore = faults.length;
   const log = resolveLog(config?.log, options, dataDirectory, faults);
   const directory = resolveStore(config?.checkpoints, options, dataDirectory, faults);
-  if (log.kind === 'embedded' && faults.length === faultsBefore) checkApart(log.directory, directory, faults);
+  const others = log.kind === 'embedded' ? [log.directory] : [];
+  if (faults.length === faultsBefore) checkApart('checkpoints', directory, others, faults);
+  const placesFaulty = faults.length > faultsBefore;
   const port = fromEnvironment.integer('MILLRACE_PORT', undefined, PORT);
   const http = resolveHttp(config?.http, flags.port ?? port, faults);
-  return {
+  const configuration: Configuration = {
     namespace: fromEnvironment.id('MILLRACE_NAMESPACE', reader.id('namespace', 'millrace')),
     log,
     checkpoints: { kind: 'directory', directory },
     http,
     slots: flags.slots ?? reader.integer('slots', 2, SLOTS),
+    state: resolveState(reader, options, dataDirectory),
     jobs: resolveJobs(config?.jobs, options, faults),
   };
+  const swapping = configuration.jobs.some((job) => job.state === 'leveldb');
+  if (swapping && !placesFaulty) {
+    checkApart('stateDirectory', configuration.state.directory, [...others, directory], faults);
+  }
+  return configuration;
 }
 
 function resolveLog(
@@ -152,11 +169,20 @@ function resolveStore(store: unknown, options: ResolveOptions, dataDirectory: st
   return dataDirectory === null ? resolve(options.baseDirectory, path) : resolve(dataDirectory, 'checkpoints');
 }
 
-/** Log and checkpoints each own their directory. */
-function checkApart(log: string, checkpoints: string, faults: Fault[]): void {
-  if (!contains(log, checkpoints) && !contains(checkpoints, log)) return;
-  const message = `${checkpoints} and the log's ${log} are in each other`;
-  faults.push({ path: 'checkpoints', message, remedy: 'give log and checkpoints directories side by side' });
+function resolveState(reader: OptionReader, options: ResolveOptions, data: string | null): Configuration['state'] {
+  const path = reader.text('stateDirectory', './data/state');
+  return {
+    directory: data === null ? resolve(options.baseDirectory, path) : resolve(data, 'state'),
+    memoryBytes: reader.size('stateMemory', 256 * MIB, STATE_MEMORY),
+  };
+}
+
+/** Log, checkpoints and state outside memory each own their directory. */
+function checkApart(path: string, own: string, others: readonly string[], faults: Fault[]): void {
+  const other = others.find((candidate) => contains(candidate, own) || contains(own, candidate));
+  if (other === undefined) return;
+  const message = `${own} and ${other} are in each other`;
+  faults.push({ path, message, remedy: 'give log, checkpoints and state directories side by side' });
 }
 
 function contains(outer: string, inner: string): boolean {
@@ -225,6 +251,7 @@ function resolveJob(name: string, entry: unknown, baseDirectory: string, faults:
     modulePath: resolve(baseDirectory, reader.text('module', '.')),
     options: isPlainObject(options) ? options : null,
     settings,
+    state: reader.oneOf('state', STATE_BACKENDS, 'memory'),
   };
 }
 

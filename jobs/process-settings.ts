@@ -21,6 +21,8 @@ export interface SlotSettings {
   readonly log: LogConfiguration;
   readonly port: MessagePort | null;
   readonly checkpointsDirectory: string;
+  /** Where keyed state lies that is not in memory, and how much of it this slot may have there. */
+  readonly state: { readonly directory: string; readonly memoryBytes: number };
   readonly jobs: readonly JobAssignment[];
   readonly logLevel: string;
   readonly pretty: boolean;

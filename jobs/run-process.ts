@@ -239,7 +239,7 @@ export class MillraceProcess {
 
   #spawnSlot(index: number): Worker {
     const { logLevel, pretty } = this.#options;
-    const { namespace, log, checkpoints } = this.#configuration;
+    const { namespace, log, checkpoints, slots, state } = this.#configuration;
     const port = this.#embedded?.port() ?? null;
     const settings: SlotSettings = {
       index,
@@ -248,6 +248,7 @@ export class MillraceProcess {
       log,
       port,
       checkpointsDirectory: checkpoints.directory,
+      state: { directory: state.directory, memoryBytes: Math.floor(state.memoryBytes / slots) },
       jobs: [...this.#jobs.values()].flatMap((job) => (job.prepared === null ? [] : [job.prepared.assignment])),
       logLevel,
       pretty,

@@ -3,7 +3,11 @@
 
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
+import { LevelPages } from '#checkpoint/level-pages.ts';
+import { PageSwap } from '#checkpoint/page-swap.ts';
+import { StateMemory } from '#checkpoint/state-memory.ts';
 import { FileTaskCheckpoints } from '#checkpoint/task-checkpoints.ts';
 import { connectLog } from '#jobs/connect-log.ts';
 import { loadJob } from '#jobs/load-job.ts';
@@ -35,18 +39,34 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
   const log = connectLog(settings.log, settings.port, `${namespace}-slot-${settings.index}`);
   const reader = log.reader();
   const store = new DirectoryStore({ disk: nodeDisk, root: settings.checkpointsDirectory });
+  const memory = new StateMemory(settings.state.memoryBytes);
   return {
     clock: systemClock,
     logger,
     log,
     reader,
     ownership: { owns: sharedQuestion(() => isOwner({ log, reader, clock: systemClock, namespace }, processId)) },
-    checkpoints: (identity, attempt) =>
-      new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger }),
+    checkpoints: (identity, attempt) => {
+      const swap = pageSwap(settings, memory, identity, attempt);
+      return new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger, swap });
+    },
     attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),
     pace: new CommitPace(systemClock, logger, TRANSACTIONS_PER_SECOND_MAX),
     breathe: () => new Promise((resolve) => setImmediate(resolve)),
   };
+}
+
+/** Null: the job keeps all of its state in memory. */
+function pageSwap(
+  settings: SlotSettings,
+  memory: StateMemory,
+  identity: TaskIdentity,
+  attempt: string,
+): PageSwap | null {
+  const job = settings.jobs.find(({ configuration }) => configuration.name === identity.job);
+  if (job?.configuration.state !== 'leveldb') return null;
+  const root = settings.state.directory;
+  return new PageSwap({ memory, open: () => LevelPages.open({ root, identity, attempt }) });
 }
 
 /** Compiles each job once; the version was computed by the main thread from the same module. */

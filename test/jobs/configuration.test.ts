@@ -40,7 +40,8 @@ describe('a good configuration', () => {
       checkpoints: { kind: 'directory', directory: '/install/data/checkpoints' },
       http: { host: '127.0.0.1', port: 8081, advertise: null },
       slots: 2,
-      jobs: [{ name: 'rollups', modulePath: '/install/jobs/rollups.ts', options: null, settings: {} }],
+      state: { directory: '/install/data/state', memoryBytes: 268_435_456 },
+      jobs: [{ name: 'rollups', modulePath: '/install/jobs/rollups.ts', options: null, settings: {}, state: 'memory' }],
     });
   });
 
@@ -68,6 +69,16 @@ describe('a good configuration', () => {
         snapshotBytesMax: 33_554_432,
       },
     });
+  });
+
+  test('says where keyed state lives and how much memory it has', () => {
+    const jobs = { rollups: { module: 'a.ts', state: 'leveldb' } };
+    const given = { ...GOOD, stateMemory: '2GiB', stateDirectory: '/fast/state', jobs };
+    const { configuration, faults } = resolved(given);
+    expect(faults).toEqual([]);
+    expect(configuration.state).toEqual({ directory: '/fast/state', memoryBytes: 2 ** 31 });
+    expect(configuration.jobs[0].state).toBe('leveldb');
+    expect(resolved(given, { MILLRACE_DATA: '/mine' }).configuration.state.directory).toBe('/mine/state');
   });
 
   test('the command line wins over the environment, which wins over the file', () => {
@@ -137,6 +148,16 @@ describe('a wrong configuration', () => {
     ['brokers that are not set', { ...GOOD, log: kafka({ brokers: undefined }) }, ['log.brokers']],
     ['a broker with port 0', { ...GOOD, log: kafka({ brokers: 'a:0' }) }, ['log.brokers']],
     ['checkpoints inside the log', { ...GOOD, checkpoints: directory('./data/log/checkpoints') }, ['checkpoints']],
+    [
+      'state outside memory among the checkpoints',
+      { ...GOOD, stateDirectory: './data/checkpoints', jobs: { a: { module: 'a.ts', state: 'leveldb' } } },
+      ['stateDirectory'],
+    ],
+    [
+      'an unknown place for state',
+      { ...GOOD, stateMemory: '1MiB', jobs: { a: { module: 'a.ts', state: 'rocksdb' } } },
+      ['stateMemory', 'jobs.a.state'],
+    ],
     ['log inside the checkpoints', { ...GOOD, checkpoints: directory('./data') }, ['checkpoints']],
     ['functions as options', { ...GOOD, jobs: { a: { module: 'a', options: { f() {} } } } }, ['jobs.a.options']],
     ['an embedded log without directory', { ...GOOD, log: { kind: 'embedded', options: {} } }, ['log.directory']],
@@ -235,7 +256,8 @@ describe('loading', () => {
   });
 
   test('an option that rollups does not know is answered with the one that was meant', async () => {
-    const job = { name: 'rollups', modulePath: ROLLUPS, options: { alowedLateness: '1m' }, settings: {} };
+    const options = { alowedLateness: '1m' };
+    const job = { name: 'rollups', modulePath: ROLLUPS, options, settings: {}, state: 'memory' } as const;
     await expect(loadJob(job)).rejects.toThrow("did you mean 'allowedLateness'?");
   });
 
