@@ -11,6 +11,7 @@ import {
   FAULTS_MAX,
   type FaultCode,
   NESTING_MAX,
+  NOT_WAITING,
   type RecordOrigin,
   type RecordOutcome,
   type SampleDecoder,
@@ -35,6 +36,7 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
   faultCount = 0;
   /** Whether the last record was an array. */
   hasParts = false;
+  readonly waitsFor = NOT_WAITING;
   /** Records that took the slow way, for benchmarks and tests. */
   parsedRecords = 0;
   readonly #table: SeriesTable;

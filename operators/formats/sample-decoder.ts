@@ -44,7 +44,14 @@ export interface RecordOutcome {
   readonly faultCount: number;
   /** Whether the record had parts: then a fault concerns one part and the other parts became rows. */
   readonly hasParts: boolean;
+  /**
+   * Id of the schema that the record must wait for, else NOT_WAITING. Then it has left nothing and is decoded again once
+   * the schema is known, or is known to be missing.
+   */
+  readonly waitsFor: number;
 }
+
+export const NOT_WAITING = -1;
 
 /** The log record that is decoded; one object, filled anew for each. */
 export interface RecordOrigin {

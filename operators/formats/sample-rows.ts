@@ -7,6 +7,7 @@ import { RawSeriesCache } from '#operators/formats/raw-series-cache.ts';
 import {
   FAULTS_MAX,
   type FaultCode,
+  NOT_WAITING,
   RECORD_ROWS_MAX,
   type RecordOrigin,
   type RecordOutcome,
@@ -28,6 +29,7 @@ export class SampleRows implements RecordOutcome {
   readonly faults: SampleFault[] = [];
   faultCount = 0;
   hasParts = false;
+  waitsFor = NOT_WAITING;
   /** Event times above this are faults. */
   skewLimitMs = Number.POSITIVE_INFINITY;
   /** Raw bytes that once led to a series. */
@@ -60,6 +62,7 @@ export class SampleRows implements RecordOutcome {
   begin(origin: RecordOrigin, batch: Batch): void {
     this.notFinite = 0;
     this.hasParts = false;
+    this.waitsFor = NOT_WAITING;
     if (this.faultCount > 0) this.faults.length = 0;
     this.faultCount = 0;
     this.#batch = batch;

@@ -3,7 +3,12 @@
 // to the task. Invariant: every sample becomes a row, or is counted as not finite, or is named in a dead letter.
 
 import { JsonSampleDecoder } from '#operators/formats/json-sample-decoder.ts';
-import type { RecordOrigin, SampleDecoder, SeriesAdmission } from '#operators/formats/sample-decoder.ts';
+import {
+  NOT_WAITING,
+  type RecordOrigin,
+  type SampleDecoder,
+  type SeriesAdmission,
+} from '#operators/formats/sample-decoder.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
@@ -37,6 +42,8 @@ export class SamplesSource implements Source {
   readonly id: string;
   readonly control: ExchangeControl | null = null;
   consumedDelta = 0;
+  /** Id of the schema that the next record waits for, when `decode` ended before it for that reason; else NOT_WAITING. */
+  waitsFor = NOT_WAITING;
   readonly #table: SeriesTable;
   readonly #decoder: SampleDecoder;
   readonly #origin: RecordOrigin = { partition: 0, offset: 0, timestampMs: 0, headersAt: -1, skewLimitMs: 0 };
@@ -73,6 +80,7 @@ export class SamplesSource implements Source {
     origin.skewLimitMs = limits.skewLimitMs;
     batch.originTopic = input.topic;
     this.#input = input;
+    this.waitsFor = NOT_WAITING;
     while (walker.next()) {
       const delta = walker.offsetDelta;
       if (delta < skipBelowDelta) continue;
@@ -91,6 +99,12 @@ export class SamplesSource implements Source {
         origin.headersAt = walker.headersAt;
         decoder.decode(walker.bytes, walker.valueStart, walker.valueEnd, origin, batch);
         const { outcome } = decoder;
+        if (outcome.waitsFor !== NOT_WAITING) {
+          walker.back();
+          consumedDelta = delta;
+          this.waitsFor = outcome.waitsFor;
+          break;
+        }
         notFinite += outcome.notFinite;
         if (outcome.faultCount > 0) {
           bad += outcome.faultCount;

@@ -1,0 +1,104 @@
+// Owns what an Avro schema is to us: a tree of nodes that says how many bytes a value takes, and the type that avsc makes
+// of it for whole records. The door of avsc. Invariant: a schema that avsc does not take is a problem in words, never an
+// exception.
+
+import avsc from 'avsc';
+
+/** Schema texts are at most this long. */
+export const SCHEMA_BYTES_MAX = 1024 * 1024;
+
+export type AvroKind =
+  | 'null'
+  | 'boolean'
+  | 'int'
+  | 'long'
+  | 'float'
+  | 'double'
+  | 'bytes'
+  | 'string'
+  | 'fixed'
+  | 'enum'
+  | 'array'
+  | 'map'
+  | 'union'
+  | 'record';
+
+/** A type of a schema; recursive schemas make cycles. */
+export interface AvroNode {
+  readonly kind: AvroKind;
+  /** Bytes of a fixed. */
+  readonly size: number;
+  /** Items of an array, values of a map, branches of a union, fields of a record. */
+  readonly children: readonly AvroNode[];
+  /** Names of a record's fields. */
+  readonly names: readonly string[];
+}
+
+export interface AvroSchema {
+  readonly node: AvroNode;
+  /** As it was written: avsc drops logical types that it has no class for. */
+  readonly json: unknown;
+  /** Whole records by avsc. Errors: what avsc throws. */
+  decode(bytes: Buffer): unknown;
+  encode(value: unknown): Buffer;
+}
+
+const KINDS: ReadonlySet<string> = new Set([
+  'null',
+  'boolean',
+  'int',
+  'long',
+  'float',
+  'double',
+  'bytes',
+  'string',
+  'fixed',
+  'enum',
+  'array',
+  'map',
+  'record',
+]);
+
+/** The schema that JSON (a text, or what it parses to) describes; a text tells what is wrong with it. */
+export function parseAvroSchema(json: unknown): AvroSchema | string {
+  try {
+    const described: unknown = typeof json === 'string' ? JSON.parse(json) : structuredClone(json);
+    const written = described as Parameters<typeof avsc.Type.forSchema>[0];
+    const type = avsc.Type.forSchema(written, { omitRecordMethods: true });
+    const node = nodeOf(type as unknown as Described, new Map());
+    return {
+      node,
+      json: described,
+      decode: (bytes) => type.fromBuffer(bytes),
+      encode: (value) => type.toBuffer(value),
+    };
+  } catch (error) {
+    return `is no Avro schema: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+interface Described {
+  readonly typeName: string;
+  readonly size?: number;
+  readonly itemsType?: Described;
+  readonly valuesType?: Described;
+  readonly types?: readonly Described[];
+  readonly fields?: readonly { readonly name: string; readonly type: Described }[];
+}
+
+function nodeOf(type: Described, known: Map<Described, AvroNode>): AvroNode {
+  const found = known.get(type);
+  if (found !== undefined) return found;
+  const { fields, itemsType, size, typeName, types, valuesType } = type;
+  const kind = typeName.startsWith('union:') ? 'union' : typeName === 'error' ? 'record' : typeName;
+  if (kind !== 'union' && !KINDS.has(kind)) throw new RangeError(`type '${typeName}' is not known`);
+  const children: AvroNode[] = [];
+  const names = fields?.map((field) => field.name) ?? [];
+  const node: AvroNode = { kind: kind as AvroKind, size: size ?? 0, children, names };
+  known.set(type, node);
+  const inner = itemsType ?? valuesType;
+  if (inner !== undefined) children.push(nodeOf(inner, known));
+  for (const branch of types ?? []) children.push(nodeOf(branch, known));
+  for (const field of fields ?? []) children.push(nodeOf(field.type, known));
+  return node;
+}
