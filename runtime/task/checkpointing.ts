@@ -31,7 +31,7 @@ interface DurableCheckpoint {
 export class Checkpointing {
   /** Entry of the last durable checkpoint of this attempt or of the restored one. */
   lastEntry: number | null = null;
-  /** The last checkpoint of a clean stop is being written. */
+  /** A checkpoint is being written that the task waits for. */
   finishing = false;
   readonly #environment: TaskEnvironment;
   readonly #plan: TaskPlan;
@@ -243,6 +243,19 @@ export class Checkpointing {
     ) {
       await this.#environment.clock.sleep(RELIEF_PAUSE_MS, signal);
     }
+  }
+
+  /**
+   * A replay that took longer than its budget is behind: the task goes on when a checkpoint at its end is written, or
+   * crash after crash would replay it all again. A store that takes none keeps nobody from running.
+   */
+  async replayed(last: Entry, chainHash: string, entryOffset: bigint, runner: StageRunner): Promise<void> {
+    if (!this.due || this.#lastCapturedEntry === last.number) return;
+    this.finishing = true;
+    this.capture(last, chainHash, runner);
+    this.write(last, entryOffset);
+    await this.#writing;
+    this.finishing = false;
   }
 
   /**

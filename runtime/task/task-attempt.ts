@@ -49,6 +49,8 @@ export class TaskAttempt {
   readonly #overdue = Promise.withResolvers<never>();
   readonly #counters = new Map<string, number>();
   readonly #head: ChainHead = { number: -1, chainHash: CHAIN_START, offset: -1n };
+  /** When it began to take new input; null until then. */
+  liveSinceMs: number | null = null;
   #phase = 'created';
   #committer: Committer | null = null;
   #runner: StageRunner | null = null;
@@ -203,6 +205,8 @@ export class TaskAttempt {
     this.#openReader(inputTopic, runner);
     await this.#replayTo(last, manifest, content.entries, runner);
     await this.#handOver(last, manifest, checkpoints, runner);
+    const { chainHash, offset } = this.#head;
+    await this.#checkpointing.replayed(this.#lastEntry as Entry, chainHash, offset, runner);
   }
 
   #refuseLostLog(content: CommitLogContent, storedCheckpoints: number): void {
@@ -357,6 +361,7 @@ export class TaskAttempt {
 
   async #live(): Promise<void> {
     this.#phase = 'running';
+    this.liveSinceMs = this.#environment.clock.monotonicMs();
     const runner = this.#runner as StageRunner;
     const reader = this.#reader as PartitionReader;
     const { rule } = runner;

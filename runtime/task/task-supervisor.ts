@@ -11,8 +11,8 @@ const BACKOFF_LAST_MS = 10_000;
 /** Failures of the job's or our own making, none of them after a healthy attempt. */
 const CRASHES_MAX = 8;
 /**
- * An attempt that ran this long ended for a reason of its own; a committed entry alone proves nothing, because a task
- * may commit and crash again and again.
+ * An attempt that took new input for this long ended for a reason of its own. A committed entry alone proves nothing,
+ * because a task may commit and crash again and again, nor does a long replay.
  */
 const HEALTHY_MS = 60_000;
 const FAILURES_MAX = 20;
@@ -51,7 +51,6 @@ export class TaskSupervisor {
     while (!this.#stopping.signal.aborted) {
       const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment);
       this.#attempt = attempt;
-      const startMs = this.#environment.clock.monotonicMs();
       try {
         await attempt.run();
         break;
@@ -60,8 +59,7 @@ export class TaskSupervisor {
           this.#endedEarly(error);
           break;
         }
-        const livedMs = this.#environment.clock.monotonicMs() - startMs;
-        const final = await this.#judge(error, livedMs >= HEALTHY_MS);
+        const final = await this.#judge(error, attempt);
         if (final !== null) {
           this.#outcome = { kind: 'failed', failure: final };
           return this.#outcome;
@@ -97,12 +95,14 @@ export class TaskSupervisor {
   }
 
   // The failure that ends the task, or null after the pause before the next attempt.
-  async #judge(error: unknown, healthy: boolean): Promise<Failure | null> {
+  async #judge(error: unknown, attempt: TaskAttempt): Promise<Failure | null> {
     const failure = describe(error);
     this.failures.push(failure);
     if (this.failures.length > FAILURES_MAX) this.failures.shift();
     const { logger, clock } = this.#environment;
     const task = taskName(this.#plan.identity);
+    const { liveSinceMs } = attempt;
+    const healthy = liveSinceMs !== null && clock.monotonicMs() - liveSinceMs >= HEALTHY_MS;
     if (error instanceof StreamError && !error.retryable) {
       logger.error({ task, code: failure.code, remedy: failure.remedy }, failure.message);
       return failure;
@@ -120,7 +120,7 @@ export class TaskSupervisor {
     const pauseMs = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(10, this.#inARow));
     logger.warn(
       { task, code: failure.code, pauseMs, remedy: failure.remedy, stack: ownFault ? failure.stack : undefined },
-      `task failed, restarting: ${failure.message}`,
+      `task failed, restarting: ${failure.message}${replayAhead(attempt.status())}`,
     );
     await clock.sleep(pauseMs, this.#stopping.signal);
     return null;
@@ -134,6 +134,13 @@ export class TaskSupervisor {
     this.#environment.logger.error({ task, code: 'task-crash-loop', remedy, stack: failure.stack }, message);
     return { ...failure, code: 'task-crash-loop', message, remedy };
   }
+}
+
+/** What the next attempt does before it takes new input; empty when nothing. */
+function replayAhead({ entry, checkpointEntry }: TaskStatus): string {
+  const entries = entry - (checkpointEntry ?? 0);
+  if (entries <= 0) return '';
+  return `; replaying ${entries} entries${checkpointEntry === null ? ', because no checkpoint was written yet' : ''}`;
 }
 
 /** A fault of the world that may be gone at the next start. */

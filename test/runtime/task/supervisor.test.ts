@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { InvariantError, StreamError } from '#runtime/std/errors.ts';
 import type { StageProgram } from '#runtime/task/contract.ts';
+import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
 import { ToyWorld } from '#test/runtime/task/toy-world.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
@@ -55,6 +56,69 @@ test('a task that commits something in every attempt and crashes then is in a cr
   }
   expect(toy.committed('out').length).toBeGreaterThan(8);
   expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'task-crash-loop' } });
+});
+
+test('a task that crashes right after a long replay is in a crash loop, however long the replay takes', async () => {
+  const toy = new ToyWorld();
+  let poisoned = false;
+  toy.program = watched(toy.program, (values) => {
+    if (values.includes(666)) throw new TypeError('not this one');
+  });
+  const inhabitant = toy.world.start('p');
+  toy.owner = inhabitant.process.id;
+  const breathe = () => inhabitant.process.after(poisoned ? 5_000 : 0, 'breathe', () => {});
+  // A disk that takes no checkpoint: every attempt replays everything.
+  const { checkpoints } = toy.environment(inhabitant);
+  const refusing: TaskEnvironment['checkpoints'] = (identity, attempt) => {
+    const own = checkpoints(identity, attempt);
+    const capture = own.capture.bind(own);
+    own.capture = (moment) => {
+      const pending = capture(moment);
+      pending.publish = () => Promise.reject(new StreamError('disk-failed', 'the disk is full', 'make room'));
+      return pending;
+    };
+    return own;
+  };
+  const running = toy.run(inhabitant, toy.environment(inhabitant, { breathe, checkpoints: refusing }));
+  for (let i = 0; i < 20; i++) {
+    toy.feed(`${WORLD_EPOCH_MS + i * 60_000} 1`);
+    await toy.pass(300);
+  }
+  expect(toy.entries().length).toBeGreaterThan(15);
+  poisoned = true;
+  toy.feed(`${WORLD_EPOCH_MS} 666`);
+  expect(await toy.until(() => running.outcome !== null, 7_200_000)).toBe(true);
+  expect(running.outcome).toMatchObject({ kind: 'failed', failure: { code: 'task-crash-loop' } });
+});
+
+test('after a replay beyond its budget a task goes on only when a checkpoint is written: no crash replays it again', async () => {
+  const toy = new ToyWorld();
+  let poisoned = false;
+  toy.program = watched(toy.program, (values) => {
+    if (values.includes(666)) throw new TypeError('not this one');
+  });
+  const inhabitant = toy.world.start('p');
+  toy.owner = inhabitant.process.id;
+  const breathe = () => inhabitant.process.after(poisoned ? 500 : 0, 'breathe', () => {});
+  const running = toy.run(inhabitant, toy.environment(inhabitant, { breathe }));
+  for (let i = 0; i < 20; i++) {
+    toy.feed(`${WORLD_EPOCH_MS + i * 60_000} 1`);
+    await toy.pass(300);
+  }
+  poisoned = true;
+  toy.feed(`${WORLD_EPOCH_MS} 666`);
+  const replayed: number[] = [];
+  const look = () => {
+    const attempts = running.supervisor.failures.length;
+    replayed[attempts] = running.supervisor.status()?.replayedEntries ?? 0;
+    return running.outcome !== null;
+  };
+  expect(await toy.until(look, 600_000)).toBe(true);
+  expect(replayed[1], 'the first restart replays').toBeGreaterThan(15);
+  expect(replayed.slice(2, -1), 'no other does').toEqual([0, 0, 0, 0, 0, 0]);
+  const [first] = toy.said('restarting');
+  expect(first.message).toMatch(/replaying \d+ entries, because no checkpoint was written yet$/);
+  expect(toy.said('restarting').at(-1)?.message).not.toMatch(/replaying/);
 });
 
 test('crashes that are far apart are no crash loop', async () => {
