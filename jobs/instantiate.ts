@@ -1,7 +1,7 @@
 // Owns making the operator objects of one stage for one attempt of one task, and wiring them. Decides nothing: the plan
 // says what stands behind what. Invariant: two calls with the same arguments give programs that behave the same.
 
-import { json } from '#jobs/codecs.ts';
+import { json } from '#checkpoint/codecs.ts';
 import { EXCHANGE_SOURCE_ID } from '#jobs/graph-check.ts';
 import {
   type CompiledJob,

@@ -1,6 +1,6 @@
 // Owns what users of the package import: the words of jobs and of configurations, nothing else.
 
-export { boolean, float64, integer, json, text } from '#jobs/codecs.ts';
+export { boolean, bytes, float64, int64, integer, json, list, map, type StateCodec, text } from '#checkpoint/codecs.ts';
 export {
   type Config,
   type ConfigDefinition,
@@ -36,7 +36,6 @@ export {
   aggregatingState,
   listState,
   mapState,
-  type NamedCodec,
   type ProcessContext,
   type ProcessSpec,
   type RecordsOptions,

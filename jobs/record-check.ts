@@ -8,7 +8,6 @@ import { isPlainObject, OptionReader, show } from '#jobs/option-reader.ts';
 import type { ProcessFunctions, StatePlan } from '#jobs/plan.ts';
 import type { StateDescription } from '#jobs/record-words.ts';
 import type { ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
-import { invariant } from '#runtime/std/errors.ts';
 
 type CheckedProcess = Extract<CheckedStep, { kind: 'process' }>;
 
@@ -54,7 +53,7 @@ export function checkProcess(step: ProcessStep, carried: Carried, faults: Fault[
 function checkState(description: unknown, path: string, faults: Fault[]): StatePlan {
   const given = isPlainObject(description) ? (description as unknown as StateDescription<unknown>) : null;
   const codec = given?.codec;
-  const isCodec = typeof codec?.write === 'function' && typeof codec?.read === 'function';
+  const isCodec = [codec?.write, codec?.read, codec?.own].every((one) => typeof one === 'function');
   if (given === null || !STATE_KINDS.includes(given.kind) || !isCodec || !Number.isInteger(codec?.schemaVersion)) {
     const remedy = 'describe it with valueState(codec), listState, mapState or aggregatingState';
     faults.push({ path, message: `${show(description)} is no state`, remedy });
@@ -73,13 +72,10 @@ function checkState(description: unknown, path: string, faults: Fault[]): StateP
 /** The functions of a checked step, with its states as operators take them. */
 export function processFunctions(step: ProcessStep, plans: Readonly<Record<string, StatePlan>>): ProcessFunctions {
   const states = new Map<string, StateDescriptor>();
-  for (const [name, { kind, codec, aggregate }] of Object.entries(step.spec.state ?? {})) {
+  for (const [name, { kind, codec, aggregate, element, key }] of Object.entries(step.spec.state ?? {})) {
     const { ttlMs, ttlUpdate } = plans[name];
     const ttl = ttlMs === null ? null : { ms: ttlMs, update: ttlUpdate };
-    if (kind === 'aggregating') {
-      invariant(aggregate !== undefined, `state '${name}' has no aggregate function`);
-      states.set(name, { kind, codec, aggregate, ttl });
-    } else states.set(name, { kind, codec, ttl } as StateDescriptor);
+    states.set(name, { kind, codec, aggregate, element, key, value: element, ttl } as StateDescriptor);
   }
   const { process, onTimer } = step.spec;
   const callbacks = { process, ...(onTimer === undefined ? {} : { onTimer }) } as unknown as ProcessCallbacks;

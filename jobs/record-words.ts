@@ -1,7 +1,7 @@
 // Owns the words for streams of records of any shape: records, the states of functions, codecs. They only hold what the
 // author gave; the compiler checks it.
 
-import type { ValueCodec } from '#checkpoint/contract.ts';
+import { list, map, type StateCodec } from '#checkpoint/codecs.ts';
 import type { Duration } from '#jobs/descriptions.ts';
 import type {
   AggregateFunction,
@@ -59,11 +59,6 @@ export function records<T = unknown>(options: RecordsOptions<T>): RecordsDescrip
   return { kind: 'records', options: options as RecordsOptions };
 }
 
-/** A codec with a name for people. */
-export interface NamedCodec<V> extends ValueCodec<V> {
-  readonly name: string;
-}
-
 export interface StateOptions {
   /**
    * Event time after the last update at which a value is gone.
@@ -76,7 +71,11 @@ export interface StateOptions {
 
 export interface StateDescription<Handle> {
   readonly kind: 'value' | 'list' | 'map' | 'aggregating';
-  readonly codec: NamedCodec<unknown>;
+  /** Of what is stored. */
+  readonly codec: StateCodec<unknown>;
+  /** Of lists and maps. */
+  readonly element?: StateCodec<unknown> | undefined;
+  readonly key?: StateCodec<unknown> | undefined;
   readonly aggregate?: AggregateFunction<unknown, unknown, unknown> | undefined;
   readonly options: StateOptions;
   /** Only for the compiler of types. */
@@ -84,32 +83,32 @@ export interface StateDescription<Handle> {
 }
 
 /** One value per key. */
-export function valueState<V>(codec: NamedCodec<V>, options: StateOptions = {}): StateDescription<ValueState<V>> {
-  return { kind: 'value', codec: codec as NamedCodec<unknown>, options };
+export function valueState<V>(codec: StateCodec<V>, options: StateOptions = {}): StateDescription<ValueState<V>> {
+  return { kind: 'value', codec: loose(codec), options };
 }
 
 /** A list per key. `codec` is that of an element. */
-export function listState<V>(codec: NamedCodec<V>, options: StateOptions = {}): StateDescription<ListState<V>> {
-  return { kind: 'list', codec: listOf(codec) as NamedCodec<unknown>, options };
+export function listState<V>(codec: StateCodec<V>, options: StateOptions = {}): StateDescription<ListState<V>> {
+  return { kind: 'list', codec: loose(list(codec)), element: loose(codec), options };
 }
 
-/** A map per key; its keys are text, numbers or bigints. */
-export function mapState<K extends string | number | bigint, V>(
-  keys: NamedCodec<K>,
-  values: NamedCodec<V>,
+/** A map per key. */
+export function mapState<K extends string | number | bigint | boolean, V>(
+  keys: StateCodec<K>,
+  values: StateCodec<V>,
   options: StateOptions = {},
 ): StateDescription<MapState<K, V>> {
-  return { kind: 'map', codec: mapOf(keys, values) as NamedCodec<unknown>, options };
+  return { kind: 'map', codec: loose(map(keys, values)), key: loose(keys), element: loose(values), options };
 }
 
 /** What was added, folded; `codec` is that of the accumulator. */
 export function aggregatingState<In, Acc, Out>(
-  codec: NamedCodec<Acc>,
+  codec: StateCodec<Acc>,
   aggregate: AggregateFunction<In, Acc, Out>,
   options: StateOptions = {},
 ): StateDescription<AggregatingState<In, Out>> {
   const plain = aggregate as unknown as AggregateFunction<unknown, unknown, unknown>;
-  return { kind: 'aggregating', codec: codec as NamedCodec<unknown>, aggregate: plain, options };
+  return { kind: 'aggregating', codec: loose(codec), aggregate: plain, options };
 }
 
 export type StateDescriptions = Readonly<Record<string, StateDescription<unknown>>>;
@@ -133,37 +132,7 @@ export interface ProcessSpec<In, Out, S extends StateDescriptions> {
   readonly onTimer?: ((timer: TimerEvent, context: ProcessContext<S, Out>) => void) | undefined;
 }
 
-function listOf<V>(codec: NamedCodec<V>): NamedCodec<V[]> {
-  return {
-    name: `list of ${codec.name}`,
-    schemaVersion: codec.schemaVersion,
-    write(values, out) {
-      out.uvarint(values.length);
-      for (const value of values) codec.write(value, out);
-    },
-    read: (input) => Array.from({ length: input.uvarint() }, () => codec.read(input)),
-  };
-}
-
-// In the order of the keys, so that equal maps give equal bytes.
-function mapOf<K extends string | number | bigint, V>(
-  keys: NamedCodec<K>,
-  values: NamedCodec<V>,
-): NamedCodec<Map<K, V>> {
-  return {
-    name: `map of ${keys.name} to ${values.name}`,
-    schemaVersion: keys.schemaVersion * 1_000 + values.schemaVersion,
-    write(map, out) {
-      out.uvarint(map.size);
-      for (const [key, value] of [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))) {
-        keys.write(key, out);
-        values.write(value, out);
-      }
-    },
-    read(input) {
-      const map = new Map<K, V>();
-      for (let left = input.uvarint(); left > 0; left--) map.set(keys.read(input), values.read(input));
-      return map;
-    },
-  };
+/** Types are for authors: operators keep whatever the codec takes. */
+function loose<V>(codec: StateCodec<V>): StateCodec<unknown> {
+  return codec as unknown as StateCodec<unknown>;
 }

@@ -20,14 +20,14 @@ export interface ListState<V> {
   clear(): void;
 }
 
-/** A map per key; its keys are text, numbers or bigints. Kept whole in memory while its key is in use: made for some thousand entries at most. */
+/** A map per key; its keys are text, numbers, bigints or booleans. Kept whole in memory while its key is in use: made for some thousand entries at most. */
 export interface MapState<K, V> {
   get(key: K): V | null;
   has(key: K): boolean;
   set(key: K, value: V): void;
   /** True when it was there. */
   delete(key: K): boolean;
-  /** In the order of the keys: numbers by size, text by code unit. */
+  /** In the order in which the keys came. */
   entries(): Iterable<readonly [K, V]>;
   readonly size: number;
   clear(): void;
@@ -66,15 +66,31 @@ interface Described {
   readonly ttl: TtlPlan | null;
 }
 
-// The codecs are those of what is stored: the value, the whole list, the whole map, the accumulator. `any`-free: what
-// a handle gives its function is typed where the descriptor is made.
+/** A codec that takes a value over: refuses what would not come back as it is. */
+export interface OwningCodec<V> extends ValueCodec<V> {
+  readonly name: string;
+  /** The value to be kept. Error operator-failed, naming what cannot be kept and where in the value it is. */
+  own(value: V): V;
+}
+
+// `codec` is that of what is stored: the value, the whole list, the whole map, the accumulator. What a handle gives its
+// function is typed where the descriptor is made.
 export type StateDescriptor =
-  | (Described & { readonly kind: 'value'; readonly codec: ValueCodec<unknown> })
-  | (Described & { readonly kind: 'list'; readonly codec: ValueCodec<unknown[]> })
-  | (Described & { readonly kind: 'map'; readonly codec: ValueCodec<Map<unknown, unknown>> })
+  | (Described & { readonly kind: 'value'; readonly codec: OwningCodec<unknown> })
+  | (Described & {
+      readonly kind: 'list';
+      readonly codec: OwningCodec<unknown[]>;
+      readonly element: OwningCodec<unknown>;
+    })
+  | (Described & {
+      readonly kind: 'map';
+      readonly codec: OwningCodec<Map<unknown, unknown>>;
+      readonly key: OwningCodec<unknown>;
+      readonly value: OwningCodec<unknown>;
+    })
   | (Described & {
       readonly kind: 'aggregating';
-      readonly codec: ValueCodec<unknown>;
+      readonly codec: OwningCodec<unknown>;
       readonly aggregate: AggregateFunction<unknown, unknown, unknown>;
     });
 

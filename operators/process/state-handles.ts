@@ -7,6 +7,7 @@ import type {
   AggregatingState,
   ListState,
   MapState,
+  OwningCodec,
   StateDescriptor,
   StateHandle,
   TtlPlan,
@@ -56,13 +57,13 @@ export class StateHandles {
     };
     switch (descriptor.kind) {
       case 'value':
-        return new ValueHandle(cells(descriptor.codec));
+        return new ValueHandle(cells(descriptor.codec), descriptor.codec);
       case 'list':
-        return new ListHandle(cells(descriptor.codec));
+        return new ListHandle(cells(descriptor.codec), descriptor.element);
       case 'map':
-        return new MapHandle(cells(descriptor.codec));
+        return new MapHandle(cells(descriptor.codec), descriptor.key, descriptor.value);
       case 'aggregating':
-        return new AggregatingHandle(cells(descriptor.codec), descriptor.aggregate);
+        return new AggregatingHandle(cells(descriptor.codec), descriptor.codec, descriptor.aggregate);
     }
   }
 
@@ -222,9 +223,11 @@ function cellCodec<V>(codec: ValueCodec<V>, expires: boolean): ValueCodec<Cell<V
 
 class ValueHandle implements ValueState<unknown> {
   readonly #cells: CellStore<unknown>;
+  readonly #codec: OwningCodec<unknown>;
 
-  constructor(cells: CellStore<unknown>) {
+  constructor(cells: CellStore<unknown>, codec: OwningCodec<unknown>) {
     this.#cells = cells;
+    this.#codec = codec;
   }
 
   get(): unknown {
@@ -233,7 +236,7 @@ class ValueHandle implements ValueState<unknown> {
 
   set(value: unknown): void {
     if (value === null || value === undefined) this.#cells.clear();
-    else this.#cells.write(frozen(value));
+    else this.#cells.write(kept(value, this.#codec));
   }
 
   clear(): void {
@@ -245,9 +248,11 @@ const NOTHING: readonly unknown[] = Object.freeze([]);
 
 class ListHandle implements ListState<unknown> {
   readonly #cells: CellStore<unknown[]>;
+  readonly #element: OwningCodec<unknown>;
 
-  constructor(cells: CellStore<unknown[]>) {
+  constructor(cells: CellStore<unknown[]>, element: OwningCodec<unknown>) {
     this.#cells = cells;
+    this.#element = element;
   }
 
   get(): readonly unknown[] {
@@ -255,14 +260,15 @@ class ListHandle implements ListState<unknown> {
   }
 
   add(value: unknown): void {
+    const own = kept(value, this.#element);
     const list = this.#cells.change();
-    if (list === null) this.#cells.write([frozen(value)]);
-    else list.push(frozen(value));
+    if (list === null) this.#cells.write([own]);
+    else list.push(own);
   }
 
   set(values: readonly unknown[]): void {
     if (values.length === 0) this.#cells.clear();
-    else this.#cells.write(values.map(frozen));
+    else this.#cells.write(Array.from(values, (value) => kept(value, this.#element)));
   }
 
   clear(): void {
@@ -272,9 +278,13 @@ class ListHandle implements ListState<unknown> {
 
 class MapHandle implements MapState<unknown, unknown> {
   readonly #cells: CellStore<Map<unknown, unknown>>;
+  readonly #key: OwningCodec<unknown>;
+  readonly #value: OwningCodec<unknown>;
 
-  constructor(cells: CellStore<Map<unknown, unknown>>) {
+  constructor(cells: CellStore<Map<unknown, unknown>>, key: OwningCodec<unknown>, value: OwningCodec<unknown>) {
     this.#cells = cells;
+    this.#key = key;
+    this.#value = value;
   }
 
   get size(): number {
@@ -290,9 +300,11 @@ class MapHandle implements MapState<unknown, unknown> {
   }
 
   set(key: unknown, value: unknown): void {
+    const ownKey = kept(key, this.#key);
+    const own = kept(value, this.#value);
     const map = this.#cells.change();
-    if (map === null) this.#cells.write(new Map([[key, frozen(value)]]));
-    else map.set(key, frozen(value));
+    if (map === null) this.#cells.write(new Map([[ownKey, own]]));
+    else map.set(ownKey, own);
   }
 
   delete(key: unknown): boolean {
@@ -303,10 +315,8 @@ class MapHandle implements MapState<unknown, unknown> {
     return true;
   }
 
-  // Always in this order: that of insertion is lost with a restart, and replay must see the same.
   entries(): Iterable<readonly [unknown, unknown]> {
-    const map = this.#cells.read();
-    return map === null ? [] : [...map].sort(([a], [b]) => compareKeys(a, b));
+    return this.#cells.read() ?? [];
   }
 
   clear(): void {
@@ -316,10 +326,16 @@ class MapHandle implements MapState<unknown, unknown> {
 
 class AggregatingHandle implements AggregatingState<unknown, unknown> {
   readonly #cells: CellStore<unknown>;
+  readonly #codec: OwningCodec<unknown>;
   readonly #aggregate: AggregateFunction<unknown, unknown, unknown>;
 
-  constructor(cells: CellStore<unknown>, aggregate: AggregateFunction<unknown, unknown, unknown>) {
+  constructor(
+    cells: CellStore<unknown>,
+    codec: OwningCodec<unknown>,
+    aggregate: AggregateFunction<unknown, unknown, unknown>,
+  ) {
     this.#cells = cells;
+    this.#codec = codec;
     this.#aggregate = aggregate;
   }
 
@@ -328,9 +344,10 @@ class AggregatingHandle implements AggregatingState<unknown, unknown> {
     return accumulator === null ? null : this.#aggregate.result(accumulator);
   }
 
+  // Not frozen: `add` may change its accumulator in place, and nobody else sees it.
   add(value: unknown): void {
     const before = this.#cells.change() ?? this.#aggregate.create();
-    this.#cells.write(this.#aggregate.add(before, value));
+    this.#cells.write(this.#codec.own(this.#aggregate.add(before, value)));
   }
 
   clear(): void {
@@ -338,13 +355,11 @@ class AggregatingHandle implements AggregatingState<unknown, unknown> {
   }
 }
 
-function compareKeys(a: unknown, b: unknown): number {
-  const [x, y] = [a as string | number | bigint, b as string | number | bigint];
-  if (typeof x !== typeof y) return typeof x < typeof y ? -1 : 1;
-  return x < y ? -1 : x > y ? 1 : 0;
+/** What is kept changes through its handle only, or a checkpoint would miss it. */
+function kept<V>(value: V, codec: OwningCodec<V>): V {
+  return frozen(codec.own(value));
 }
 
-/** A value that was stored must change through its handle only, or a checkpoint would miss it. */
 function frozen<V>(value: V): V {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value;
   Object.freeze(value);

@@ -1,6 +1,6 @@
 // Jobs that several tests use: the one of the style guide, one with functions, one keyed by labels.
 
-import { integer } from '#jobs/codecs.ts';
+import { integer } from '#checkpoint/codecs.ts';
 import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
 import { by, mergedStats, samples, series, stats, topic, tumbling } from '#jobs/descriptions.ts';
 import { listState, records, valueState } from '#jobs/record-words.ts';

@@ -1,7 +1,7 @@
 // The job of the acceptance of keyed functions: bookings per account, with a balance, a history, counts by kind, a
 // summary of each minute by event time and a payload that makes the state as large as the test wants.
 
-import { integer, json, text } from '#jobs/codecs.ts';
+import { integer, json, text } from '#checkpoint/codecs.ts';
 import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
 import { topic } from '#jobs/descriptions.ts';
 import { listState, mapState, records, valueState } from '#jobs/record-words.ts';

@@ -2,13 +2,14 @@
 // restart from pages changes nothing.
 
 import { describe, expect, it } from 'vitest';
-import type { ValueCodec } from '#checkpoint/contract.ts';
+import { float64, json, list, map, type StateCodec, text } from '#checkpoint/codecs.ts';
 import type {
   AggregateFunction,
   AggregatingState,
   FunctionContext,
   ListState,
   MapState,
+  OwningCodec,
   ProcessCallbacks,
   StateDescriptor,
   TtlPlan,
@@ -19,30 +20,10 @@ import { recordOf } from '#operators/records/record-rows.ts';
 import { SeriesTable } from '#operators/series/series-table.ts';
 import { OperatorRig, type Row } from '#test/operators/windows/operator-rig.ts';
 
-const NUMBER: ValueCodec<unknown> = {
-  schemaVersion: 1,
-  write: (value, out) => out.f64(value as number),
-  read: (input) => input.f64(),
-};
-const NUMBERS: ValueCodec<unknown[]> = {
-  schemaVersion: 1,
-  write(values, out) {
-    out.uvarint(values.length);
-    for (const value of values) out.f64(value as number);
-  },
-  read: (input) => Array.from({ length: input.uvarint() }, () => input.f64()),
-};
-const MAP: ValueCodec<Map<unknown, unknown>> = {
-  schemaVersion: 1,
-  write(map, out) {
-    out.uvarint(map.size);
-    for (const [key, value] of [...map].sort()) {
-      out.text(key as string);
-      out.f64(value as number);
-    }
-  },
-  read: (input) => new Map(Array.from({ length: input.uvarint() }, () => [input.text(), input.f64()])),
-};
+const NUMBER = float64() as OwningCodec<unknown>;
+const TEXT = text() as OwningCodec<unknown>;
+const NUMBERS = list(NUMBER as StateCodec<unknown>);
+const MAP = map(text(), NUMBER as StateCodec<unknown>) as unknown as OwningCodec<Map<unknown, unknown>>;
 const SUM: AggregateFunction<unknown, unknown, unknown> = {
   create: () => 0,
   add: (a, b) => (a as number) + (b as number),
@@ -134,7 +115,7 @@ describe('state', () => {
     ]);
   });
 
-  it('holds lists, maps in the order of their keys, and accumulators', () => {
+  it('holds lists, maps in the order in which their keys came, and accumulators', () => {
     const it = world(
       {
         process(record, { state, emit }) {
@@ -150,8 +131,8 @@ describe('state', () => {
         },
       },
       {
-        list: { kind: 'list', codec: NUMBERS, ttl: null },
-        map: { kind: 'map', codec: MAP, ttl: null },
+        list: { kind: 'list', codec: NUMBERS, element: NUMBER, ttl: null },
+        map: { kind: 'map', codec: MAP, key: TEXT, value: NUMBER, ttl: null },
         sum: { kind: 'aggregating', codec: NUMBER, aggregate: SUM, ttl: null },
       },
     );
@@ -163,8 +144,8 @@ describe('state', () => {
       {
         list: [7, 5],
         map: [
-          ['k5', 5],
           ['k7', 7],
+          ['k5', 5],
         ],
         size: 2,
         sum: { sum: 12 },
@@ -173,9 +154,9 @@ describe('state', () => {
       {
         list: [7, 5, 6],
         map: [
+          ['k7', 7],
           ['k5', 5],
           ['k6', 6],
-          ['k7', 7],
         ],
         size: 3,
         sum: { sum: 18 },
@@ -183,8 +164,8 @@ describe('state', () => {
       {
         list: [7, 5, 6, 9],
         map: [
-          ['k6', 6],
           ['k7', 7],
+          ['k6', 6],
           ['k9', 9],
         ],
         size: 3,
@@ -230,7 +211,7 @@ describe('state', () => {
           state.set({ n: 1 });
         },
       },
-      { count: { kind: 'value', codec: NUMBER, ttl: null } },
+      { count: { kind: 'value', codec: json() as OwningCodec<unknown>, ttl: null } },
     );
     it.at(1, [0, 'x']);
     expect(() => it.at(2, [0, 'x'])).toThrow(/read only/);
