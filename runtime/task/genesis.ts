@@ -1,11 +1,11 @@
 // Owns what the genesis entry fixes and how it is compared with the world at every later start: topics, their ids and
-// partition counts, start offsets, writers.
+// partition counts, start offsets, writers; and what is refused when the past cannot be told from it.
 
 import type { CheckpointManifest } from '#checkpoint/contract.ts';
-import type { LogClient, TopicDescription } from '#runtime/log/contract.ts';
+import type { LogClient, TopicDescription, TopicPartition } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
-import type { CommitLogEntry } from '#runtime/task/commit-log.ts';
-import type { Genesis } from '#runtime/task/entry.ts';
+import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
+import type { Entry, Genesis } from '#runtime/task/entry.ts';
 import { type TaskEnvironment, type TaskInput, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 
 /** Describes every topic of the task. Errors: topic-unknown, topic-recreated, topic-partitions-changed. */
@@ -56,6 +56,41 @@ function checkTopicId({ identity, topicIds }: TaskPlan, { topic, topicId }: Topi
     'topic-recreated',
     `task ${taskName(identity)}: topic '${topic}' was deleted and created again (id ${began}, now ${topicId})`,
     'restore it from a backup; to begin anew, give the job another name and other output topics',
+  );
+}
+
+/** Partitions of every topic the task writes beside its commit log. */
+export function writtenPartitions(
+  { input, topics }: TaskPlan,
+  described: ReadonlyMap<string, TopicDescription>,
+): TopicPartition[] {
+  const written = topics.filter((topic) => topic !== input.topic);
+  return written.flatMap((topic) => {
+    const count = described.get(topic)?.partitionCount ?? 0;
+    return Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+  });
+}
+
+/** An empty commit log is that of a first start only when nothing says that the task ran. Error: commit-log-lost. */
+export function refuseLostLog(
+  { commitTopic, identity }: TaskPlan,
+  { end, logStart }: CommitLogContent,
+  storedCheckpoints: number,
+): void {
+  if (logStart === 0n && storedCheckpoints === 0) return;
+  throw new StreamError(
+    'commit-log-lost',
+    `task ${taskName(identity)}: its commit log ${commitTopic} holds no entry, but it ran before (log start ${logStart}, end ${end}, ${storedCheckpoints} checkpoints)`,
+    'restore the commit log topic from a backup; to begin anew, give the job another name and other output topics',
+  );
+}
+
+/** There is no way back to the state of the last entry. */
+export function checkpointLost({ identity }: TaskPlan, first: Entry): StreamError {
+  return new StreamError(
+    'checkpoint-lost',
+    `task ${taskName(identity)}: no usable checkpoint, and the commit log begins at entry ${first.number}`,
+    'give the process the checkpoint directory it ran with; to begin anew, give the job another name and other output topics',
   );
 }
 

@@ -3,14 +3,21 @@
 // StageRunner's, the transaction's fate the Committer's, checkpoint files the Checkpointing's.
 
 import type { CheckpointManifest, TaskCheckpoints } from '#checkpoint/contract.ts';
-import type { PartitionReader, TopicDescription, TopicPartition } from '#runtime/log/contract.ts';
+import type { PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
 import { Committer } from '#runtime/task/committer.ts';
 import type { Effect } from '#runtime/task/contract.ts';
 import { CHAIN_START, type Entry, type Genesis, writeEntry } from '#runtime/task/entry.ts';
-import { checkGenesis, describeTaskTopics, resolveStart } from '#runtime/task/genesis.ts';
+import {
+  checkGenesis,
+  checkpointLost,
+  describeTaskTopics,
+  refuseLostLog,
+  resolveStart,
+  writtenPartitions,
+} from '#runtime/task/genesis.ts';
 import { Idleness } from '#runtime/task/idleness.ts';
 import { LiveLoop } from '#runtime/task/live-loop.ts';
 import { watchProgress } from '#runtime/task/progress.ts';
@@ -126,7 +133,7 @@ export class TaskAttempt {
       const topics = await describeTaskTopics(this.#environment, this.#plan);
       const commitLog = topics.get(commitTopic) as TopicDescription;
       const place = { topic: commitTopic, partition: identity.partition, topicId: commitLog.topicId };
-      const outputs = [{ topic: commitTopic, partition: identity.partition }, ...this.#outputs(topics)];
+      const outputs = [{ topic: commitTopic, partition: identity.partition }, ...writtenPartitions(this.#plan, topics)];
       const committer = new Committer(this.#environment, { identity, place, outputs }, this.#abort.signal);
       this.#committer = committer;
       // A process that was replaced must not throw its successor out.
@@ -147,17 +154,6 @@ export class TaskAttempt {
       await this.#checkpoints?.close();
       await this.#committer?.close();
     }
-  }
-
-  /** Partitions of every topic the task writes beside its commit log. */
-  #outputs(topics: ReadonlyMap<string, TopicDescription>): TopicPartition[] {
-    const { topics: names, input } = this.#plan;
-    return names
-      .filter((topic) => topic !== input.topic)
-      .flatMap((topic) => {
-        const count = topics.get(topic)?.partitionCount ?? 0;
-        return Array.from({ length: count }, (_, partition) => ({ topic, partition }));
-      });
   }
 
   // Builds the operators, restores, replays; afterwards the state is that of the last entry.
@@ -195,7 +191,7 @@ export class TaskAttempt {
     this.#topicId = inputTopic.topicId;
     const last = content.entries.at(-1);
     if (last === undefined) {
-      this.#refuseLostLog(content, stored);
+      refuseLostLog(this.#plan, content, stored);
       await this.#begin(genesis, inputTopic, runner);
       this.#openReader(inputTopic, runner);
       return;
@@ -207,16 +203,6 @@ export class TaskAttempt {
     await this.#handOver(last, manifest, checkpoints, runner);
     const { chainHash, offset } = this.#head;
     await this.#checkpointing.replayed(this.#lastEntry as Entry, chainHash, offset, runner);
-  }
-
-  #refuseLostLog(content: CommitLogContent, storedCheckpoints: number): void {
-    const name = taskName(this.#plan.identity);
-    if (content.logStart === 0n && storedCheckpoints === 0) return;
-    throw new StreamError(
-      'commit-log-lost',
-      `task ${name}: its commit log ${this.#plan.commitTopic} holds no entry, but it ran before (log start ${content.logStart}, end ${content.end}, ${storedCheckpoints} checkpoints)`,
-      'restore the commit log topic from a backup; to begin anew, give the job another name and other output topics',
-    );
   }
 
   // Entry 0: fixes topics, start offsets, clock, version, counts and writers before the first fetch.
@@ -268,13 +254,7 @@ export class TaskAttempt {
       return;
     }
     const first = entries[0].entry;
-    if (first.number !== 0) {
-      throw new StreamError(
-        'checkpoint-lost',
-        `task ${task}: no usable checkpoint, and the commit log begins at entry ${first.number}`,
-        'give the process the checkpoint directory it ran with; to begin anew, give the job another name and other output topics',
-      );
-    }
+    if (first.number !== 0) throw checkpointLost(this.#plan, first);
     logger.info({ task, last }, 'no usable checkpoint, replaying from entry 0');
     runner.clockMs = first.clockMs;
     runner.inputOffset = BigInt(first.inputs[0].endOffset);
