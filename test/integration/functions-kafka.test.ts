@@ -21,6 +21,8 @@ const ACCOUNTS = 3000;
 const BOOKINGS = 30_000;
 const KILLS = 10;
 const CHUNK = 500;
+/** Filling of an account: all of them are several times what may be in memory. */
+const PAYLOAD_BYTES = 20_000;
 const PATIENCE_MS = 120_000;
 const MINUTE_MS = 60_000;
 const CLOSING = 'closing';
@@ -108,7 +110,7 @@ function judgeBooked(records: readonly OutputRecord[], expected: Expected): stri
   return faults;
 }
 
-test('a keyed function over an exchange of 4 × 6 is exact through ten kills', async () => {
+test('a keyed function over an exchange of 4 × 6, on LevelDB with more state than memory, is exact through ten kills', async () => {
   const { brokers } = await sharedKafka();
   const random = new Random(SEED);
   const namespace = uniqueName('accounts');
@@ -116,9 +118,15 @@ test('a keyed function over an exchange of 4 × 6 is exact through ten kills', a
   const nowMs = Date.now();
   const bookings = [...bookingsOf(random, nowMs - 660_000), ...closingBookings(nowMs + 120_000)];
   await createTopic(kafkaJs(brokers), source, PARTITIONS);
-  const options = { topic: source, exchangePartitions: EXCHANGE_PARTITIONS, payloadBytes: 2_000 };
-  const accounts = { module: 'test/integration/jobs/accounts.ts', parallelism: 2, checkpointInterval: '1s', options };
-  const installation = await Installation.create({ brokers, namespace, jobs: { accounts } });
+  const options = { topic: source, exchangePartitions: EXCHANGE_PARTITIONS, payloadBytes: PAYLOAD_BYTES };
+  const accounts = {
+    module: 'test/integration/jobs/accounts.ts',
+    parallelism: 2,
+    checkpointInterval: '1s',
+    state: 'leveldb',
+    options,
+  } as const;
+  const installation = await Installation.create({ brokers, namespace, stateMemory: '16MiB', jobs: { accounts } });
   const feed = await KafkaFeed.open(brokers, source, PARTITIONS);
   let written = 0;
   const write = async (count: number) => {

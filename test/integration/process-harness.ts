@@ -23,6 +23,7 @@ export interface JobChoice {
   readonly parallelism?: number;
   readonly commitInterval?: string;
   readonly checkpointInterval?: string;
+  readonly state?: 'memory' | 'leveldb';
 }
 
 export interface InstallationOptions {
@@ -30,6 +31,7 @@ export interface InstallationOptions {
   readonly brokers?: readonly string[];
   readonly namespace?: string;
   readonly slots?: number;
+  readonly stateMemory?: string;
   readonly jobs: Readonly<Record<string, JobChoice>>;
   readonly env?: Readonly<Record<string, string>>;
   /** More arguments of `up`. */
@@ -104,11 +106,12 @@ export class Installation {
   }
 
   #config(): string {
-    const { brokers, namespace, slots, jobs } = this.#options;
+    const { brokers, namespace, slots, stateMemory, jobs } = this.#options;
     const entries = Object.entries(jobs).map(([name, job]) => [name, { ...job, module: resolve(ROOT, job.module) }]);
     const settings = {
       namespace: namespace ?? 'millrace',
       slots: slots ?? 2,
+      ...(stateMemory === undefined ? {} : { stateMemory }),
       http: { host: '127.0.0.1', port: this.port },
     };
     const log =
