@@ -102,7 +102,8 @@ export class Committer {
 
   #tell(error: StreamError, entry: number, attempt: number): void {
     this.waitingFor = `commit entry ${entry}: ${error.message}`;
-    if (attempt > 3 && attempt % TELL_EVERY !== 0) return;
+    // Whoever ended the attempt was told why; nobody reads the fate any more.
+    if (this.#signal.aborted || (attempt > 3 && attempt % TELL_EVERY !== 0)) return;
     this.#environment.logger.warn(
       { task: taskName(this.#identity), entry, code: error.code, attempt, remedy: error.remedy },
       `transaction failed: ${error.message}; reading its fate from the commit log`,

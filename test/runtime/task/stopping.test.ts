@@ -111,5 +111,7 @@ test.each(['metadata', 'fence', 'offsets', 'commit'] as const)(
     expect(await ended(toy, running, 1_100)).toBe(true);
     expect(running.outcome).toEqual({ kind: 'stopped' });
     expect(toy.said('without a checkpoint')).toHaveLength(1);
+    await toy.pass(30_000);
+    expect(toy.said('transaction failed'), 'nothing is told after the end').toEqual([]);
   },
 );
