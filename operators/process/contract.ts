@@ -102,7 +102,7 @@ export type StateHandle =
 
 /** Timers of the current key. A time is registered once, however often it is asked for; milliseconds, whole numbers. */
 export interface Timers {
-  /** Fires when the watermark reaches `timeMs`; at once after this record when it has. */
+  /** Fires when the watermark reaches `timeMs`; right after this record when it has. In a timer: later ones only. */
   onEventTime(timeMs: number): void;
   /** Fires at the beginning of the first entry whose clock has reached `timeMs`. */
   onClock(timeMs: number): void;

@@ -53,6 +53,8 @@ export class ProcessOperator implements Operator, FunctionContext {
   #context: OperatorContext | null = null;
   #slot = -1;
   #key: string | null = null;
+  /** The timer whose function runs. */
+  #fired: TimerEvent | null = null;
 
   constructor(options: ProcessOptions) {
     this.id = options.id;
@@ -73,8 +75,8 @@ export class ProcessOperator implements Operator, FunctionContext {
       this.#side(name).add(this.#slot, this.#time(timestampMs), value);
     };
     this.timers = {
-      onEventTime: (timeMs) => this.#eventTimers.register(this.#slot, this.#checked(timeMs)),
-      onClock: (timeMs) => this.#clockTimers.register(this.#slot, this.#checked(timeMs)),
+      onEventTime: (timeMs) => this.#eventTimers.register(this.#slot, this.#ahead('event-time', timeMs)),
+      onClock: (timeMs) => this.#clockTimers.register(this.#slot, this.#ahead('clock', timeMs)),
       deleteEventTime: (timeMs) => this.#eventTimers.delete(this.#slot, this.#checked(timeMs)),
       deleteClock: (timeMs) => this.#clockTimers.delete(this.#slot, this.#checked(timeMs)),
     };
@@ -107,6 +109,7 @@ export class ProcessOperator implements Operator, FunctionContext {
 
   process(batch: Batch): void {
     const { callbacks, view } = this.#options;
+    const { watermarkMs } = this;
     this.#origin(batch);
     for (let i = 0; i < batch.count; i++) {
       this.#bind(batch.key[i], batch.timestampMs[i]);
@@ -120,8 +123,19 @@ export class ProcessOperator implements Operator, FunctionContext {
         throw this.#failed(threw(error), error);
       }
       if (answer !== undefined && isPromise(answer)) throw this.#failed('is asynchronous', null);
+      this.#firePast(watermarkMs);
     }
     this.#flush();
+  }
+
+  // What the record asked for in the past, before the next record: when a batch ends must not matter.
+  #firePast(watermarkMs: number): void {
+    for (;;) {
+      const timeMs = this.#eventTimers.nextMs();
+      if (timeMs > watermarkMs) return;
+      this.#bind(this.#eventTimers.take(timeMs), timeMs);
+      this.#onTimer('event-time', timeMs);
+    }
   }
 
   /** What a record or timer does may depend on the watermark before it, so each that moves it ends a batch. */
@@ -176,11 +190,13 @@ export class ProcessOperator implements Operator, FunctionContext {
   #onTimer(kind: TimerEvent['kind'], timeMs: number): void {
     this.#rows.fromTimer();
     for (const rows of this.#sides.values()) rows.fromTimer();
+    this.#fired = { kind, timeMs };
     try {
-      this.#options.callbacks.onTimer?.({ kind, timeMs }, this);
+      this.#options.callbacks.onTimer?.(this.#fired, this);
     } catch (error) {
       throw this.#failed(`${threw(error)} in onTimer`, error);
     }
+    this.#fired = null;
   }
 
   #bind(slot: number, timestampMs: number): void {
@@ -203,6 +219,13 @@ export class ProcessOperator implements Operator, FunctionContext {
     this.#slot = -1;
     this.#rows.flush();
     for (const rows of this.#sides.values()) rows.flush();
+  }
+
+  // A timer that asks for itself again, or for one before it, would never let the entry end.
+  #ahead(kind: TimerEvent['kind'], timeMs: number): number {
+    const fired = this.#fired;
+    if (fired === null || fired.kind !== kind || timeMs > fired.timeMs) return this.#checked(timeMs);
+    throw this.#failed(`asked in its timer of ${fired.timeMs} for one at ${timeMs}, which is not after it,`, null);
   }
 
   #checked(timeMs: number): number {

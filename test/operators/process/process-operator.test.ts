@@ -276,6 +276,31 @@ describe('timers', () => {
     ]);
   });
 
+  it('of the past fire right after the record that asked for them, however batches are cut', () => {
+    const rows = [
+      [0, [5, 3]],
+      [1, [4, 20]],
+      [0, [2]],
+    ] as const;
+    const whole = world(echo);
+    whole.watermark(10);
+    whole.at(11, ...rows);
+    const single = world(echo);
+    single.watermark(10);
+    for (const row of rows) single.at(11, row);
+    expect(records(whole)).toEqual([3, 5, 4, 2].map((at) => `event-time ${at === 4 ? 'b' : 'a'} ${at} ${at}`));
+    expect(whole.sent()).toEqual(single.sent());
+  });
+
+  it('cannot keep an entry from ending', () => {
+    const again = world({
+      process: (_record, { timers }) => timers.onEventTime(50),
+      onTimer: ({ timeMs }, { timers }) => timers.onEventTime(timeMs),
+    });
+    again.at(1, [0, 'x']);
+    expect(() => again.watermark(60)).toThrow(/asked in its timer of 50 for one at 50, which is not after it/);
+  });
+
   it('at no time are refused with the remedy', () => {
     const it = world(echo);
     expect(() => it.at(1, [0, [1.5]])).toThrow(/timer at 1\.5, which is no time in whole milliseconds/);
