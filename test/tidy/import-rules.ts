@@ -35,7 +35,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     folders: LIBRARIES,
     ours: ['runtime/std', ...LIBRARIES],
-    node: ['node:buffer'],
+    node: ['node:buffer', 'node:zlib'],
     packages: null,
     why: 'libraries of operators know std and each other: no state, no I/O',
   },
