@@ -21,6 +21,9 @@ const LIBRARIES = [
   'operators/promql',
 ];
 
+/** Timers of an operator, whichever operator that is. */
+const KEYED_TIMERS = 'operators/process/keyed-timers.ts';
+
 /** Contracts may be imported by all; so may the record batch, which is the log port's unit. */
 export const CONTRACTS = ['*/contract.ts', '*/*/contract.ts', 'runtime/log/record-batch.ts'];
 
@@ -41,7 +44,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   },
   {
     folders: ['operators/*'],
-    ours: ['runtime/std', ...LIBRARIES],
+    ours: ['runtime/std', ...LIBRARIES, KEYED_TIMERS],
     node: ['node:buffer'],
     packages: [],
     why: 'an operator knows std, contracts and the libraries: no I/O, no other operator',

@@ -102,6 +102,17 @@ export class OperatorRig {
     }
   }
 
+  /** Fires the timers that the clock has reached; as fireDue. */
+  fireClock(budget = Number.POSITIVE_INFINITY): boolean {
+    let left = budget;
+    for (const { clockTimers } of this.operators) {
+      while (clockTimers !== undefined && clockTimers.nextMs() <= this.clockMs) {
+        if (!clockTimers.fire(clockTimers.nextMs(), { take: () => left-- > 0 })) return false;
+      }
+    }
+    return true;
+  }
+
   endEntry(idle = false): void {
     const end: EntryEnd = { watermarkMs: this.watermarkMs, clockMs: this.clockMs, idle };
     for (const operator of this.operators) operator.endEntry(end);

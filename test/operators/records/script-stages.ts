@@ -1,0 +1,123 @@
+// Owns the operators that golden scripts can name, with their words.
+
+import { json } from '#checkpoint/codecs.ts';
+import { CountWindow } from '#operators/windows/count-window.ts';
+import { RecordWindow } from '#operators/windows/record-window.ts';
+import type { WindowAssigner } from '#operators/windows/window-assigner.ts';
+import type { WindowFunction } from '#operators/windows/window-function.ts';
+import type { TriggerPlan } from '#operators/windows/window-trigger.ts';
+import type { BuildStage } from '../windows/operator-rig.ts';
+import type { KeyNames } from './key-names.ts';
+import { timeOf } from './script-time.ts';
+
+type StageOf = (words: readonly string[], keys: KeyNames) => BuildStage;
+
+/** Words and what follows each: `gap 5s count 3 purge` → gap: '5s', count: '3', purge: 'purge'. */
+class Words {
+  readonly #words: readonly string[];
+
+  constructor(words: readonly string[]) {
+    this.#words = words;
+  }
+
+  has(word: string): boolean {
+    return this.#words.includes(word);
+  }
+
+  after(word: string, places = 1): string | null {
+    const at = this.#words.indexOf(word);
+    return at < 0 ? null : this.#words[at + places];
+  }
+
+  time(word: string): number {
+    const text = this.after(word);
+    return text === null ? 0 : timeOf(text);
+  }
+}
+
+//   stage window tumbling SIZE | sliding SIZE slide SLIDE | session GAP | global   [offset TIME] [lateness TIME]
+//       [early TIME event-time|clock] [count N] [purge] [no-end] sum|mean|list|value
+const window: StageOf = (words, keys) => {
+  const it = new Words(words);
+  return (collect) => {
+    const operator = new RecordWindow({
+      id: 'w',
+      keys,
+      assigner: assignerOf(it),
+      trigger: triggerOf(it),
+      allowedLatenessMs: it.time('lateness'),
+      function: functionOf(words[words.length - 1]),
+      results: [collect('out')],
+      late: [collect('late')],
+    });
+    return { head: operator, operators: [operator] };
+  };
+};
+
+//   stage count SIZE [slide N] sum|mean|list|value
+const count: StageOf = (words, keys) => (collect) => {
+  const it = new Words(words);
+  const operator = new CountWindow({
+    id: 'c',
+    keys,
+    size: Number(words[0]),
+    slide: it.has('slide') ? Number(it.after('slide')) : null,
+    function: functionOf(words[words.length - 1]),
+    recordCodec: json(),
+    results: [collect('out')],
+  });
+  return { head: operator, operators: [operator] };
+};
+
+function assignerOf(it: Words): WindowAssigner {
+  const offsetMs = it.time('offset');
+  if (it.has('tumbling')) return { kind: 'tumbling', sizeMs: it.time('tumbling'), offsetMs };
+  if (it.has('sliding')) return { kind: 'sliding', sizeMs: it.time('sliding'), slideMs: it.time('slide'), offsetMs };
+  if (it.has('session')) return { kind: 'session', gapMs: it.time('session') };
+  return { kind: 'global' };
+}
+
+function triggerOf(it: Words): TriggerPlan {
+  const by = it.after('early', 2) === 'clock' ? 'clock' : 'event-time';
+  return {
+    atEnd: !it.has('no-end') && !it.has('global'),
+    early: it.has('early') ? { everyMs: it.time('early'), by } : null,
+    count: it.has('count') ? Number(it.after('count')) : null,
+    purge: it.has('purge'),
+  };
+}
+
+const MEAN = {
+  create: () => ({ sum: 0, count: 0 }),
+  add(accumulator: unknown, value: unknown) {
+    const mean = accumulator as { sum: number; count: number };
+    mean.sum += value as number;
+    mean.count++;
+    return mean;
+  },
+  // Hands its accumulator out as it is: nobody may see it change afterwards.
+  result: (accumulator: unknown) => accumulator,
+  merge(a: unknown, b: unknown) {
+    const [left, right] = [a as { sum: number; count: number }, b as { sum: number; count: number }];
+    return { sum: left.sum + right.sum, count: left.count + right.count };
+  },
+};
+
+export function functionOf(name: string): WindowFunction {
+  const codec = json();
+  const reduce = (a: unknown, b: unknown) => (a as number) + (b as number);
+  switch (name) {
+    case 'sum':
+      return { kind: 'reduce', codec, reduce, result: null };
+    case 'value':
+      return { kind: 'reduce', codec, reduce, result: (value) => value };
+    case 'mean':
+      return { kind: 'aggregate', codec, aggregate: MEAN, result: null };
+    case 'list':
+      return { kind: 'process', codec, process: (elements, { startMs, endMs }) => [[startMs, endMs, ...elements]] };
+    default:
+      throw new Error(`no function '${name}'`);
+  }
+}
+
+export const STAGES: Readonly<Record<string, StageOf>> = { count, window };
