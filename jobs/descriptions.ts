@@ -2,14 +2,20 @@
 // the author gave; the compiler checks it. Invariant: calling one runs nothing and throws nothing.
 
 import type { RecordsDescription } from '#jobs/record-words.ts';
+import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
+import type { SampleFormatName } from '#operators/formats/sample-format.ts';
 
 /** A duration such as '200ms', '5s', '1h30m'. */
 export type Duration = string;
 
 export interface SamplesOptions {
   readonly topic: string;
-  /** How values are encoded. @default 'json' */
-  readonly format?: 'json' | undefined;
+  /** How values are encoded; 'auto' tells it of each record by its content type or first bytes. @default 'json' */
+  readonly format?: SampleFormatName | undefined;
+  /** Avro schema of records that name none, as JSON or its text. */
+  readonly avroSchema?: unknown;
+  /** Unit of the timestamps in Influx line protocol. @default 'ns' */
+  readonly influxPrecision?: InfluxPrecision | undefined;
   /**
    * Says that every series stays on one partition: 'series' (murmur2 of the canonical series, checked) or 'producer'
    * (trusted). Without it keyBy exchanges, which is always right.

@@ -117,8 +117,8 @@ class StageWiring {
     }
     const source = this.#samples;
     if (source.kind === 'samples') {
-      const { format, id, partitionedBy } = source;
-      return new SamplesSource({ id, table, format, partitionedBy });
+      const { avroSchema, format, id, influxPrecision = 'ns', partitionedBy } = source;
+      return new SamplesSource({ id, table, format, formatOptions: { avroSchema, influxPrecision }, partitionedBy });
     }
     const functions = this.#job.functions.source.get(source.id);
     const { read, timestamp } = functions ?? { read: null, timestamp: null };

@@ -1,7 +1,9 @@
 // Owns what a compiled job is: plain JSON data. Everything in a Plan decides output, so its text is part of the job's
 // version; what does not (intervals, budgets, parallelism) stands in JobSettings. User functions live beside it by id.
 
+import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
 import type { RecordFormatName } from '#operators/formats/record-format.ts';
+import type { SampleFormatName } from '#operators/formats/sample-format.ts';
 import type { ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
 import type { RecordMetadata } from '#operators/sources/records-source.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -28,7 +30,10 @@ export interface SourceFields {
 
 export interface SamplesPlan extends SourceFields {
   readonly kind: 'samples';
-  readonly format: 'json';
+  readonly format: SampleFormatName;
+  /** Absent: no Avro records without a schema id; the format's unit. */
+  readonly avroSchema?: unknown;
+  readonly influxPrecision?: InfluxPrecision;
   readonly partitionedBy: PartitionedBy | null;
   readonly lateTopic: string;
 }

@@ -4,7 +4,9 @@ import type { SourceDescription } from '#jobs/descriptions.ts';
 import type { Fault } from '#jobs/faults.ts';
 import { OptionReader, show } from '#jobs/option-reader.ts';
 import type { SamplesPlan, SourceFields, SourcePlan } from '#jobs/plan.ts';
+import { INFLUX_PRECISIONS } from '#operators/formats/influx-value.ts';
 import { RECORD_FORMATS } from '#operators/formats/record-format.ts';
+import { avroProblem, SAMPLE_FORMATS } from '#operators/formats/sample-format.ts';
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -14,6 +16,8 @@ const DAY_MS = 24 * HOUR_MS;
 export const SAMPLES_OPTIONS = [
   'topic',
   'format',
+  'avroSchema',
+  'influxPrecision',
   'partitionedBy',
   'start',
   'outOfOrderness',
@@ -28,7 +32,7 @@ export const SAMPLES_OPTIONS = [
 ];
 
 const RECORDS_OPTIONS = [
-  ...SAMPLES_OPTIONS.filter((name) => name !== 'seriesMax' && name !== 'lateTopic'),
+  ...SAMPLES_OPTIONS.filter((name) => !['seriesMax', 'lateTopic', 'avroSchema', 'influxPrecision'].includes(name)),
   'read',
   'timestamp',
   'keysMax',
@@ -51,7 +55,7 @@ export function checkSource(
   const plan: SamplesPlan = {
     kind: 'samples',
     ...checkFields(options, defaultId ?? 'samples', topic, 'seriesMax'),
-    format: options.oneOf('format', ['json'], 'json'),
+    ...checkFormat(options),
     partitionedBy: options.oneOf('partitionedBy', ['series', 'producer'], null),
     lateTopic: options.topic('lateTopic', `${topic}.late`),
   };
@@ -100,6 +104,25 @@ function checkFields(options: OptionReader, defaultId: string, topic: string, ke
     seriesMax: options.integer(keysMax, 1_000_000, { min: 1, max: 100_000_000 }),
     keyTtlMs: options.duration('keyTtl', HOUR_MS, { min: SECOND_MS }),
     deadLetterTopic: options.topic('deadLetterTopic', `${topic}.dead-letter`),
+  };
+}
+
+function checkFormat(options: OptionReader): Pick<SamplesPlan, 'format' | 'avroSchema' | 'influxPrecision'> {
+  const format = options.oneOf('format', SAMPLE_FORMATS, 'json');
+  const avroSchema = options.raw('avroSchema');
+  const influxPrecision = options.oneOf('influxPrecision', INFLUX_PRECISIONS, null);
+  const problem = avroSchema === undefined ? null : avroProblem(avroSchema);
+  if (problem !== null) {
+    const remedy = 'give the schema of a record with metric_name, timestamp, value and labels, as JSON or its text';
+    options.fault('avroSchema', problem, remedy);
+  }
+  if (avroSchema === undefined && format === 'avro') {
+    options.required('avroSchema', 'give the schema that the records were written with');
+  }
+  return {
+    format,
+    ...(avroSchema === undefined ? {} : { avroSchema }),
+    ...(influxPrecision === null ? {} : { influxPrecision }),
   };
 }
 

@@ -6,6 +6,7 @@ import { JsonNumberScanner } from '#operators/formats/json-number.ts';
 import { TIMESTAMP_MAX_MS } from '#operators/formats/json-sample-scanner.ts';
 
 export type InfluxPrecision = 'ns' | 'us' | 'ms' | 's';
+export const INFLUX_PRECISIONS: readonly InfluxPrecision[] = ['ns', 'us', 'ms', 's'];
 
 /** Decimal digits that a unit has below the millisecond; negative: above. */
 const SUB_MS_DIGITS: Readonly<Record<InfluxPrecision, number>> = { ns: 6, us: 3, ms: 0, s: -3 };

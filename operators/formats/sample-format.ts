@@ -2,7 +2,8 @@
 // into records that are gzip files. Invariant: a record is given to one decoder, whose outcome is the record's.
 
 import { AvroDecoder } from '#operators/formats/avro-decoder.ts';
-import type { SamplePlan } from '#operators/formats/avro-sample-plan.ts';
+import { type SamplePlan, samplePlan } from '#operators/formats/avro-sample-plan.ts';
+import { parseAvroSchema } from '#operators/formats/avro-schema.ts';
 import { type DetectedFormat, FormatDetector } from '#operators/formats/format-detector.ts';
 import { gunzipRecord, isGzip } from '#operators/formats/gzip-record.ts';
 import { InfluxDecoder } from '#operators/formats/influx-decoder.ts';
@@ -19,6 +20,7 @@ import {
   type SampleDecoderOptions,
 } from '#operators/formats/sample-decoder.ts';
 import type { SchemaLookup } from '#operators/formats/schema-lookup.ts';
+import { invariant } from '#runtime/std/errors.ts';
 import type { Batch } from '#runtime/task/contract.ts';
 
 export type SampleFormatName = 'auto' | DetectedFormat;
@@ -26,12 +28,23 @@ export const SAMPLE_FORMATS: readonly SampleFormatName[] = ['auto', 'json', 'avr
 
 export interface SampleFormatOptions {
   readonly name: SampleFormatName;
-  /** How Avro records without a frame are read. @default null: not at all */
-  readonly avroPlan?: SamplePlan | null;
+  /** Schema of Avro records without a frame, one that `avroProblem` takes. @default none: they are not read */
+  readonly avroSchema?: unknown;
   /** Schemas of Avro records with a frame. @default null: none has one */
   readonly schemas?: SchemaLookup | null;
   /** Unit of Influx timestamps. @default 'ns' */
   readonly influxPrecision?: InfluxPrecision;
+}
+
+/** What keeps JSON from being the schema of samples, or null. */
+export function avroProblem(json: unknown): string | null {
+  const plan = planOf(json);
+  return typeof plan === 'string' ? plan : null;
+}
+
+function planOf(json: unknown): SamplePlan | string {
+  const schema = parseAvroSchema(json);
+  return typeof schema === 'string' ? schema : samplePlan(schema);
 }
 
 /** The decoder of a source. Plain JSON has its own way: nothing stands between. */
@@ -44,14 +57,20 @@ class FormatDecoder implements SampleDecoder {
   readonly #format: SampleFormatOptions;
   readonly #options: SampleDecoderOptions;
   readonly #detector: FormatDetector;
+  readonly #avroPlan: SamplePlan | null = null;
   /** Made when the first record of a format comes: each has a memory of its own. */
   readonly #decoders = new Map<DetectedFormat, SampleDecoder>();
 
   constructor(format: SampleFormatOptions, options: SampleDecoderOptions) {
     this.#format = format;
     this.#options = options;
-    const { avroPlan = null, schemas = null } = format;
-    this.#detector = new FormatDetector({ hasRegistry: schemas !== null, hasSchema: avroPlan !== null });
+    const { avroSchema, schemas = null } = format;
+    if (avroSchema !== undefined) {
+      const plan = planOf(avroSchema);
+      invariant(typeof plan !== 'string', `the Avro schema was not checked: ${String(plan)}`);
+      this.#avroPlan = plan;
+    }
+    this.#detector = new FormatDetector({ hasRegistry: schemas !== null, hasSchema: this.#avroPlan !== null });
   }
 
   decode(bytes: Buffer, start: number, end: number, origin: RecordOrigin, batch: Batch): void {
@@ -88,12 +107,12 @@ class FormatDecoder implements SampleDecoder {
 
   #make(format: DetectedFormat): SampleDecoder {
     const options = this.#options;
-    const { avroPlan = null, influxPrecision = 'ns', schemas = null } = this.#format;
+    const { influxPrecision = 'ns', schemas = null } = this.#format;
     switch (format) {
       case 'json':
         return new JsonSampleDecoder(options);
       case 'avro':
-        return new AvroDecoder({ ...options, plan: avroPlan, lookup: schemas });
+        return new AvroDecoder({ ...options, plan: this.#avroPlan, lookup: schemas });
       case 'remote-write':
         return new RemoteWriteDecoder(options);
       case 'otlp':

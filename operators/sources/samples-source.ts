@@ -2,13 +2,13 @@
 // task's limits, hands bad ones over and checks the declared partitioning. Policy for bad records and watermarks belong
 // to the task. Invariant: every sample becomes a row, or is counted as not finite, or is named in a dead letter.
 
-import { JsonSampleDecoder } from '#operators/formats/json-sample-decoder.ts';
 import {
   NOT_WAITING,
   type RecordOrigin,
   type SampleDecoder,
   type SeriesAdmission,
 } from '#operators/formats/sample-decoder.ts';
+import { type SampleFormatName, type SampleFormatOptions, sampleDecoder } from '#operators/formats/sample-format.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
@@ -29,7 +29,9 @@ export interface SamplesSourceOptions {
   readonly id: string;
   /** The stage's series, shared with its keyBy. */
   readonly table: SeriesTable;
-  readonly format: 'json';
+  readonly format: SampleFormatName;
+  /** What the format needs to know beside its name. */
+  readonly formatOptions?: Omit<SampleFormatOptions, 'name'>;
   /** `series`: by murmur2 of the canonical series, checked; `producer`: trusted; null: not at all. */
   readonly partitionedBy: 'series' | 'producer' | null;
 }
@@ -55,8 +57,10 @@ export class SamplesSource implements Source {
     this.id = options.id;
     this.#table = options.table;
     const admit: SeriesAdmission = (canonical, hash) => this.#checkPartition(canonical, hash);
-    this.#decoder = new JsonSampleDecoder(
-      options.partitionedBy === 'series' ? { table: options.table, admit } : { table: options.table },
+    const { table } = options;
+    this.#decoder = sampleDecoder(
+      { ...options.formatOptions, name: options.format },
+      options.partitionedBy === 'series' ? { table, admit } : { table },
     );
   }
 

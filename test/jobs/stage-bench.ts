@@ -65,7 +65,7 @@ export class StageBench {
     const first = this.#stages[0].plan.input.topic;
     const records = values.map((value) => ({
       key: null,
-      value: typeof value === 'string' ? value : JSON.stringify(value),
+      value: typeof value === 'string' || Buffer.isBuffer(value) ? value : JSON.stringify(value),
     }));
     this.#append(first, records);
     this.#clockMs += 1_000;

@@ -1,10 +1,10 @@
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { compressSync } from 'snappy';
 import { expect, test } from 'vitest';
-import { type SamplePlan, samplePlan } from '#operators/formats/avro-sample-plan.ts';
+import { samplePlan } from '#operators/formats/avro-sample-plan.ts';
 import { parseAvroSchema } from '#operators/formats/avro-schema.ts';
 import { type SampleFormatName, sampleDecoder } from '#operators/formats/sample-format.ts';
-import type { KnownSchema, SchemaAnswer } from '#operators/formats/schema-lookup.ts';
+import type { SchemaAnswer } from '#operators/formats/schema-lookup.ts';
 import { RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
 import { avroRecord, SCHEMAS } from '#test/operators/formats/avro-generator.ts';
 import {
@@ -30,10 +30,9 @@ const ANSWERS = new Map(
   }),
 );
 const schemas = { get: (id: number): SchemaAnswer => ANSWERS.get(id) ?? 'missing' };
-const avroPlan = (ANSWERS.get(1) as KnownSchema).plan as SamplePlan;
 
 function reading(name: SampleFormatName): Decoding {
-  return decoding((options) => sampleDecoder({ name, schemas, avroPlan }, options));
+  return decoding((options) => sampleDecoder({ name, schemas, avroSchema: SCHEMAS.get(1) }, options));
 }
 
 const GENERATORS: readonly (readonly [SampleFormatName, (next: Random) => Buffer])[] = [
