@@ -18,6 +18,7 @@ import type {
   SourcePlan,
   StagePlan,
   StepPlan,
+  TargetConnection,
 } from '#jobs/plan.ts';
 import { processFunctions } from '#jobs/record-check.ts';
 import { checkSource } from '#jobs/source-check.ts';
@@ -39,6 +40,7 @@ const JOB_OPTIONS = [
   'watermarkInterval',
   'commitInterval',
   'checkpointInterval',
+  'optionsInPlan',
 ];
 
 export function isJobDefinition(value: unknown): value is JobDefinition {
@@ -78,7 +80,8 @@ export function checkJob(job: JobDefinition, overrides: Partial<JobSettings>, fa
   if (faults.length > faultsBefore) return null;
   const stages = cutIntoStages(steps, sources, exchangePartitions);
   const plan: Plan = { format: 1, job: spec.name, sources, watermarkIntervalMs, stages };
-  return { plan, settings, functions: collectFunctions(graph, steps, spec) };
+  const functions = collectFunctions(graph, steps, spec);
+  return { plan, settings, functions, targets: collectTargets(steps), optionsInPlan: spec.optionsInPlan ?? false };
 }
 
 type AnySpec = JobDefinition['spec'];
@@ -141,6 +144,12 @@ function collectFunctions(graph: readonly GraphStep[], steps: readonly CheckedSt
     else if (step.kind === 'filter') filter.set(step.id, step.apply as FilterFunction);
   }
   return { map, filter, record, process, source: sourceFunctions(spec) };
+}
+
+function collectTargets(steps: readonly CheckedStep[]): Map<string, TargetConnection> {
+  const targets = new Map<string, TargetConnection>();
+  for (const step of steps) if (step.kind === 'remote-write') targets.set(step.id, step.connection);
+  return targets;
 }
 
 /** What a function takes was checked by the types of streams, and is not known here. */
@@ -210,7 +219,7 @@ function cutIntoStages(
     stageOf.push(stage);
     outputOf.push(step.id);
     if (step.kind !== 'keyBy') {
-      stage.steps.push({ ...step, input: inputOf(step.input) });
+      stage.steps.push(planned(step, inputOf(step.input)));
     } else if (staysLocal(step, steps, sources)) {
       if (step.key === 'series') outputOf[at] = inputOf(step.input);
       else stage.steps.push({ kind: 'key', id: step.id, input: inputOf(step.input) });
@@ -237,6 +246,13 @@ function cutIntoStages(
     }
   }
   return stages;
+}
+
+/** Without what stands beside the plan. */
+function planned(step: Exclude<CheckedStep, { kind: 'keyBy' }>, input: string): StepPlan {
+  if (step.kind !== 'remote-write') return { ...step, input };
+  const { connection, ...plan } = step;
+  return { ...plan, input };
 }
 
 function isStateful(step: CheckedStep): boolean {

@@ -14,6 +14,11 @@ interface JobFields {
   readonly commitInterval?: Duration | undefined;
   /** @default '60s' */
   readonly checkpointInterval?: Duration | undefined;
+  /**
+   * For modules that export a function: says that no function of the job knows its options. Those that do not show in the
+   * plan, such as addresses and credentials, may change then also after a crash. @default false
+   */
+  readonly optionsInPlan?: boolean | undefined;
 }
 
 /** A job that reads one source. */

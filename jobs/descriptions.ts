@@ -2,6 +2,7 @@
 // the author gave; the compiler checks it. Invariant: calling one runs nothing and throws nothing.
 
 import type { RecordsDescription } from '#jobs/record-words.ts';
+import type { RowsDescription } from '#jobs/tsdb-words.ts';
 import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
 import type { SampleFormatName } from '#operators/formats/sample-format.ts';
 
@@ -39,6 +40,8 @@ export interface SamplesOptions {
   readonly lateTopic?: string | undefined;
   /** @default '<topic>.dead-letter' */
   readonly deadLetterTopic?: string | undefined;
+  /** Group under which consumed offsets are published, for Kafka's own tools. @default '<namespace>.<job>' */
+  readonly consumerGroup?: string | undefined;
   /** Id of this step. @default 'samples' */
   readonly id?: string | undefined;
 }
@@ -48,7 +51,7 @@ export interface SamplesDescription {
   readonly options: SamplesOptions;
 }
 
-export type SourceDescription = SamplesDescription | RecordsDescription;
+export type SourceDescription = SamplesDescription | RecordsDescription | RowsDescription;
 
 /** Reads samples from a topic. */
 export function samples(options: SamplesOptions): SamplesDescription {

@@ -5,6 +5,7 @@ import {
   type KeyPlan,
   type Plan,
   type ProcessStepPlan,
+  type RemoteWriteStepPlan,
   type SourceFields,
   type SourcePlan,
   type StagePlan,
@@ -93,6 +94,8 @@ function stepText(step: StepPlan, of: string): string {
       return `key by ${keyText(step.key)}${of} → exchange ${step.to}`;
     case 'window':
       return windowText(step, of);
+    case 'remote-write':
+      return targetText(step, of);
     case 'transform':
       return `${step.function} ${step.id}${of}`;
     case 'key':
@@ -122,6 +125,14 @@ function windowText(step: WindowStepPlan, of: string): string {
   const size = parseDuration(step.id) === step.sizeMs ? '' : ` ${formatDuration(step.sizeMs)}`;
   const late = step.allowedLatenessMs === 0 ? '' : `, late ≤ ${formatDuration(step.allowedLatenessMs)}`;
   return `window ${step.id} tumbling${size}${of}${late} [state ${step.id}]`;
+}
+
+function targetText({ hold, id, target }: RemoteWriteStepPlan, of: string): string {
+  if (hold === null) return `remote write to ${target}${of}, as rows come`;
+  const { corrections, latenessMs } = hold;
+  const wait =
+    corrections === 'drop' ? ', corrections dropped' : latenessMs > 0 ? `, late ≤ ${formatDuration(latenessMs)}` : '';
+  return `remote write to ${target}${of}, once when final${wait} [state ${id}-hold]`;
 }
 
 function sinksText(stage: StagePlan, id: string): string {

@@ -7,13 +7,16 @@ import { ID_PATTERN, OptionReader, show, topicFault } from '#jobs/option-reader.
 import type {
   KeyPlan,
   ProcessStepPlan,
+  RemoteWriteStepPlan,
   SideStepPlan,
   SourcePlan,
+  TargetConnection,
   TopicStepPlan,
   TransformStepPlan,
   WindowStepPlan,
 } from '#jobs/plan.ts';
 import { type Carried, checkIsFunction, checkProcess } from '#jobs/record-check.ts';
+import { checkAlone, checkRemoteWrite } from '#jobs/target-check.ts';
 import { RECORD_FORMATS } from '#operators/formats/record-format.ts';
 import { formatDuration, parseDuration } from '#runtime/std/duration.ts';
 
@@ -32,7 +35,8 @@ export type CheckedStep =
   | Placed<ProcessStepPlan>
   | Placed<SideStepPlan>
   | Placed<WindowStepPlan>
-  | Placed<TopicStepPlan>;
+  | Placed<TopicStepPlan>
+  | (Placed<RemoteWriteStepPlan> & { readonly connection: TargetConnection });
 
 type Placed<Step extends { readonly input: string }> = Omit<Step, 'input'> & { readonly input: number };
 
@@ -78,12 +82,26 @@ function checkStep(
       return checkWindow(step, input, faults);
     case 'topic':
       return checkTopic(step, input, carriedBy(step.input, before, sources), sources, faults);
+    case 'remote-write':
+      return checkRemoteWrite(
+        step,
+        carriedBy(step.input, before, sources),
+        upstreamId(step.input, before, sources),
+        faults,
+      );
   }
+}
+
+function upstreamId(at: number, steps: readonly CheckedStep[], sources: readonly SourcePlan[]): string {
+  return at < 0 ? sources[sourceInput(at)].id : steps[at].id;
 }
 
 /** What comes out of a step, or of a source. */
 function carriedBy(at: number, steps: readonly CheckedStep[], sources: readonly SourcePlan[]): Carried {
-  if (at < 0) return sources[sourceInput(at)].kind;
+  if (at < 0) {
+    const { kind } = sources[sourceInput(at)];
+    return kind === 'rows' ? 'rows of a topic' : kind;
+  }
   const step = steps[at];
   switch (step.kind) {
     case 'map':
@@ -306,7 +324,10 @@ function checkIds(steps: readonly CheckedStep[], sources: readonly SourcePlan[],
   for (const step of steps) {
     const path = `${step.kind} ${show(step.id)}`;
     const derived =
-      step.kind === 'topic' || step.kind === 'side' || (step.kind === 'keyBy' && step.carries === 'samples');
+      step.kind === 'topic' ||
+      step.kind === 'remote-write' ||
+      step.kind === 'side' ||
+      (step.kind === 'keyBy' && step.carries === 'samples');
     const authored = !derived;
     if (authored && (typeof step.id !== 'string' || !ID_PATTERN.test(step.id))) {
       faults.push({ path, message: `${show(step.id)} is no id`, remedy: 'use 1 to 64 of a-z, 0-9 and -' });
@@ -319,7 +340,7 @@ function checkIds(steps: readonly CheckedStep[], sources: readonly SourcePlan[],
 }
 
 function checkEnds(steps: readonly CheckedStep[], sources: readonly SourcePlan[], faults: Fault[]): void {
-  if (!steps.some((step) => step.kind === 'topic')) {
+  if (!steps.some(isSink)) {
     faults.push({ path: 'build', message: 'sends nothing anywhere', remedy: "end with .to(topic('…'))" });
   }
   for (const [place, { id }] of sources.entries()) {
@@ -331,13 +352,18 @@ function checkEnds(steps: readonly CheckedStep[], sources: readonly SourcePlan[]
     });
   }
   for (const [at, step] of steps.entries()) {
-    if (step.kind === 'topic' || steps.some((other) => reads(other, at))) continue;
+    if (step.kind === 'remote-write') checkAlone(step, steps, faults);
+    if (isSink(step) || steps.some((other) => reads(other, at))) continue;
     faults.push({
       path: `${step.kind} ${show(step.id)}`,
       message: 'leads nowhere',
       remedy: "end it with .to(topic('…')), or remove it",
     });
   }
+}
+
+function isSink({ kind }: CheckedStep): boolean {
+  return kind === 'topic' || kind === 'remote-write';
 }
 
 function reads(step: CheckedStep, at: number): boolean {

@@ -4,6 +4,7 @@
 import type { AggregateDescription, KeySelector, TopicDescription, WindowDescription } from '#jobs/descriptions.ts';
 import type { FilterFunction, MapFunction, Sample } from '#jobs/plan.ts';
 import type { ProcessSpec, RecordsDescription, StateDescriptions } from '#jobs/record-words.ts';
+import type { RemoteWriteDescription, RowsDescription } from '#jobs/tsdb-words.ts';
 
 /** `input` is a place in the list of steps; below zero a source: -1 the first, -2 the second (sourceInput). */
 export type GraphStep =
@@ -12,7 +13,8 @@ export type GraphStep =
   | ProcessStep
   | { readonly kind: 'side'; readonly name: string; readonly input: number }
   | WindowStep
-  | { readonly kind: 'topic'; readonly input: number; readonly topic: TopicDescription };
+  | { readonly kind: 'topic'; readonly input: number; readonly topic: TopicDescription }
+  | RemoteWriteStep;
 
 export interface FunctionStep {
   readonly kind: 'map' | 'filter' | 'flatMap';
@@ -52,6 +54,12 @@ export interface WindowStep {
   readonly aggregates: AggregateDescription[];
 }
 
+export interface RemoteWriteStep {
+  readonly kind: 'remote-write';
+  readonly input: number;
+  readonly target: RemoteWriteDescription;
+}
+
 /** How a step names the source at a place in the list of sources as its input; the same back. */
 export function sourceInput(place: number): number {
   return -1 - place;
@@ -70,6 +78,13 @@ export interface SampleStream {
   keyBy(selector: KeySelector): KeyedStream;
   /** Any number of records of any shape for each sample; the rule for `apply` is that of map. */
   flatMap<Out>(id: string, apply: (sample: Sample) => readonly Out[]): RecordStream<Out>;
+  /** Nothing else may read the source of samples that go to a receiver: it would wait for it too. */
+  to(target: RemoteWriteDescription): void;
+}
+
+/** Rollup rows as they come from a topic. */
+export interface RollupStream {
+  to(target: RemoteWriteDescription): void;
 }
 
 /** Samples by key. */
@@ -118,7 +133,12 @@ export interface ProcessedStream<T> extends RecordStream<T> {
 }
 
 /** What `build` is given for a source. */
-export type StreamOf<Source> = Source extends RecordsDescription<infer T> ? RecordStream<T> : SampleStream;
+export type StreamOf<Source> =
+  Source extends RecordsDescription<infer T>
+    ? RecordStream<T>
+    : Source extends RowsDescription
+      ? RollupStream
+      : SampleStream;
 
 /** A fresh list of steps and the streams that record into it, one for each source. */
 export function recordGraph(sources: number): { readonly steps: GraphStep[]; readonly streams: readonly unknown[] } {
@@ -188,8 +208,9 @@ class StreamHandle {
     return this;
   }
 
-  to(topic: TopicDescription): void {
-    this.#add({ kind: 'topic', input: this.#at, topic });
+  to(sink: TopicDescription | RemoteWriteDescription): void {
+    if (sink?.kind === 'remote-write') this.#add({ kind: 'remote-write', input: this.#at, target: sink });
+    else this.#add({ kind: 'topic', input: this.#at, topic: sink });
   }
 
   #add(step: GraphStep): StreamHandle {

@@ -9,15 +9,18 @@ import {
   type FilterFunction,
   type MapFunction,
   type ProcessStepPlan,
+  type RemoteWriteStepPlan,
   type SideStepPlan,
   type SourcePlan,
   type StagePlan,
   type StepPlan,
   sourceOf,
   stageOf,
+  type TargetConnection,
   type TopicStepPlan,
   type TransformStepPlan,
   type WindowStepPlan,
+  writesLate,
 } from '#jobs/plan.ts';
 import { StageSeries } from '#jobs/stage-series.ts';
 import { carriesSamples, headCarriesSamples, keyStepOf, stageOutputs, writersBeforeOf } from '#jobs/stage-shape.ts';
@@ -30,9 +33,11 @@ import { recordOf } from '#operators/records/record-rows.ts';
 import { ExchangeSink } from '#operators/sinks/exchange-sink.ts';
 import { LateSink } from '#operators/sinks/late-sink.ts';
 import { RecordSink } from '#operators/sinks/record-sink.ts';
+import { RemoteWriteSink } from '#operators/sinks/remote-write-sink.ts';
 import { TopicSink } from '#operators/sinks/topic-sink.ts';
 import { ExchangeSource } from '#operators/sources/exchange-source.ts';
 import { RecordsSource } from '#operators/sources/records-source.ts';
+import { RowsSource } from '#operators/sources/rows-source.ts';
 import { SamplesSource } from '#operators/sources/samples-source.ts';
 import { Filter } from '#operators/transforms/filter.ts';
 import { KeyByLabels } from '#operators/transforms/key-by-labels.ts';
@@ -41,11 +46,31 @@ import { KeyBySeries } from '#operators/transforms/key-by-series.ts';
 import { MapSamples } from '#operators/transforms/map.ts';
 import { RecordTransform, type RecordTransformOptions } from '#operators/transforms/record-transform.ts';
 import { SampleViews } from '#operators/transforms/sample-view.ts';
+import { FinalHold } from '#operators/windows/final-hold.ts';
 import { MergedWindow } from '#operators/windows/merged-window.ts';
 import { TumblingWindow } from '#operators/windows/tumbling-window.ts';
+import { Delivery } from '#runtime/effect/delivery.ts';
+import { HttpReceiver } from '#runtime/effect/http-receiver.ts';
+import { systemClock } from '#runtime/std/clock.ts';
 import { formatDuration } from '#runtime/std/duration.ts';
 import { invariant } from '#runtime/std/errors.ts';
-import type { Batch, BatchConsumer, Operator, Source, StageOutput, StageProgram } from '#runtime/task/contract.ts';
+import type {
+  Batch,
+  BatchConsumer,
+  Effect,
+  Operator,
+  Source,
+  StageOutput,
+  StageProgram,
+} from '#runtime/task/contract.ts';
+
+/** Remote write 1.0. */
+const REMOTE_WRITE_HEADERS = {
+  'content-type': 'application/x-protobuf',
+  'content-encoding': 'snappy',
+  'x-prometheus-remote-write-version': '0.1.0',
+  'user-agent': 'millrace',
+};
 
 export interface InstantiateOptions {
   readonly stageId: string;
@@ -73,6 +98,7 @@ class StageWiring {
   readonly #headCarriesSamples: boolean;
   /** By the id of a keyBy that stays in the stage. */
   readonly #keyTables = new Map<string, StageSeries>();
+  readonly #effects: Effect[] = [];
   #late: LateSink | null = null;
 
   constructor(job: CompiledJob, stage: StagePlan, run: RunIdentity) {
@@ -88,7 +114,7 @@ class StageWiring {
   program(): StageProgram {
     const samples = this.#samples;
     const { input, steps } = this.#stage;
-    if (steps.some((step) => step.kind === 'window' && step.aggregate === 'stats')) this.#addLateSink();
+    if (writesLate(this.#stage) && samples.kind === 'samples') this.#addLateSink();
     for (const step of steps.toReversed()) this.#addStep(step);
     const head = this.#head();
     const fromSource = input.kind === 'source';
@@ -103,6 +129,7 @@ class StageWiring {
       outputs: this.#outputs,
       deadLetter: fromSource && samples.badRecords === 'dead-letter' ? deadLetter : null,
       badRecords: fromSource ? samples.badRecords : 'fail',
+      effects: this.#effects,
     };
   }
 
@@ -120,6 +147,7 @@ class StageWiring {
       const { avroSchema, format, id, influxPrecision = 'ns', partitionedBy } = source;
       return new SamplesSource({ id, table, format, formatOptions: { avroSchema, influxPrecision }, partitionedBy });
     }
+    if (source.kind === 'rows') return new RowsSource({ id: source.id, table });
     const functions = this.#job.functions.source.get(source.id);
     const { read, timestamp } = functions ?? { read: null, timestamp: null };
     return new RecordsSource({ id: source.id, format: recordFormat(source.format), read, timestamp });
@@ -135,9 +163,12 @@ class StageWiring {
     const next = this.#consumers(this.#sourceId);
     const usesKeys = this.#stage.steps.some(
       (step) =>
-        step.kind === 'window' || step.kind === 'process' || (step.kind === 'exchange' && step.key === 'series'),
+        step.kind === 'window' ||
+        step.kind === 'process' ||
+        step.kind === 'remote-write' ||
+        (step.kind === 'exchange' && step.key === 'series'),
     );
-    if (!usesKeys || (this.#stage.input.kind === 'source' && !this.#headCarriesSamples))
+    if (!usesKeys || (this.#stage.input.kind === 'source' && this.#samples.kind === 'records'))
       return next.length === 1 ? next[0] : new Each(next);
     const { keyTtlMs } = this.#samples;
     const id = `${this.#sourceId}-keys`;
@@ -183,6 +214,8 @@ class StageWiring {
         return this.#makeWindow(step);
       case 'topic':
         return this.#makeTopic(step);
+      case 'remote-write':
+        return this.#makeRemoteWrite(step);
     }
   }
 
@@ -304,6 +337,26 @@ class StageWiring {
     return this.#first(new RecordSink({ id, sinkIndex, topic, format: recordFormat(format), keys, key }));
   }
 
+  #makeRemoteWrite(step: RemoteWriteStepPlan): BatchConsumer {
+    const { hold, id, names, target } = step;
+    const { deadLetterTopic, kind, topic } = this.#samples;
+    const keys = this.#series;
+    const connection = known(this.#job.targets, id);
+    const { requestBytesMax, requestSamplesMax, queueBytesMax } = connection;
+    const portions = { requestBytesMax, requestSamplesMax, queueBytesMax };
+    const letters = { sourceTopic: topic, deadLetterTopic, sinkIndex: this.#sinkIndex(deadLetterTopic) };
+    const sink = this.#first(new RemoteWriteSink({ id, target, keys, names, ...letters, ...portions }));
+    keys.usedBy(sink);
+    const count = (counter: string, by: number) => sink.tell(counter, by);
+    this.#effects.push(new Delivery({ target, outbox: sink, receiver: receiverOf(connection), count }));
+    if (hold === null) return sink;
+    const late = this.#late === null ? [] : [this.#late];
+    const of = kind === 'rows' ? 'rollups' : 'samples';
+    const holding = this.#first(new FinalHold({ id: `${id}-hold`, kind: of, ...hold, next: [sink], late }));
+    keys.usedBy(holding);
+    return holding;
+  }
+
   #addLateSink(): void {
     invariant(this.#samples.kind === 'samples', 'late samples come from samples');
     const topic = this.#samples.lateTopic;
@@ -316,6 +369,12 @@ class StageWiring {
     invariant(output !== undefined, `stage '${this.#stage.id}' does not write '${topic}'`);
     return output.sinkIndex;
   }
+}
+
+function receiverOf({ ca, certificate, headers, key, timeoutMs, url }: TargetConnection): HttpReceiver {
+  const sent = { ...headers, ...REMOTE_WRITE_HEADERS };
+  const tls = { ca: ca ?? undefined, certificate: certificate ?? undefined, key: key ?? undefined };
+  return new HttpReceiver({ url, headers: sent, ...tls, timeoutMs, clock: systemClock });
 }
 
 function known<F>(functions: ReadonlyMap<string, F>, id: string): F {

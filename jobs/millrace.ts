@@ -27,6 +27,7 @@ export type {
   KeyedStream,
   ProcessedStream,
   RecordStream,
+  RollupStream,
   RowStream,
   SampleStream,
   WindowedStream,
@@ -43,3 +44,5 @@ export {
   valueState,
 } from '#jobs/record-words.ts';
 export { default as rollups, type RollupsOptions } from '#jobs/rollups.ts';
+export { type RemoteWriteOptions, type RowsOptions, remoteWrite, rows } from '#jobs/tsdb-words.ts';
+export { default as tsdbWriter, type TsdbWriterOptions } from '#jobs/tsdb-writer.ts';

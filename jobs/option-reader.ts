@@ -37,6 +37,11 @@ export class OptionReader {
     return this.#options[name] !== undefined;
   }
 
+  /** The object itself, for what must be told from a name that was given nothing. */
+  all(): Readonly<Record<string, unknown>> {
+    return this.#options;
+  }
+
   raw(name: string): unknown {
     return this.#options[name];
   }

@@ -26,6 +26,8 @@ export interface SourceFields {
   /** Event time after which an unused key may be forgotten. */
   readonly keyTtlMs: number;
   readonly deadLetterTopic: string;
+  /** Group under which consumed offsets are published; absent: that of the job. */
+  readonly consumerGroup?: string;
 }
 
 export interface SamplesPlan extends SourceFields {
@@ -48,8 +50,14 @@ export interface RecordsPlan extends SourceFields {
   readonly timestamps: boolean;
 }
 
+/** Rollup rows, read back from a topic. */
+export interface RowsPlan extends SourceFields {
+  readonly kind: 'rows';
+  readonly partitionedBy: null;
+}
+
 /** What a job reads. */
-export type SourcePlan = SamplesPlan | RecordsPlan;
+export type SourcePlan = SamplesPlan | RecordsPlan | RowsPlan;
 
 /** The key of a sample: its series, or its metric name with some of its labels; of a record what a function names. */
 export type KeyPlan = 'series' | { readonly labels: readonly string[] } | { readonly function: string };
@@ -63,7 +71,8 @@ export type StepPlan =
   | SideStepPlan
   | ExchangeStepPlan
   | WindowStepPlan
-  | TopicStepPlan;
+  | TopicStepPlan
+  | RemoteWriteStepPlan;
 
 /** map, filter and flatMap that give records of any shape. */
 export interface TransformStepPlan {
@@ -137,6 +146,33 @@ export interface TopicStepPlan {
   readonly records?: { readonly format: RecordFormatName; readonly keyed: boolean };
 }
 
+/** What goes to a time-series database; how it is reached stands beside the plan. */
+export interface RemoteWriteStepPlan extends RemoteWritePlan {
+  readonly kind: 'remote-write';
+  readonly id: string;
+  readonly input: string;
+}
+
+export interface RemoteWritePlan {
+  readonly target: string;
+  /** Null: everything goes as it comes. */
+  readonly hold: { readonly latenessMs: number; readonly corrections: 'wait' | 'drop' } | null;
+  readonly names: 'any' | 'prometheus';
+}
+
+/** How a receiver is reached, and in what portions; has no say in what becomes of a row. May hold credentials. */
+export interface TargetConnection {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly ca: string | null;
+  readonly certificate: string | null;
+  readonly key: string | null;
+  readonly timeoutMs: number;
+  readonly requestSamplesMax: number;
+  readonly requestBytesMax: number;
+  readonly queueBytesMax: number;
+}
+
 export interface StagePlan {
   readonly id: string;
   /** What the stage reads: a source by its id; an exchange is named after the stage that reads it, `from` writes it. */
@@ -202,6 +238,10 @@ export interface CompiledJob {
   readonly plan: Plan;
   readonly settings: JobSettings;
   readonly functions: JobFunctions;
+  /** By the id of their step. */
+  readonly targets: ReadonlyMap<string, TargetConnection>;
+  /** Whether all that the module's options decide stands in the plan: then they are no part of the version. */
+  readonly optionsInPlan: boolean;
 }
 
 /** The source that a stage reads, or that stands before its exchange. */
@@ -225,4 +265,17 @@ export function writersOf(plan: Plan, stage: StagePlan): StagePlan[] {
   const { input } = stage;
   if (input.kind === 'source') return [];
   return [input.from, ...(input.others ?? [])].map((id) => stageOf(plan, id));
+}
+
+/** Whether samples of a stage can be too late for it. */
+export function writesLate(stage: StagePlan): boolean {
+  return stage.steps.some(
+    (step) =>
+      (step.kind === 'window' && step.aggregate === 'stats') || (step.kind === 'remote-write' && step.hold !== null),
+  );
+}
+
+/** Whether something outside of the log takes what a stage gives, and may refuse it. */
+export function writesOutside(stage: StagePlan): boolean {
+  return stage.steps.some((step) => step.kind === 'remote-write');
 }

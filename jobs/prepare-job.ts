@@ -72,7 +72,7 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
   const version = jobVersion({
     plan,
     modulePath,
-    options,
+    options: compiled.optionsInPlan ? null : options,
     engineVersion: packageJson.version,
     nodeMajor: Number(process.versions.node.split('.')[0]),
   });

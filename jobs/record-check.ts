@@ -15,7 +15,7 @@ const NAME_PATTERN = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 const STATE_KINDS = ['value', 'list', 'map', 'aggregating'];
 
 /** What a step gives, seen from the step behind it. */
-export type Carried = 'samples' | 'rows' | 'records' | 'keyed samples' | 'keyed records';
+export type Carried = 'samples' | 'rows' | 'rows of a topic' | 'records' | 'keyed samples' | 'keyed records';
 
 export function checkIsFunction(step: Pick<FunctionStep, 'kind' | 'id' | 'apply'>, faults: Fault[]): void {
   if (typeof step.apply === 'function') return;

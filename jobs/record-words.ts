@@ -43,6 +43,8 @@ export interface RecordsOptions<T = unknown> {
   readonly keyTtl?: Duration | undefined;
   /** @default '<topic>.dead-letter' */
   readonly deadLetterTopic?: string | undefined;
+  /** Group under which consumed offsets are published, for Kafka's own tools. @default '<namespace>.<job>' */
+  readonly consumerGroup?: string | undefined;
   /** Id of this step. @default 'records' */
   readonly id?: string | undefined;
 }

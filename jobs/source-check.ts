@@ -28,6 +28,7 @@ export const SAMPLES_OPTIONS = [
   'keyTtl',
   'lateTopic',
   'deadLetterTopic',
+  'consumerGroup',
   'id',
 ];
 
@@ -38,6 +39,10 @@ const RECORDS_OPTIONS = [
   'keysMax',
 ];
 
+const ROWS_OPTIONS = SAMPLES_OPTIONS.filter(
+  (name) => !['format', 'avroSchema', 'influxPrecision', 'partitionedBy', 'lateTopic'].includes(name),
+);
+
 /** The plan of a source; after faults it holds defaults where the author's words could not be used. */
 export function checkSource(
   description: SourceDescription | undefined,
@@ -46,6 +51,7 @@ export function checkSource(
   defaultId?: string,
 ): SourcePlan {
   if (description?.kind === 'records') return checkRecords(description.options, faults, path, defaultId ?? 'records');
+  if (description?.kind === 'rows') return checkRows(description.options, faults, path, defaultId ?? 'rows');
   if (description?.kind !== 'samples') {
     faults.push({ path, message: 'is missing', remedy: `give ${path}: samples({ topic: '…' })` });
   }
@@ -64,6 +70,17 @@ export function checkSource(
     options.fault(name, `'${topic}' is the topic the job reads`, 'name another: its records would be read again');
   }
   return plan;
+}
+
+function checkRows(given: unknown, faults: Fault[], path: string, defaultId: string): SourcePlan {
+  const options = new OptionReader(faults, path, given, ROWS_OPTIONS);
+  options.required('topic', "name the topic to read: rows({ topic: '…' })");
+  const topic = options.topic('topic', 'unknown');
+  const fields = checkFields(options, defaultId, topic, 'seriesMax', 60 * SECOND_MS);
+  if (fields.deadLetterTopic === topic) {
+    options.fault('deadLetterTopic', `'${topic}' is the topic the job reads`, 'name another');
+  }
+  return { kind: 'rows', ...fields, partitionedBy: null };
 }
 
 function checkRecords(given: unknown, faults: Fault[], path: string, defaultId: string): SourcePlan {
@@ -92,18 +109,26 @@ function checkFunction(options: OptionReader, name: 'read' | 'timestamp'): boole
   return value !== undefined;
 }
 
-function checkFields(options: OptionReader, defaultId: string, topic: string, keysMax: string): SourceFields {
+function checkFields(
+  options: OptionReader,
+  defaultId: string,
+  topic: string,
+  keysMax: string,
+  outOfOrdernessMs = 5 * SECOND_MS,
+): SourceFields {
+  const consumerGroup = options.text('consumerGroup', null);
   return {
     id: options.id('id', defaultId),
     topic,
     start: checkStart(options),
-    outOfOrdernessMs: options.duration('outOfOrderness', 5 * SECOND_MS, { max: DAY_MS }),
+    outOfOrdernessMs: options.duration('outOfOrderness', outOfOrdernessMs, { max: DAY_MS }),
     idlenessMs: options.duration('idleness', 30 * SECOND_MS, { min: SECOND_MS, max: DAY_MS }),
     maxSkewMs: options.duration('maxSkew', 600 * SECOND_MS, { max: 366 * DAY_MS }),
     badRecords: options.oneOf('badRecords', ['dead-letter', 'skip', 'fail'], 'dead-letter'),
     seriesMax: options.integer(keysMax, 1_000_000, { min: 1, max: 100_000_000 }),
     keyTtlMs: options.duration('keyTtl', HOUR_MS, { min: SECOND_MS }),
     deadLetterTopic: options.topic('deadLetterTopic', `${topic}.dead-letter`),
+    ...(consumerGroup === null ? {} : { consumerGroup }),
   };
 }
 

@@ -1,6 +1,15 @@
 // Owns what follows from a plan about one stage: topics it writes, who writes beside it, what its steps carry.
 
-import { type Plan, type StagePlan, type StepPlan, sourceOf, stageOf, writersOf } from '#jobs/plan.ts';
+import {
+  type Plan,
+  type StagePlan,
+  type StepPlan,
+  sourceOf,
+  stageOf,
+  writersOf,
+  writesLate,
+  writesOutside,
+} from '#jobs/plan.ts';
 import { exchangeTopic, inputTopic, type RunIdentity } from '#jobs/topics.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type { StageOutput } from '#runtime/task/contract.ts';
@@ -13,9 +22,9 @@ export function stageOutputs(plan: Plan, stage: StagePlan, run: RunIdentity): St
     if (step.kind === 'exchange') topics.add(exchangeTopic(run, step.to));
     else if (step.kind === 'topic') topics.add(step.topic);
   }
-  const late = stage.steps.some((step) => step.kind === 'window' && step.aggregate === 'stats');
-  if (late && source.kind === 'samples') topics.add(source.lateTopic);
-  if (stage.input.kind === 'source' && source.badRecords === 'dead-letter') topics.add(source.deadLetterTopic);
+  if (writesLate(stage) && source.kind === 'samples') topics.add(source.lateTopic);
+  const deadLetters = source.badRecords === 'dead-letter' || writesOutside(stage);
+  if (stage.input.kind === 'source' && deadLetters) topics.add(source.deadLetterTopic);
   return [...topics].map((topic, sinkIndex) => ({ topic, sinkIndex }));
 }
 

@@ -32,6 +32,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
   const { plan } = job;
   const topic = inputTopic(plan, run, stage);
   const fromSource = stage.input.kind === 'source';
+  const { consumerGroup } = sourceOf(plan, stage);
   const outputs = stageOutputs(plan, stage, run).map((output) => output.topic);
   const beside = writerTopics(plan, stage, run);
   return {
@@ -47,7 +48,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
     topics: [...new Set([topic, ...outputs, ...beside])],
     topicIds: options.topicIds ?? {},
     writers: writerCount(options, stage),
-    offsetsGroup: fromSource && run.run === 'live' ? `${run.namespace}.${run.job}` : null,
+    offsetsGroup: fromSource && run.run === 'live' ? (consumerGroup ?? `${run.namespace}.${run.job}`) : null,
     program: () => instantiate(job, { stageId: stage.id, run }),
   };
 }

@@ -1,7 +1,7 @@
 // Owns the names and shapes of the topics a job needs. A pure list: the control code creates what is missing.
 // Invariant: names depend on namespace, job, run, generation and stage only.
 
-import { type Plan, type StagePlan, sourceOf } from '#jobs/plan.ts';
+import { type Plan, type StagePlan, sourceOf, writesLate, writesOutside } from '#jobs/plan.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
 /** One execution of a job. */
@@ -100,12 +100,14 @@ export function describeTopics(plan: Plan, run: RunIdentity, sources: SourceTopi
     }
   }
   for (const source of plan.sources) {
-    const { badRecords, deadLetterTopic, topic } = source;
+    const { deadLetterTopic, topic } = source;
     const { partitionCount } = sources[topic];
     const config = { ...EVENT_TIMES, ...besideConfig(sources[topic]) };
     const shape = { partitionCount, config, create: true, exact: false };
-    if (source.kind === 'samples') add({ topic: source.lateTopic, use: 'late', ...shape });
-    if (badRecords === 'dead-letter') add({ topic: deadLetterTopic, use: 'dead-letter', ...shape });
+    const stages = plan.stages.filter((stage) => sourceOf(plan, stage) === source);
+    if (source.kind === 'samples' && stages.some(writesLate)) add({ topic: source.lateTopic, use: 'late', ...shape });
+    if (source.badRecords === 'dead-letter' || stages.some(writesOutside))
+      add({ topic: deadLetterTopic, use: 'dead-letter', ...shape });
   }
   return [...needs.values()];
 }

@@ -29,6 +29,9 @@ export const OPERATOR_VERSIONS = {
   'record-transform': 1,
   process: 1,
   'record-sink': 1,
+  rows: 1,
+  'final-hold': 1,
+  'remote-write-sink': 1,
 } as const;
 
 /** Everything below the package's own folder is covered by the engine's version. */

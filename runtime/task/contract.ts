@@ -28,6 +28,8 @@ export class Batch {
   maxTimestampMs = Number.NEGATIVE_INFINITY;
   /** Only set on batches of window results; null on samples. */
   stats: StatsColumns | null = null;
+  /** Only set on batches of rollup rows as topics hold them. */
+  rollups: RollupColumns | null = null;
   /** Only set on batches of records: the value of each row, never to be changed in place. */
   records: unknown[] | null = null;
 
@@ -53,6 +55,7 @@ export class Batch {
     this.value = grown(this.value, this.capacity, Float64Array);
     this.originPartition = grown(this.originPartition, this.capacity, Int32Array);
     this.originOffset = grown(this.originOffset, this.capacity, Float64Array);
+    if (this.rollups !== null) this.rollups = grownRollups(this.rollups, this.capacity);
   }
 }
 
@@ -80,6 +83,41 @@ export interface StatsColumns {
   readonly sketchLength: Int32Array;
   /** Late records made these results, not timers: every timer up to the watermark has fired already. */
   late: boolean;
+}
+
+/** What a rollup row says in numbers, in the order of its columns. */
+export const ROLLUP_VALUES = ['count', 'sum', 'min', 'max', 'avg', 'p50', 'p95', 'p99'] as const;
+
+/**
+ * Rollup rows beside `key` (the series, its metric name followed by `:<resolution>`) and `timestampMs` (= window end - 1).
+ */
+export interface RollupColumns {
+  readonly windowStartMs: Float64Array;
+  readonly windowEndMs: Float64Array;
+  /** Row i: eight numbers from place 8 * i on, as ROLLUP_VALUES names them. */
+  readonly values: Float64Array;
+  readonly run: Int32Array;
+  readonly revision: Int32Array;
+}
+
+export function rollupColumns(capacity: number): RollupColumns {
+  return {
+    windowStartMs: new Float64Array(capacity),
+    windowEndMs: new Float64Array(capacity),
+    values: new Float64Array(capacity * ROLLUP_VALUES.length),
+    run: new Int32Array(capacity),
+    revision: new Int32Array(capacity),
+  };
+}
+
+function grownRollups(columns: RollupColumns, capacity: number): RollupColumns {
+  const next = rollupColumns(capacity);
+  next.windowStartMs.set(columns.windowStartMs);
+  next.windowEndMs.set(columns.windowEndMs);
+  next.values.set(columns.values);
+  next.run.set(columns.run);
+  next.revision.set(columns.revision);
+  return next;
 }
 
 /** Series of the stage by slot. Slots are state: given in order of first appearance, freed at defined moments. */

@@ -24,7 +24,7 @@ function faultsOf(spec: unknown): string[] {
   return [];
 }
 
-type Untyped = SampleStream & Record<string, (...given: unknown[]) => Untyped>;
+type Untyped = Omit<SampleStream, 'to'> & Record<string, (...given: unknown[]) => Untyped>;
 
 function faultsOfBuild(build: (raw: Untyped) => unknown, source: object = { topic: 'raw' }): string[] {
   return faultsOf({ name: 'tried', source: samples(source as { topic: string }), build });
