@@ -121,9 +121,9 @@ export function list<V>(element: StateCodec<V>): StateCodec<V[]> {
       for (let i = 0; i < values.length; i++) element.write(values[i], out);
     },
     read(input) {
-      const length = input.uvarint();
-      const values: V[] = [];
-      for (let i = 0; i < length; i++) values.push(element.read(input));
+      // As long as it must be: one that grows takes twice the room.
+      const values = new Array<V>(input.uvarint());
+      for (let i = 0; i < values.length; i++) values[i] = element.read(input);
       return values;
     },
   };

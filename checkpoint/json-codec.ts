@@ -132,9 +132,8 @@ function readValue(input: ByteReader): unknown {
 }
 
 function readList(input: ByteReader): unknown[] {
-  const length = input.uvarint();
-  const list: unknown[] = [];
-  for (let i = 0; i < length; i++) list.push(readValue(input));
+  const list = new Array<unknown>(input.uvarint());
+  for (let i = 0; i < list.length; i++) list[i] = readValue(input);
   return list;
 }
 

@@ -1,5 +1,5 @@
-// Owns one value per key slot, for keyed state of any shape: get, set, delete, change in place. Pages hold 32 slots; when
-// the task can swap they leave memory between entries and come back when they are missed. The codec's bytes must follow
+// Owns one value per key slot, for keyed state of any shape: get, set, delete, change in place. When the
+// task can swap, its pages leave memory between entries and come back when they are missed. The codec's bytes must follow
 // from the value alone.
 
 import type { PagedState, PageTracker, StateRegistry, ValueCodec, ValueStore } from '#checkpoint/contract.ts';

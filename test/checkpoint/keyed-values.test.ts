@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ValueCodec } from '#checkpoint/contract.ts';
 import { KeyedValues } from '#checkpoint/keyed-values.ts';
+import { SLOTS_PER_PAGE } from '#checkpoint/value-page.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { PowerDisk } from '#test/checkpoint/power-disk.ts';
 import { Seeded } from '#test/checkpoint/seeded.ts';
@@ -84,32 +85,33 @@ describe('keyed values', () => {
   });
 
   it('touch a page once per epoch, before it changes, and not for reading', () => {
+    const FIRST = SLOTS_PER_PAGE;
     const touched: [number, number | undefined][] = [];
     const state = values();
     const tracker = {
       epoch: 1,
       touch: (page: number) => {
-        touched.push([page, state.get(page << 5)?.count]);
+        touched.push([page, state.get(page * SLOTS_PER_PAGE)?.count]);
       },
     };
     state.open({ register: () => tracker });
-    state.set(32, { name: 'a', count: 1 });
-    state.set(33, { name: 'b', count: 1 });
+    state.set(FIRST, { name: 'a', count: 1 });
+    state.set(FIRST + 1, { name: 'b', count: 1 });
     state.get(600);
     state.delete(600);
     expect(touched).toEqual([[1, undefined]]);
     tracker.epoch = 2;
-    state.set(32, { name: 'a', count: 2 });
+    state.set(FIRST, { name: 'a', count: 2 });
     expect(touched).toEqual([
       [1, undefined],
       [1, 1],
     ]);
     tracker.epoch = 3;
-    state.delete(32);
-    state.change(33);
+    state.delete(FIRST);
+    state.change(FIRST + 1);
     expect(touched.slice(2)).toEqual([[1, 2]]);
     tracker.epoch = 4;
-    state.change(33);
+    state.change(FIRST + 1);
     state.change(600);
     expect(touched.slice(3)).toEqual([[1, undefined]]);
   });
