@@ -54,6 +54,9 @@ export class AvroReader {
 
   /** Reads a length; where what follows ends. */
   dataEnd(): number {
+    const byte = this.bytes[this.at];
+    // Most are below 64.
+    if ((byte & 0x81) === 0 && byte >>> 1 < this.end - this.at) return ++this.at + (byte >>> 1);
     const size = this.long();
     if (size < 0 || size > this.end - this.at) throw refusal('holds a length that does not fit');
     return this.at + size;
@@ -127,10 +130,12 @@ export class AvroReader {
 
   #skipBlocks(node: AvroNode, depth: number): void {
     const isMap = node.kind === 'map';
+    const isText = node.children[0].kind === 'string' || node.children[0].kind === 'bytes';
     for (let count = this.blockCount(); count > 0; count = this.blockCount()) {
       for (let i = 0; i < count; i++) {
         if (isMap) this.at = this.dataEnd();
-        this.skip(node.children[0], depth + 1);
+        if (isText) this.at = this.dataEnd();
+        else this.skip(node.children[0], depth + 1);
       }
     }
   }

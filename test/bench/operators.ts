@@ -3,16 +3,17 @@
 
 import { decodeFigures } from './decode.ts';
 import type { Bench, Figure } from './figure.ts';
+import { formatFigures } from './formats.ts';
 import { benchWindow } from './window.ts';
 
 const MILLIONS_PER_NANOSECOND = 1000;
 
 export const decode: Bench = {
   name: 'decode',
-  summary: 'JSON samples into columns and rows into JSON, from memory',
+  summary: 'samples of every format into columns and rows into JSON, from memory',
   always: true,
   async run() {
-    return decodeFigures(400_000, 6).map(({ name, nsPerItem, check }): Figure => {
+    return [...decodeFigures(400_000, 6), ...formatFigures(200_000, 5)].map(({ name, nsPerItem, check }): Figure => {
       return { name: `decode.${name.replace('decode, ', '')}`, value: nsPerItem, unit: 'ns', note: `check ${check}` };
     });
   },
