@@ -90,11 +90,11 @@ export class SimulatedCoordinator {
   }
 
   /** DescribeTransactions. */
-  describe(id: string): { readonly producerId: number; readonly state: string } | null {
+  describe(id: string): { readonly producerId: number; readonly epoch: number; readonly state: string } | null {
     const entry = this.#ids.get(id);
     if (entry === undefined) return null;
-    const { producerId, state, committed } = entry;
-    return { producerId, state: state === 'empty' && committed ? 'committed' : state };
+    const { producerId, epoch, state, committed } = entry;
+    return { producerId, epoch, state: state === 'empty' && committed ? 'committed' : state };
   }
 
   addPartitions(id: string, producerId: number, epoch: number, partitions: readonly SimulatedPartition[]): number {

@@ -141,11 +141,8 @@ export class SimulatedLogWriter implements LogWriter {
   /** The partitions that had to be ended by hand. */
   async #completeCommitted(life: number): Promise<number> {
     if (life === this.#settledIn) return 0;
-    const { coordinator, channel } = this.#cluster;
     this.#hangingId = -1;
-    const found = await channel.request(this.#process, 'offsets', (answer: (value: Described) => void) =>
-      answer(coordinator.describe(this.transactionalId)),
-    );
+    const found = await this.#describe();
     if (found === null) return 0;
     if (found.state === 'ending') {
       await this.#process.after(RETRY_MS, 'retry', () => undefined);
@@ -156,8 +153,18 @@ export class SimulatedLogWriter implements LogWriter {
       return 0;
     }
     const missing = await this.#missing(this.#outputs, found.producerId);
-    if (missing.length > 0) await this.#commitMissing(missing);
+    if (missing.length === 0) return 0;
+    // What is open may be of a transaction that the owner began since.
+    const now = await this.#describe();
+    if (now?.state !== found.state || now.epoch !== found.epoch) return this.#completeCommitted(life);
+    await this.#commitMissing(missing);
     return missing.length;
+  }
+
+  #describe(): Promise<Described> {
+    return this.#cluster.channel.request(this.#process, 'offsets', (answer) =>
+      answer(this.#cluster.coordinator.describe(this.transactionalId)),
+    );
   }
 
   async close(): Promise<void> {

@@ -119,6 +119,14 @@ export interface TransactionState {
   /** Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort, Dead, PrepareEpochFence. */
   readonly state: string;
   readonly producerId: bigint;
+  readonly epoch: number;
+  readonly startMs: bigint;
+}
+
+export function isSameState(one: TransactionState, other: TransactionState): boolean {
+  const { error, state, producerId, epoch, startMs } = other;
+  const sameProducer = one.producerId === producerId && one.epoch === epoch;
+  return one.error === error && one.state === state && sameProducer && one.startMs === startMs;
 }
 
 /** What the coordinator knows of an id: its last transaction, until the id is initialised again. */
@@ -140,8 +148,8 @@ export function describeTransactionRequest(transactionalId: string): WireRequest
       input.compactText();
       const state = input.compactText() ?? '';
       input.i32();
-      input.i64();
-      return { error, state, producerId: input.i64() };
+      const startMs = input.i64();
+      return { error, state, startMs, producerId: input.i64(), epoch: input.i16() };
     },
   };
 }
