@@ -8,8 +8,12 @@ import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import { stoppedWhile, type TaskEnvironment, type TaskInput } from '#runtime/task/task-environment.ts';
 import type { Waiting } from '#runtime/task/waiting.ts';
 
-/** How long the end of the input may lie below what was consumed: a leader that is behind catches up. */
-const LOST_INPUT_MS = 30_000;
+/**
+ * How often the log may answer, a second apart, that the input ends below what was consumed: a leader that is behind
+ * catches up. Counted, not timed: a process that was stopped for a minute has seen one answer.
+ */
+const SHORT_ANSWERS_MAX = 30;
+const LOOK_MS = 1_000;
 
 export interface ReplayStep {
   readonly entry: CommitLogEntry;
@@ -55,8 +59,8 @@ export async function replay(step: ReplayStep): Promise<void> {
 
 async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {
   const { runner, reader, input, environment, signal } = step;
-  const { clock } = environment;
-  let missingSinceMs = Number.POSITIVE_INFINITY;
+  let shortAnswers = 0;
+  let fetchesSeen = -1;
   while (runner.inputOffset < endOffset) {
     if (!runner.hasBatch) {
       const batch = reader.poll();
@@ -65,10 +69,12 @@ async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {
           runner.skipTo(endOffset);
           return;
         }
-        if (!endsBefore(reader, endOffset)) missingSinceMs = Number.POSITIVE_INFINITY;
-        else missingSinceMs = Math.min(missingSinceMs, clock.monotonicMs());
-        if (clock.monotonicMs() - missingSinceMs > LOST_INPUT_MS) throw lostInput(step, endOffset);
-        await step.waiting.wait(1_000);
+        const { fetches } = reader.status();
+        if (!endsBefore(reader, endOffset)) shortAnswers = 0;
+        else if (fetches > fetchesSeen) shortAnswers++;
+        fetchesSeen = fetches;
+        if (shortAnswers > SHORT_ANSWERS_MAX) throw lostInput(step, endOffset);
+        await step.waiting.wait(LOOK_MS);
         if (signal.aborted) throw stoppedWhile(`replaying entry ${step.entry.entry.number}`);
         continue;
       }

@@ -100,6 +100,28 @@ test('input that lost its end is told, not waited for in silence', async () => {
   expect(failure?.message).toMatch(/in\/0/);
 });
 
+test('a process that was stopped while a leader was behind does not take the input for lost', async () => {
+  const toy = new ToyWorld();
+  const first = toy.launch();
+  await work(toy, 0, 10);
+  first.inhabitant.process.kill();
+  const partition = toy.world.cluster.partition({ topic: 'in', partition: 0 });
+  if (partition === null) throw new Error('no partition');
+  const { end } = partition;
+  const behind = partition.batches.splice(7);
+  partition.end = 7;
+  const second = toy.launch();
+  await toy.pass(5_000);
+  expect(second.supervisor.status()?.phase).toBe('replaying');
+  second.inhabitant.process.pause(10 * MINUTE_MS);
+  await toy.pass(1_000);
+  partition.batches.push(...behind);
+  partition.end = end;
+  await toy.pass(11 * MINUTE_MS);
+  expect(second.outcome).toBeNull();
+  expect(second.supervisor.status()?.phase).toBe('running');
+});
+
 test('an honest task replays and goes on where it was', async () => {
   const toy = new ToyWorld();
   await crashed(toy);
