@@ -48,7 +48,7 @@ export async function judgeRun(installation: Installation, input: InputData, sto
 
 /** Where a snapshot may hold hardly a page, the pages of a crowd go into a segment each. */
 function filesAllowed({ input, job }: Scenario): number {
-  return input.crowd > 0 && job.settings.snapshotBytesMax < 10_000 ? 5 * FILES_MAX : FILES_MAX;
+  return FILES_MAX + (job.settings.snapshotBytesMax < 10_000 ? input.crowd : 0);
 }
 
 class Judgement {
