@@ -2,6 +2,7 @@
 // when. Invariant: what was given away is never changed afterwards, and what is kept never by those who were given it.
 
 import type { AggregateFunction, OwningCodec } from '#operators/process/contract.ts';
+import { frozen } from '#operators/records/frozen.ts';
 import { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 
 /** The window of a result, as functions see it. */
@@ -164,11 +165,4 @@ function copier(codec: OwningCodec<unknown>): (value: unknown) => unknown {
     codec.write(value, out);
     return codec.read(new ByteReader(out.toBytes()));
   };
-}
-
-function frozen(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value;
-  Object.freeze(value);
-  for (const inner of Object.values(value)) frozen(inner);
-  return value;
 }

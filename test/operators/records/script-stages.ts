@@ -1,6 +1,8 @@
 // Owns the operators that golden scripts can name, with their words.
 
 import { json } from '#checkpoint/codecs.ts';
+import { IntervalJoin, type JoinKind } from '#operators/process/interval-join.ts';
+import { TableLookup } from '#operators/process/table-lookup.ts';
 import { CountWindow } from '#operators/windows/count-window.ts';
 import { RecordWindow } from '#operators/windows/record-window.ts';
 import type { WindowAssigner } from '#operators/windows/window-assigner.ts';
@@ -69,6 +71,42 @@ const count: StageOf = (words, keys) => (collect) => {
   return { head: operator, operators: [operator] };
 };
 
+//   stage join LOWER UPPER [inner|left|right|full] [lateness TIME]       values are [side, record]
+const join: StageOf = (words, keys) => (collect) => {
+  const it = new Words(words);
+  const operator = new IntervalJoin({
+    id: 'j',
+    keys,
+    lowerMs: timeOf(words[0]),
+    upperMs: timeOf(words[1]),
+    kind: (['left', 'right', 'full'] as JoinKind[]).find((kind) => it.has(kind)) ?? 'inner',
+    allowedLatenessMs: it.time('lateness'),
+    codecs: [json(), json()],
+    join: (left, right) => [left, right],
+    results: [collect('out')],
+    late: [[collect('late-left')], [collect('late-right')]],
+  });
+  return { head: operator, operators: [operator] };
+};
+
+//   stage lookup versioned|latest [left] [lateness TIME]      values are [0, record] or [1, row]; a null row deletes
+const lookup: StageOf = (words, keys) => (collect) => {
+  const it = new Words(words);
+  const operator = new TableLookup({
+    id: 'l',
+    keys,
+    mode: it.has('latest') ? 'latest' : 'versioned',
+    kind: it.has('left') ? 'left' : 'inner',
+    allowedLatenessMs: it.time('lateness'),
+    codecs: [json(), json()],
+    isDeleted: null,
+    join: (record, row, { rowMs }) => [record, row, rowMs],
+    results: [collect('out')],
+    late: [collect('late')],
+  });
+  return { head: operator, operators: [operator] };
+};
+
 function assignerOf(it: Words): WindowAssigner {
   const offsetMs = it.time('offset');
   if (it.has('tumbling')) return { kind: 'tumbling', sizeMs: it.time('tumbling'), offsetMs };
@@ -120,4 +158,4 @@ export function functionOf(name: string): WindowFunction {
   }
 }
 
-export const STAGES: Readonly<Record<string, StageOf>> = { count, window };
+export const STAGES: Readonly<Record<string, StageOf>> = { count, join, lookup, window };
