@@ -109,7 +109,7 @@ export class KeyedTimers {
   #build(): void {
     if (this.#built) return;
     this.#built = true;
-    for (const slot of this.#store.slots()) for (const time of this.#store.get(slot)!) this.#push(time, slot);
+    for (const [slot, times] of this.#store.entries()) for (const time of times) this.#push(time, slot);
   }
 
   #push(timeMs: number, slot: number): void {
