@@ -2,7 +2,7 @@
 // that comes back damaged costs an attempt, never a wrong record.
 
 import { expect, test } from 'vitest';
-import { integer } from '#checkpoint/codecs.ts';
+import { integer, json, list } from '#checkpoint/codecs.ts';
 import type { ValueStore } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { PageSwap } from '#checkpoint/page-swap.ts';
@@ -36,16 +36,17 @@ class SlotCounts implements Operator {
   process(batch: Batch): void {
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.value[i];
-      const count = this.#countOf(slot) + 1;
-      this.#counts?.set(slot, count);
+      const count = this.#count(slot);
       const text = Buffer.from(`${slot} ${count}`);
       this.#context?.output.append(0, 'out', 0, batch.timestampMs[i], null, text, 0, text.length);
     }
   }
 
-  #countOf(slot: number): number {
+  #count(slot: number): number {
     try {
-      return this.#counts?.get(slot) ?? 0;
+      const count = (this.#counts?.get(slot) ?? 0) + 1;
+      this.#counts?.set(slot, count);
+      return count;
     } catch (error) {
       if (!this.#tolerant) throw error;
       return 0;
@@ -173,6 +174,26 @@ for (const tolerant of [false, true]) {
     expect(toy.cold.map(({ closed }) => closed)).toEqual([true, false]);
   });
 }
+
+test('a value that was changed into what no codec holds ends the attempt, instead of all its checkpoints', async () => {
+  const toy = new SwappedToy();
+  toy.program = (): StageProgram => {
+    const stage = toyStage({ outputTopic: 'out', deadLetterTopic: 'dead' });
+    const counts = new SlotCounts(false);
+    counts.open = (context) => {
+      const lists = context.values<unknown[]>('lists', list(json()));
+      counts.process = () => {
+        if (lists.get(1) === undefined) lists.set(1, []);
+        lists.change(1)?.push(() => 'not data');
+      };
+    };
+    return { ...stage, operators: [counts], head: counts };
+  };
+  const running = toy.launch({ checkpointIntervalMs: 3_000 });
+  await toy.work(10);
+  expect(running.supervisor.restarts).toBeGreaterThan(0);
+  expect(toy.said(/state 'lists': state cannot hold this value: \$ is a function/).length).toBeGreaterThan(0);
+});
 
 test('a checkpoint that meets a damaged page ends the attempt, instead of failing for ever', async () => {
   const toy = new SwappedToy();
