@@ -4,6 +4,8 @@
 import type { RecordsDescription } from '#jobs/record-words.ts';
 import type { RowsDescription } from '#jobs/tsdb-words.ts';
 import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
+import type { RecordFormatName } from '#operators/formats/record-format.ts';
+import type { RowFormatName } from '#operators/formats/row-encoder.ts';
 import type { SampleFormatName } from '#operators/formats/sample-format.ts';
 
 /** A duration such as '200ms', '5s', '1h30m'. */
@@ -106,8 +108,13 @@ export interface TopicOptions {
   readonly partitions?: number | undefined;
   /** Id of this step. @default made of its input and the topic */
   readonly id?: string | undefined;
-  /** Of records: how values are written. @default 'json' */
-  readonly format?: 'json' | 'text' | 'bytes' | undefined;
+  /**
+   * How values are written: rows as 'json', 'avro' (schema ROLLUP_ROW_SCHEMA) or 'remote-write' (a request of the eight
+   * series of a row), records as 'json', 'text', 'bytes' or 'avro'. @default 'json'
+   */
+  readonly format?: RecordFormatName | RowFormatName | undefined;
+  /** Of records in Avro: the schema, as JSON or its text. */
+  readonly avroSchema?: unknown;
   /** Of records: gives a record's key, null for none. @default the key of the stream */
   readonly key?: ((record: never) => string | null) | undefined;
 }

@@ -16,8 +16,9 @@ import type {
   WindowStepPlan,
 } from '#jobs/plan.ts';
 import { type Carried, checkIsFunction, checkProcess } from '#jobs/record-check.ts';
+import { checkRecordFormat } from '#jobs/source-check.ts';
 import { checkAlone, checkRemoteWrite } from '#jobs/target-check.ts';
-import { RECORD_FORMATS } from '#operators/formats/record-format.ts';
+import { ROW_FORMATS } from '#operators/formats/row-encoder.ts';
 import { formatDuration, parseDuration } from '#runtime/std/duration.ts';
 
 /** A step as the compiler takes it; `input` is a place in the same list, or a source as in the graph. */
@@ -42,6 +43,8 @@ type Placed<Step extends { readonly input: string }> = Omit<Step, 'input'> & { r
 
 /** Id of the step that reads the exchange of a stage; authors cannot have it. */
 export const EXCHANGE_SOURCE_ID = 'exchange';
+
+const TOPIC_OPTIONS = ['partitions', 'id', 'format', 'avroSchema', 'key'];
 
 const WINDOW_MS_MIN = 1_000;
 const WINDOW_MS_MAX = 366 * 86_400_000;
@@ -282,7 +285,7 @@ function checkTopic(
   for (const [topic, message] of reserved) {
     if (name === topic) faults.push({ path, message, remedy: 'choose another topic for the rows' });
   }
-  const options = new OptionReader(faults, path, step.topic?.options, ['partitions', 'id', 'format', 'key']);
+  const options = new OptionReader(faults, path, step.topic?.options, TOPIC_OPTIONS);
   const derived = derivedId(`${input?.id ?? ''}-to-${idPart(name)}`);
   return {
     kind: 'topic',
@@ -294,12 +297,13 @@ function checkTopic(
   };
 }
 
-function rowOptions(options: OptionReader): object {
-  for (const name of ['format', 'key']) {
+function rowOptions(options: OptionReader): Pick<TopicStepPlan, 'rows'> {
+  for (const name of ['key', 'avroSchema']) {
     if (options.raw(name) !== undefined)
       options.fault(name, 'is of records only', 'leave it out: rows have a form of their own');
   }
-  return {};
+  const format = options.oneOf('format', ROW_FORMATS, 'json');
+  return format === 'json' ? {} : { rows: { format } };
 }
 
 function recordOptions(options: OptionReader): NonNullable<TopicStepPlan['records']> {
@@ -307,7 +311,7 @@ function recordOptions(options: OptionReader): NonNullable<TopicStepPlan['record
   if (key !== undefined && typeof key !== 'function') {
     options.fault('key', `${show(key)} is no function`, 'give key: (record) => …, or leave it out');
   }
-  return { format: options.oneOf('format', RECORD_FORMATS, 'json'), keyed: key !== undefined };
+  return { ...checkRecordFormat(options), keyed: key !== undefined };
 }
 
 function checkIds(steps: readonly CheckedStep[], sources: readonly SourcePlan[], faults: Fault[]): void {

@@ -143,14 +143,14 @@ class StageWiring {
       return new ExchangeSource({ id: EXCHANGE_SOURCE_ID, table, codec: this.#headCarriesSamples ? null : json() });
     }
     const source = this.#samples;
+    const { id } = source;
     if (source.kind === 'samples') {
-      const { avroSchema, format, id, influxPrecision = 'ns', partitionedBy } = source;
+      const { avroSchema, format, influxPrecision = 'ns', partitionedBy } = source;
       return new SamplesSource({ id, table, format, formatOptions: { avroSchema, influxPrecision }, partitionedBy });
     }
-    if (source.kind === 'rows') return new RowsSource({ id: source.id, table });
-    const functions = this.#job.functions.source.get(source.id);
-    const { read, timestamp } = functions ?? { read: null, timestamp: null };
-    return new RecordsSource({ id: source.id, format: recordFormat(source.format), read, timestamp });
+    if (source.kind === 'rows') return new RowsSource({ id, table });
+    const { read = null, timestamp = null } = this.#job.functions.source.get(id) ?? {};
+    return new RecordsSource({ id, format: recordFormat(source.format, source.avroSchema), read, timestamp });
   }
 
   #table(stateId: string): StageSeries {
@@ -324,17 +324,19 @@ class StageWiring {
     invariant(window?.kind === 'window', `topic '${step.topic}' takes rows of a window`);
     const resolution = formatDuration(window.sizeMs);
     const { id, topic } = step;
-    return this.#first(
-      new TopicSink({ id, sinkIndex: this.#sinkIndex(topic), topic, resolution, keys: this.#series, run: 0 }),
-    );
+    const to = { id, sinkIndex: this.#sinkIndex(topic), topic, format: step.rows?.format };
+    return this.#first(new TopicSink({ ...to, resolution, keys: this.#series, run: 0 }));
   }
 
-  #makeRecordTopic(step: TopicStepPlan, { format, keyed }: NonNullable<TopicStepPlan['records']>): BatchConsumer {
+  #makeRecordTopic(step: TopicStepPlan, records: NonNullable<TopicStepPlan['records']>): BatchConsumer {
+    const { avroSchema, keyed } = records;
     const { id, topic } = step;
     const key = keyed ? known(this.#job.functions.record, id) : null;
     const keys = this.#keysAt(step.input);
     const sinkIndex = this.#sinkIndex(topic);
-    return this.#first(new RecordSink({ id, sinkIndex, topic, format: recordFormat(format), keys, key }));
+    return this.#first(
+      new RecordSink({ id, sinkIndex, topic, format: recordFormat(records.format, avroSchema), keys, key }),
+    );
   }
 
   #makeRemoteWrite(step: RemoteWriteStepPlan): BatchConsumer {

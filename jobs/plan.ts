@@ -3,6 +3,7 @@
 
 import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
 import type { RecordFormatName } from '#operators/formats/record-format.ts';
+import type { RowFormatName } from '#operators/formats/row-encoder.ts';
 import type { SampleFormatName } from '#operators/formats/sample-format.ts';
 import type { ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
 import type { RecordMetadata } from '#operators/sources/records-source.ts';
@@ -44,6 +45,8 @@ export interface SamplesPlan extends SourceFields {
 export interface RecordsPlan extends SourceFields {
   readonly kind: 'records';
   readonly format: RecordFormatName;
+  /** Of Avro only. */
+  readonly avroSchema?: unknown;
   readonly partitionedBy: 'producer' | null;
   /** Whether functions of the job make the record and its event time. */
   readonly reads: boolean;
@@ -143,7 +146,9 @@ export interface TopicStepPlan {
   /** Partition count when it is created; null: that of the source. */
   readonly partitions: number | null;
   /** Of records, not of rows: how they are written, and whether a function names their key. */
-  readonly records?: { readonly format: RecordFormatName; readonly keyed: boolean };
+  readonly records?: { readonly format: RecordFormatName; readonly keyed: boolean; readonly avroSchema?: unknown };
+  /** Of rows, when they are not JSON. */
+  readonly rows?: { readonly format: RowFormatName };
 }
 
 /** What goes to a time-series database; how it is reached stands beside the plan. */

@@ -3,6 +3,7 @@
 
 import { list, map, type StateCodec } from '#checkpoint/codecs.ts';
 import type { Duration } from '#jobs/descriptions.ts';
+import type { RecordFormatName } from '#operators/formats/record-format.ts';
 import type {
   AggregateFunction,
   AggregatingState,
@@ -16,8 +17,10 @@ import type { RecordMetadata } from '#operators/sources/records-source.ts';
 
 export interface RecordsOptions<T = unknown> {
   readonly topic: string;
-  /** How values are encoded: JSON, text in UTF-8, or bytes. @default 'json' */
-  readonly format?: 'json' | 'text' | 'bytes' | undefined;
+  /** How values are encoded: JSON, text in UTF-8, bytes, or Avro. @default 'json' */
+  readonly format?: RecordFormatName | undefined;
+  /** Of Avro: the schema, as JSON or its text. */
+  readonly avroSchema?: unknown;
   /**
    * Makes the record out of the decoded value and what the log says of it. What it throws makes the record a bad one.
    * @default the value

@@ -4,8 +4,9 @@ import type { SourceDescription } from '#jobs/descriptions.ts';
 import type { Fault } from '#jobs/faults.ts';
 import { OptionReader, show } from '#jobs/option-reader.ts';
 import type { SamplesPlan, SourceFields, SourcePlan } from '#jobs/plan.ts';
+import { parseAvroSchema } from '#operators/formats/avro-schema.ts';
 import { INFLUX_PRECISIONS } from '#operators/formats/influx-value.ts';
-import { RECORD_FORMATS } from '#operators/formats/record-format.ts';
+import { RECORD_FORMATS, type RecordFormatName } from '#operators/formats/record-format.ts';
 import { avroProblem, SAMPLE_FORMATS } from '#operators/formats/sample-format.ts';
 
 const SECOND_MS = 1_000;
@@ -33,7 +34,7 @@ export const SAMPLES_OPTIONS = [
 ];
 
 const RECORDS_OPTIONS = [
-  ...SAMPLES_OPTIONS.filter((name) => !['seriesMax', 'lateTopic', 'avroSchema', 'influxPrecision'].includes(name)),
+  ...SAMPLES_OPTIONS.filter((name) => !['seriesMax', 'lateTopic', 'influxPrecision'].includes(name)),
   'read',
   'timestamp',
   'keysMax',
@@ -94,11 +95,27 @@ function checkRecords(given: unknown, faults: Fault[], path: string, defaultId: 
   return {
     kind: 'records',
     ...fields,
-    format: options.oneOf('format', RECORD_FORMATS, 'json'),
+    ...checkRecordFormat(options),
     partitionedBy: options.oneOf('partitionedBy', ['producer'], null),
     reads: checkFunction(options, 'read'),
     timestamps: checkFunction(options, 'timestamp'),
   };
+}
+
+/** Format and schema of whole records, read or written. */
+export function checkRecordFormat(options: OptionReader): { format: RecordFormatName; avroSchema?: unknown } {
+  const format = options.oneOf('format', RECORD_FORMATS, 'json');
+  if (format !== 'avro') {
+    if (options.has('avroSchema'))
+      options.fault('avroSchema', 'is of Avro only', "say format: 'avro', or leave it out");
+    return { format };
+  }
+  const avroSchema = options.raw('avroSchema');
+  if (options.required('avroSchema', 'give the Avro schema of the records, as JSON or its text')) {
+    const schema = parseAvroSchema(avroSchema);
+    if (typeof schema === 'string') options.fault('avroSchema', schema, 'give an Avro schema, as JSON or its text');
+  }
+  return { format, avroSchema };
 }
 
 function checkFunction(options: OptionReader, name: 'read' | 'timestamp'): boolean {

@@ -4,6 +4,9 @@
 import type { AvroNode } from '#operators/formats/avro-schema.ts';
 import { NESTING_MAX, RecordRefusal } from '#operators/formats/sample-decoder.ts';
 
+/** Bytes that must be readable behind a value: ends are checked after an integer is read. */
+export const AVRO_SLACK_BYTES = 16;
+
 const TWO_32 = 4294967296;
 /** Items that take no bytes (nulls, empty records) in one record at most. */
 const EMPTY_ITEMS_MAX = 65_536;
@@ -15,7 +18,7 @@ export class AvroReader {
   end = 0;
   #items = 0;
 
-  /** Takes bytes[start, end) of a buffer with 16 readable bytes behind it. */
+  /** Takes bytes[start, end) of a buffer with AVRO_SLACK_BYTES behind it. */
   bind(bytes: Buffer, view: DataView, start: number, end: number): void {
     this.bytes = bytes;
     this.view = view;

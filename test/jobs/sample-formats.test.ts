@@ -1,16 +1,20 @@
 // Sources in every format, from the words of a job to rows.
 
+import avsc from 'avsc';
 import { compressSync } from 'snappy';
 import { expect, test } from 'vitest';
 import { compileJob } from '#jobs/compile.ts';
 import { defineJob } from '#jobs/define-job.ts';
 import { type SamplesOptions, samples, series, stats, topic, tumbling } from '#jobs/descriptions.ts';
 import { explain } from '#jobs/explain.ts';
+import { records } from '#jobs/record-words.ts';
 import { parseAvroSchema } from '#operators/formats/avro-schema.ts';
+import { ROLLUP_ROW_SCHEMA } from '#operators/formats/row-encoder.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { StageBench } from '#test/jobs/stage-bench.ts';
 import { SCHEMAS } from '#test/operators/formats/avro-generator.ts';
 import { bytesField, double, fixed64 } from '#test/operators/formats/protobuf-bytes.ts';
+import { referenceRemoteWrite } from '#test/operators/formats/reference-remote-write.ts';
 import { label, sample } from '#test/operators/formats/remote-write-generator.ts';
 
 const START_MS = 1_700_006_400_000;
@@ -90,4 +94,79 @@ test('a plan says nothing of formats when it is the usual one', () => {
   expect(Object.keys(plan.sources[0])).not.toContain('avroSchema');
   const otlp = compileJob(job({ format: 'otlp' }));
   expect(explain(otlp.plan, otlp.settings)).toContain('(format otlp, out of order');
+});
+
+test.each(['avro', 'remote-write'] as const)('rows go out as %s when the topic says so', (format) => {
+  const written = defineJob({
+    name: 'formats',
+    source: samples({ topic: 'raw', partitionedBy: 'producer' }),
+    build: (raw) => raw.keyBy(series).window('1m', tumbling('1m')).aggregate(stats()).to(topic('rows', { format })),
+  });
+  const bench = new StageBench(written, START_MS + 60_000);
+  bench.feed([{ metric_name: 'm', timestamp: START_MS, value: 5, labels: { a: 'b' } }]);
+  bench.feed([{ metric_name: 'm', timestamp: START_MS + 70_000, value: 5 }]);
+  const value = bench.topics.get('rows')?.[0].value as Buffer;
+  if (format === 'remote-write') {
+    expect(referenceRemoteWrite(value, Number.MAX_SAFE_INTEGER).rows[1]).toEqual({
+      series: 'm:1m:sum{a="b"}',
+      timestampMs: START_MS + 60_000,
+      value: 5,
+    });
+    return;
+  }
+  const row = avsc.Type.forSchema(JSON.parse(JSON.stringify(ROLLUP_ROW_SCHEMA))).fromBuffer(value);
+  expect(row).toMatchObject({ metric_name: 'm', labels: { a: 'b' }, resolution: '1m', count: 1, sum: 5, run: 0 });
+});
+
+const LOGIN = {
+  type: 'record',
+  name: 'Login',
+  fields: [
+    { name: 'user', type: 'string' },
+    { name: 'at', type: 'long' },
+  ],
+};
+
+test('records of a user come and go in Avro', () => {
+  const login = (user: string, at: number) => {
+    const schema = parseAvroSchema(LOGIN);
+    if (typeof schema === 'string') throw new Error(schema);
+    return schema.encode({ user, at });
+  };
+  const logins = defineJob({
+    name: 'logins',
+    source: records<{ user: string; at: number }>({
+      topic: 'raw',
+      format: 'avro',
+      avroSchema: LOGIN,
+      timestamp: ({ at }) => at,
+    }),
+    build: (raw) => {
+      raw.filter('no-root', ({ user }) => user !== 'root').to(topic('users', { format: 'avro', avroSchema: LOGIN }));
+    },
+  });
+  const bench = new StageBench(logins, START_MS);
+  bench.feed([login('ann', START_MS), login('root', START_MS), login('bob', START_MS + 1), 'nonsense']);
+  expect(bench.topics.get('users')?.map(({ value }) => value)).toEqual([
+    login('ann', START_MS),
+    login('bob', START_MS + 1),
+  ]);
+  expect(bench.topics.get('raw.dead-letter')).toHaveLength(1);
+});
+
+test('Avro records need a schema, and nothing else has one', () => {
+  const read = (options: object) => {
+    try {
+      compileJob(
+        defineJob({ name: 'x', source: records({ topic: 'raw', ...options }), build: (raw) => raw.to(topic('a')) }),
+      );
+    } catch (error) {
+      return (error as Error).message.split('\n')[1];
+    }
+    return null;
+  };
+  expect(read({ format: 'avro' })).toContain('source.avroSchema: is missing');
+  expect(read({ format: 'avro', avroSchema: '"nothing"' })).toContain('source.avroSchema: is no Avro schema');
+  expect(read({ avroSchema: LOGIN })).toContain('source.avroSchema: is of Avro only');
+  expect(read({ format: 'avro', avroSchema: LOGIN })).toBeNull();
 });
