@@ -72,13 +72,16 @@ export class Committer {
   /** Commits the entry with its output; its offset in the commit log. Throws when the attempt must end. */
   async commit(written: WrittenEntry, previousChainHash: string, batches: readonly StagedBatch[]): Promise<bigint> {
     const sealed: Sealed = { written, previousChainHash, batches };
+    let foreign = 0;
     for (let attempt = 1; ; attempt++) {
       try {
         const offset = await this.#transact(sealed);
         this.waitingFor = null;
         return offset;
       } catch (error) {
-        if (!(error instanceof StreamError) || !error.retryable) throw error;
+        if (!(error instanceof StreamError)) throw error;
+        // Once, an unexpected offset may come of a marker that an older writer of ours had sent, and that came late.
+        if (!error.retryable && !(error.code === 'foreign-writer' && ++foreign === 1)) throw error;
         this.transactionsFailed++;
         this.#tell(error, written.entry.number, attempt);
       }

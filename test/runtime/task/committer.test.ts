@@ -82,6 +82,23 @@ test('somebody else who writes into the commit log is found before the next entr
   expect(toy.committed('out')).toEqual(before);
 });
 
+test('a marker of an earlier life that comes late costs one transaction, not the task', async () => {
+  const toy = new ToyWorld();
+  const first = toy.launch();
+  await work(toy, 0, 5);
+  first.inhabitant.process.kill();
+  const running = toy.launch();
+  await work(toy, 5, 10);
+  const commits = toy.world.cluster.partition({ topic: '__n.commits', partition: 0 });
+  const producerId = commits?.batches.at(-1)?.producerId ?? -1;
+  commits?.writeMarker(producerId, 0, true, toy.world.scheduler.nowMs);
+  await work(toy, 10, 20);
+  expect(running.outcome).toBeNull();
+  expect(running.supervisor.restarts).toBe(0);
+  expect(running.supervisor.status()?.transactionsFailed).toBe(1);
+  expect(toy.committed('out')).toEqual(rows(18));
+});
+
 test('a commit log that is deleted while the task runs ends it, and nothing is published again', async () => {
   const toy = new ToyWorld();
   const running = toy.launch();
