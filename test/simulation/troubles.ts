@@ -17,6 +17,7 @@ type Trouble =
   | 'kill early'
   | 'kill slot'
   | 'zombie'
+  | 'zombie at commit'
   | 'zombie early'
   | 'pause'
   | 'clock'
@@ -33,6 +34,7 @@ const TROUBLES: readonly Trouble[] = [
   'kill slot',
   'zombie',
   'zombie',
+  'zombie at commit',
   'zombie early',
   'pause',
   'clock',
@@ -86,9 +88,12 @@ export class Troubles {
         return instance.killSlotAfterEvents(random.int(this.#installation.scenario.slots), random.int(300));
       case 'zombie':
         instance.pause(random.between(20_000, 90_000));
-        await this.#world.pass(random.int(10_000));
-        this.#installation.launch(this.#clockOffsetMs());
-        return;
+        return await this.#replace(instance, 10_000);
+      case 'zombie at commit':
+        this.#installation.next.transaction = () => {
+          instance.pauseAfterEvents(random.int(20), random.between(2_000, 60_000));
+        };
+        return await this.#replace(instance, 3_000);
       case 'zombie early':
         return await this.#zombieEarly(instance);
       case 'pause':
@@ -140,8 +145,14 @@ export class Troubles {
     const random = this.#random;
     const next = this.#installation.launch(this.#clockOffsetMs());
     next.pauseAfterEvents(random.int(40), random.between(2_000, 60_000));
-    await this.#world.until(() => next.paused, 5_000);
-    await this.#world.pass(random.int(3_000));
+    await this.#replace(next, 3_000);
+  }
+
+  /** By a new process, soon after it is stopped, whether it is or not. */
+  async #replace(instance: Instance, withinMs: number): Promise<void> {
+    await this.#world.until(() => instance.paused || !instance.alive, 5_000);
+    await this.#world.pass(this.#random.int(withinMs));
+    this.#installation.next.transaction = null;
     this.#installation.launch(this.#clockOffsetMs());
   }
 
