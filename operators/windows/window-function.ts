@@ -2,8 +2,8 @@
 // when. Invariant: what was given away is never changed afterwards, and what is kept never by those who were given it.
 
 import type { AggregateFunction, OwningCodec } from '#operators/process/contract.ts';
+import { copier } from '#operators/records/copier.ts';
 import { frozen } from '#operators/records/frozen.ts';
-import { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 
 /** The window of a result, as functions see it. */
 export interface WindowInfo {
@@ -31,6 +31,8 @@ export type WindowFunction =
       readonly codec: OwningCodec<unknown>;
       readonly aggregate: AggregateFunction<unknown, unknown, unknown>;
       readonly result: ResultFunction | null;
+      /** `result` gives the list of results. */
+      readonly flat?: boolean;
     }
   | {
       readonly kind: 'process';
@@ -72,7 +74,7 @@ export function windowFold(plan: WindowFunction, byDefault: ResultFunction = win
     case 'reduce':
       return reduceFold(plan.codec, plan.reduce, plan.result ?? byDefault);
     case 'aggregate':
-      return aggregateFold(plan.codec, plan.aggregate, plan.result ?? byDefault);
+      return aggregateFold(plan.codec, plan.aggregate, plan.result ?? byDefault, plan.flat ?? false);
     case 'process':
       return elementsFold(plan.codec, plan.process);
   }
@@ -100,13 +102,14 @@ function aggregateFold(
   codec: OwningCodec<unknown>,
   aggregate: AggregateFunction<unknown, unknown, unknown>,
   result: ResultFunction,
+  many: boolean,
 ): WindowFold {
   const copy = copier(codec);
   let shares = false;
   return {
     codec,
     mergeable: aggregate.merge !== undefined,
-    many: false,
+    many,
     first: (record) => codec.own(aggregate.add(aggregate.create(), record)),
     add: (content, record) => codec.own(aggregate.add(content, record)),
     merge: (content, next) => codec.own(aggregate.merge!(content, next)),
@@ -154,15 +157,5 @@ export function listCodec(codec: OwningCodec<unknown>): OwningCodec<unknown> {
       for (let left = input.uvarint(); left > 0; left--) elements.push(codec.read(input));
       return elements;
     },
-  };
-}
-
-/** Copies values through their bytes: an accumulator may be handed out as a result and change afterwards. */
-function copier(codec: OwningCodec<unknown>): (value: unknown) => unknown {
-  const out = new ByteWriter(256);
-  return (value) => {
-    out.clear();
-    codec.write(value, out);
-    return codec.read(new ByteReader(out.toBytes()));
   };
 }

@@ -44,8 +44,8 @@ class Stage {
     const at = words.indexOf('budget');
     const budget = at < 0 ? Number.POSITIVE_INFINITY : Number(words[at + 1]);
     let done = true;
-    // What an entry held back is sent at its end; before that nobody restarts from pages.
-    if (restart && command !== 'end') rig.restart();
+    // What an entry holds back is sent at its end; before that nobody restarts from pages.
+    if (restart && !rig.wantsEntry()) rig.restart();
     if (command === 'record') rig.process(this.#rows(words.join(' ')));
     else if (command === 'watermark') {
       rig.watermarkMs = timeOf(words[0]);

@@ -1,8 +1,19 @@
 // Owns the operators that golden scripts can name, with their words.
 
-import { json } from '#checkpoint/codecs.ts';
+import { float64, integer, json, list, map, type StateCodec, text } from '#checkpoint/codecs.ts';
+import { COUNTER_SAMPLES, counterSamples, rateOf } from '#operators/aggregates/counter-range.ts';
+import { LocalAggregate } from '#operators/aggregates/local-aggregate.ts';
+import { topK } from '#operators/aggregates/top-k.ts';
+import type { AggregateFunction, OwningCodec, ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
+import { counterIncrease } from '#operators/process/counter-increase.ts';
+import { deduplicate } from '#operators/process/deduplicate.ts';
+import { distinct } from '#operators/process/distinct.ts';
 import { IntervalJoin, type JoinKind } from '#operators/process/interval-join.ts';
+import { ProcessOperator } from '#operators/process/process-operator.ts';
+import { rollingReduce } from '#operators/process/rolling-reduce.ts';
+import { rollingTop } from '#operators/process/rolling-top.ts';
 import { TableLookup } from '#operators/process/table-lookup.ts';
+import { recordOf } from '#operators/records/record-rows.ts';
 import { CountWindow } from '#operators/windows/count-window.ts';
 import { RecordWindow } from '#operators/windows/record-window.ts';
 import type { WindowAssigner } from '#operators/windows/window-assigner.ts';
@@ -107,6 +118,88 @@ const lookup: StageOf = (words, keys) => (collect) => {
   return { head: operator, operators: [operator] };
 };
 
+function valueList(element: StateCodec<never>): StateDescriptor {
+  const codec = list(element) as unknown as OwningCodec<unknown[]>;
+  return { kind: 'list', codec, element: element as unknown as OwningCodec<unknown>, ttl: null };
+}
+
+const TIMES_OF_TEXTS: StateDescriptor = {
+  kind: 'map',
+  codec: map(text(), integer()) as unknown as OwningCodec<Map<unknown, unknown>>,
+  key: text() as unknown as OwningCodec<unknown>,
+  value: integer() as unknown as OwningCodec<unknown>,
+  ttl: null,
+};
+
+function functionStage(
+  keys: KeyNames,
+  callbacks: ProcessCallbacks,
+  states: Record<string, StateDescriptor>,
+  sides: readonly string[] = [],
+): BuildStage {
+  return (collect) => {
+    const operator = new ProcessOperator({
+      id: 'f',
+      keys,
+      states: new Map(Object.entries(states)),
+      callbacks,
+      view: recordOf,
+      next: [collect('out')],
+      sides: new Map(sides.map((name) => [name, [collect(name)]])),
+    });
+    return { head: operator, operators: [operator] };
+  };
+}
+
+//   stage deduplicate TIME [lateness TIME]
+const deduplicateStage: StageOf = (words, keys) => {
+  const options = { withinMs: timeOf(words[0]), allowedLatenessMs: new Words(words).time('lateness') };
+  return functionStage(keys, deduplicate(options), { passed: valueList(integer() as StateCodec<never>) }, ['late']);
+};
+
+//   stage distinct [forget TIME]          values are texts
+const distinctStage: StageOf = (words, keys) => {
+  const it = new Words(words);
+  const forgetMs = it.has('forget') ? it.time('forget') : null;
+  return functionStage(keys, distinct({ by: (record) => record, forgetMs }), { seen: TIMES_OF_TEXTS }, ['late']);
+};
+
+const RANKING = {
+  by: (record: unknown) => (record as [string, number])[1],
+  id: (record: unknown) => (record as [string, number])[0],
+};
+
+//   stage rolling sum · stage rolling top K [ids]      values of top are [name, score]
+const rolling: StageOf = (words, keys) => {
+  if (words[0] === 'sum') {
+    const sum = rollingReduce((a, b) => (a as number) + (b as number));
+    return functionStage(keys, sum, { value: valueList(json() as StateCodec<never>) });
+  }
+  const top = rollingTop({ ...RANKING, k: Number(words[1]), id: words[2] === 'ids' ? RANKING.id : null });
+  return functionStage(keys, top, { top: valueList(json() as StateCodec<never>) });
+};
+
+//   stage counter gap TIME
+const counter: StageOf = (words, keys) => {
+  const callbacks = counterIncrease({ value: (record) => record, gapMs: new Words(words).time('gap') });
+  return functionStage(keys, callbacks, { last: valueList(float64() as StateCodec<never>) }, ['out-of-order']);
+};
+
+//   stage local PANE [offset TIME] [held N]
+const local: StageOf = (words) => (collect) => {
+  const it = new Words(words);
+  const operator = new LocalAggregate({
+    id: 'l',
+    paneMs: timeOf(words[0]),
+    offsetMs: it.time('offset'),
+    aggregate: MEAN,
+    codec: json(),
+    ...(it.has('held') ? { heldMax: Number(it.after('held')) } : {}),
+    next: [collect('out')],
+  });
+  return { head: operator, operators: [operator] };
+};
+
 function assignerOf(it: Words): WindowAssigner {
   const offsetMs = it.time('offset');
   if (it.has('tumbling')) return { kind: 'tumbling', sizeMs: it.time('tumbling'), offsetMs };
@@ -153,9 +246,44 @@ export function functionOf(name: string): WindowFunction {
       return { kind: 'aggregate', codec, aggregate: MEAN, result: null };
     case 'list':
       return { kind: 'process', codec, process: (elements, { startMs, endMs }) => [[startMs, endMs, ...elements]] };
+    case 'top-2':
+      return { kind: 'aggregate', codec, aggregate: loose(topK({ ...RANKING, k: 2 })), result: null };
+    case 'rate':
+      return {
+        kind: 'aggregate',
+        codec: COUNTER_SAMPLES as unknown as OwningCodec<unknown>,
+        aggregate: loose(counterSamples(timeAndValue)),
+        flat: true,
+        result(value, { startMs, endMs }) {
+          const rate = rateOf(value as Parameters<typeof rateOf>[0], startMs, endMs);
+          return rate === null ? [] : [rate];
+        },
+      };
     default:
       throw new Error(`no function '${name}'`);
   }
 }
 
-export const STAGES: Readonly<Record<string, StageOf>> = { count, join, lookup, window };
+export const STAGES: Readonly<Record<string, StageOf>> = {
+  count,
+  counter,
+  deduplicate: deduplicateStage,
+  distinct: distinctStage,
+  join,
+  local,
+  lookup,
+  rolling,
+  window,
+};
+
+/** Values of rate are [milliseconds, value]. */
+function timeAndValue(record: unknown): { timeMs: unknown; value: unknown } {
+  const [timeMs, value] = record as [unknown, unknown];
+  return { timeMs, value: value ?? Number.NaN };
+}
+
+function loose<Acc, Out>(
+  aggregate: AggregateFunction<unknown, Acc, Out>,
+): AggregateFunction<unknown, unknown, unknown> {
+  return aggregate as unknown as AggregateFunction<unknown, unknown, unknown>;
+}
