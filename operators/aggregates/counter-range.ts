@@ -2,6 +2,7 @@
 // gain extrapolated to the window's borders. A window is [start, end), where Prometheus' range is (start, end].
 
 import type { AggregateFunction, OwningCodec } from '#operators/process/contract.ts';
+import { functionFailed, shown } from '#operators/records/user-function.ts';
 
 /** Ascending, each time once: of two samples of one time the first that came. */
 export interface CounterSamples {
@@ -19,8 +20,12 @@ export function counterSamples(
     create: () => ({ times: [], values: [] }),
     add(samples, record) {
       const { timeMs, value } = sampleOf(record);
-      if (typeof value !== 'number') throw new TypeError(`value gave a ${typeof value} instead of a number`);
-      if (typeof timeMs !== 'number') throw new TypeError(`timestamp gave a ${typeof timeMs} instead of a number`);
+      if (typeof value !== 'number' || typeof timeMs !== 'number')
+        throw functionFailed(
+          'a counter',
+          `gave ${shown([timeMs, value])} instead of time and value`,
+          `for ${shown(record)}`,
+        );
       // Stale markers, and what no counter can be.
       if (Number.isFinite(value)) insert(samples, timeMs, value);
       return samples;

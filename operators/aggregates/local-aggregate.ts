@@ -6,6 +6,7 @@ import type { AggregateFunction, OwningCodec } from '#operators/process/contract
 import { copier } from '#operators/records/copier.ts';
 import { RecordRows, recordOf } from '#operators/records/record-rows.ts';
 import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
+import { invariant } from '#runtime/std/errors.ts';
 import type { Batch, BatchConsumer, Operator } from '#runtime/task/contract.ts';
 
 export interface LocalAggregateOptions {
@@ -140,7 +141,7 @@ export function globalAggregate(
   codec: OwningCodec<unknown>,
 ): AggregateFunction<unknown, unknown, unknown> {
   const { merge } = aggregate;
-  if (merge === undefined) throw new TypeError('this aggregate cannot be split: it has no merge');
+  invariant(merge !== undefined, 'an aggregate without merge is split');
   const copy = copier(codec);
   // One accumulator may go into many windows, and merge may make one of them its own.
   return { ...aggregate, add: (accumulator, partial) => merge(accumulator, copy(partial)), merge };

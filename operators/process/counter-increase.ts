@@ -3,6 +3,7 @@
 // `last`: event time and value.
 
 import type { ListState, ProcessCallbacks } from '#operators/process/contract.ts';
+import { functionFailed, shown } from '#operators/records/user-function.ts';
 
 export interface CounterIncreaseOptions {
   readonly value: (record: unknown) => unknown;
@@ -26,7 +27,8 @@ export function counterIncrease({ value: read, gapMs }: CounterIncreaseOptions):
   return {
     process(record, context) {
       const value = read(record);
-      if (typeof value !== 'number') throw new TypeError(`value gave a ${typeof value} instead of a number`);
+      if (typeof value !== 'number')
+        throw functionFailed('a counter', `gave ${shown(value)} instead of a number`, `for ${shown(record)}`);
       // Stale markers, and what no counter can be.
       if (!Number.isFinite(value)) return;
       const { timestampMs: timestamp, key } = context;

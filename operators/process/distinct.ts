@@ -2,6 +2,7 @@
 // watermark has passed it by a time. State `seen`: the event time of each value that went on.
 
 import type { FunctionContext, MapState, ProcessCallbacks } from '#operators/process/contract.ts';
+import { functionFailed, shown } from '#operators/records/user-function.ts';
 
 export interface DistinctOptions {
   readonly by: (record: unknown) => unknown;
@@ -17,7 +18,8 @@ export function distinct({ by, forgetMs }: DistinctOptions): ProcessCallbacks {
   return {
     process(record, context) {
       const value = by(record);
-      if (typeof value !== 'string') throw new TypeError(`by gave a ${typeof value} instead of a text`);
+      if (typeof value !== 'string')
+        throw functionFailed('distinct', `gave ${shown(value)} instead of a text`, `for ${shown(record)}`);
       const { timestampMs, watermarkMs } = context;
       if (forgetMs !== null && timestampMs + forgetMs <= watermarkMs) {
         context.side('late', record);

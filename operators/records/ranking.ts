@@ -1,6 +1,8 @@
 // Owns keeping the largest of many: a list of at most k, best first. Of equal scores the one that came first is ahead.
 // With ids each id has one place, that of its best.
 
+import { functionFailed, shown } from '#operators/records/user-function.ts';
+
 export interface Ranked {
   readonly score: number;
   /** Null where places are not per id. */
@@ -29,8 +31,10 @@ export interface RankingOptions {
 /** A record with its score, as the functions of a job see it. */
 export function rankedRecord(record: unknown, { by, id }: RankingOptions): Ranked {
   const score = by(record);
-  if (typeof score !== 'number' || Number.isNaN(score)) throw new TypeError(`by gave ${String(score)}, no number`);
+  if (typeof score !== 'number' || Number.isNaN(score))
+    throw functionFailed('a ranking', `gave ${shown(score)} instead of a number`, `for ${shown(record)}`);
   const name = id === null ? null : id(record);
-  if (name !== null && typeof name !== 'string') throw new TypeError(`id gave a ${typeof name} instead of a text`);
+  if (name !== null && typeof name !== 'string')
+    throw functionFailed('a ranking', `gave the id ${shown(name)} instead of a text`, `for ${shown(record)}`);
   return { score, id: name, record };
 }
