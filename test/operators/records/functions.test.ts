@@ -287,6 +287,6 @@ describe('an aggregate that is split', () => {
 
   it('cannot be split without merge', () => {
     const { merge: _, ...rest } = mean;
-    expect(() => globalAggregate(rest, json())).toThrow(/no merge/);
+    expect(() => globalAggregate(rest, json())).toThrow(/without merge/);
   });
 });
