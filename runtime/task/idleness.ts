@@ -4,21 +4,24 @@
 import type { ReaderStatus } from '#runtime/log/contract.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 
-/** When no look proved quiet for so long (an outage, a stopped process), nothing is known of the time between. */
-const PROOF_GAP_MAX_MS = 5_000;
-
 export class Idleness {
   readonly #clock: Clock;
   readonly #idlenessMs: number;
+  readonly #proofGapMaxMs: number;
   #quietSinceMs: number | null = null;
   #fetchesSeen = -1;
   #provedMonotonicMs = 0;
   #establishedMs: number | null = null;
   #tickedMonotonicMs = 0;
 
-  constructor(clock: Clock, idlenessMs: number) {
+  /**
+   * @param proofGapMaxMs when no look proved quiet for so long (an outage, a stopped process), nothing is known of the
+   * time between
+   */
+  constructor(clock: Clock, idlenessMs: number, proofGapMaxMs = 5_000) {
     this.#clock = clock;
     this.#idlenessMs = idlenessMs;
+    this.#proofGapMaxMs = proofGapMaxMs;
   }
 
   /** Input arrived, or the reader was not at the end: quiet time begins anew. */
@@ -42,7 +45,7 @@ export class Idleness {
     if (fetches <= this.#fetchesSeen) return null;
     this.#fetchesSeen = fetches;
     const monotonicMs = this.#clock.monotonicMs();
-    if (monotonicMs - this.#provedMonotonicMs > PROOF_GAP_MAX_MS) this.interrupted();
+    if (monotonicMs - this.#provedMonotonicMs > this.#proofGapMaxMs) this.interrupted();
     this.#provedMonotonicMs = monotonicMs;
     if (this.#quietSinceMs === null) {
       this.#quietSinceMs = monotonicMs;

@@ -345,7 +345,9 @@ export class TaskAttempt {
     const runner = this.#runner as StageRunner;
     const reader = this.#reader as PartitionReader;
     const { rule } = runner;
-    const idleness = rule.kind === 'source' ? new Idleness(this.#environment.clock, rule.idlenessMs) : null;
+    const { clock } = this.#environment;
+    const { idleGapMaxMs } = this.#options;
+    const idleness = rule.kind === 'source' ? new Idleness(clock, rule.idlenessMs, idleGapMaxMs) : null;
     const loop = new LiveLoop({
       plan: this.#plan,
       options: this.#options,

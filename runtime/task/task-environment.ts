@@ -24,6 +24,8 @@ export interface TaskOptions {
   readonly snapshotBytesMax: number;
   /** How often idle time is put into an entry. @default 1,000 */
   readonly idleTickMs: number;
+  /** How long no look may have proved that a source is quiet. @default 5,000 */
+  readonly idleGapMaxMs: number;
   /** Replays entries of another version and goes on although the output may differ. @default false */
   readonly acceptDivergentReplay: boolean;
 }
@@ -36,6 +38,7 @@ export const DEFAULT_TASK_OPTIONS: TaskOptions = {
   replayBudgetMs: 5_000,
   snapshotBytesMax: 64 * 1024 * 1024,
   idleTickMs: 1_000,
+  idleGapMaxMs: 5_000,
   acceptDivergentReplay: false,
 };
 

@@ -27,6 +27,8 @@ export class LogChannel {
   readonly scheduler: Scheduler;
   readonly random: Random;
   faults: Faults;
+  /** How long clients wait for an answer. */
+  deadlineMs = REQUEST_DEADLINE_MS;
   /** Nobody answers. */
   away = false;
   /** Requests by fault, for a test that wants to know whether its faults happened. */
@@ -72,7 +74,7 @@ export class LogChannel {
         scheduler.cancel(deadline);
         reject(new StreamError(code, `${kind} request of ${process.name}: ${code}`, 'wait until the log is back'));
       };
-      const deadline = scheduler.schedule(REQUEST_DEADLINE_MS, 'deadline', process, () => fail('log-timeout'));
+      const deadline = scheduler.schedule(this.deadlineMs, 'deadline', process, () => fail('log-timeout'));
       const answer = (value: T) => {
         if (fault === 'request-late' || fault === 'answer-lost') return;
         const closed = fault === 'closed-after' || this.away;

@@ -49,6 +49,8 @@ export class SimulatedCluster {
   readonly identity: string;
   readonly topics = new Map<string, SimulatedTopic>();
   readonly publishedOffsets = new Map<string, bigint>();
+  /** How long a fetch waits for something to come. */
+  fetchWaitMs: () => number = () => FETCH_WAIT_MS;
   /** Offset of the first record of new partitions. */
   startOffset = 0;
   #topicIds = 0;
@@ -189,7 +191,7 @@ export class SimulatedCluster {
       this.channel.scheduler.cancel(timer);
       answer(this.#fetchNow(at));
     };
-    const timer = this.channel.scheduler.schedule(FETCH_WAIT_MS, 'fetch wait', null, later);
+    const timer = this.channel.scheduler.schedule(this.fetchWaitMs(), 'fetch wait', null, later);
     partition.onChange(later);
   }
 

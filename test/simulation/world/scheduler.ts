@@ -50,6 +50,15 @@ export class Scheduler {
     event.action = null;
   }
 
+  /** When the next thing will happen, Infinity when nothing will. */
+  get nextMs(): number {
+    for (let event = this.#heap.at(0); event !== undefined; event = this.#heap.at(0)) {
+      if (event.action !== null && event.owner?.alive !== false) return event.timeMs;
+      this.#pop();
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Steps until `done()`, until nothing is left to happen, or for `stepsMax` steps. What an event throws comes out. */
   run(done: () => boolean = () => false, stepsMax = Number.POSITIVE_INFINITY): Promise<RunEnd> {
     const last = this.steps + stepsMax;

@@ -1,0 +1,132 @@
+// Owns what goes into and comes out of the topics of a driven job: values to bytes as its source reads them, bytes back
+// to values as its sinks write them. Knows the plan of the job, nothing of tasks.
+
+import type { Plan, SourcePlan } from '#jobs/plan.ts';
+import { recordFormat } from '#operators/formats/record-format.ts';
+import { canonicalSeries } from '#operators/series/canonical.ts';
+import { BATCH_HEADER_BYTES, RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
+import { ByteWriter } from '#runtime/std/byte-writer.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
+import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
+
+export interface SendOptions {
+  /** @default of a sample its series, of other records none */
+  readonly key?: string | null | undefined;
+  /** The record's timestamp in the log; event time too, where the record says nothing else. @default the clock */
+  readonly timestampMs?: number | undefined;
+  /** @default that of the key, 0 without one */
+  readonly partition?: number | undefined;
+}
+
+/** A committed record of a topic. */
+export interface DriverRecord<T = unknown> {
+  readonly key: string | null;
+  readonly value: T;
+  readonly timestampMs: number;
+  readonly partition: number;
+  readonly offset: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** How the value of a record is read. */
+export type ReadValue = (bytes: Buffer) => unknown;
+
+const asJson: ReadValue = (bytes) => JSON.parse(bytes.toString());
+const asText: ReadValue = (bytes) => bytes.toString();
+const asBytes: ReadValue = (bytes) => Buffer.from(bytes);
+
+/** By topic, how what the job writes is read. */
+export function outputReaders(plan: Plan): ReadonlyMap<string, ReadValue> {
+  const readers = new Map<string, ReadValue>();
+  for (const source of plan.sources) {
+    if (source.kind === 'samples') readers.set(source.lateTopic, asJson);
+    readers.set(source.deadLetterTopic, source.kind === 'records' && source.format === 'bytes' ? asBytes : asText);
+  }
+  for (const { steps } of plan.stages) {
+    for (const step of steps) {
+      if (step.kind !== 'topic') continue;
+      const format = step.records?.format ?? 'json';
+      readers.set(step.topic, format === 'json' ? asJson : format === 'text' ? asText : asBytes);
+    }
+  }
+  return readers;
+}
+
+/** One record as a producer would write it. Error: record-refused. */
+export function recordBatch(
+  source: SourcePlan,
+  partitionCount: number,
+  value: unknown,
+  options: SendOptions & { readonly timestampMs: number },
+): { readonly partition: number; readonly bytes: Buffer } {
+  const { timestampMs } = options;
+  const given = source.kind === 'samples' ? completed(value, timestampMs) : value;
+  const bytes = valueBytes(source, given);
+  const key = options.key === undefined ? keyOf(source, given) : options.key;
+  const keyBytes = key === null ? null : Buffer.from(key);
+  const partition = options.partition ?? (keyBytes === null ? 0 : partitionOf(murmur2(keyBytes), partitionCount));
+  const builder = new RecordBatchBuilder(source.topic, partition, (bytes?.length ?? 0) + 256);
+  builder.append(timestampMs, keyBytes, 0, keyBytes?.length ?? 0, bytes, 0, bytes?.length ?? 0);
+  return { partition, bytes: Buffer.from(builder.finish().bytes) };
+}
+
+function valueBytes(source: SourcePlan, value: unknown): Buffer | null {
+  if (value === null || value === undefined) return null;
+  if (value instanceof Uint8Array) return Buffer.from(value);
+  const format = source.kind === 'records' ? source.format : typeof value === 'string' ? 'text' : 'json';
+  const out = new ByteWriter(256);
+  try {
+    recordFormat(format).encode(value, out);
+  } catch (cause) {
+    throw new StreamError(
+      'record-refused',
+      `topic ${source.topic} takes ${format}: ${(cause as Error).message}`,
+      'send what its source reads, or the bytes as they are in a Buffer',
+      { cause },
+    );
+  }
+  return Buffer.from(out.bytes.subarray(0, out.length));
+}
+
+/** Samples with what may be left out of them: the timestamp, numbers that JSON has no word for. */
+function completed(value: unknown, timestampMs: number): unknown {
+  if (Array.isArray(value)) return value.map((one) => completed(one, timestampMs));
+  if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value;
+  const sample: Readonly<Record<string, unknown>> = { timestamp: timestampMs, ...value };
+  const number = sample['value'];
+  if (typeof number !== 'number' || Number.isFinite(number)) return sample;
+  return { ...sample, value: Number.isNaN(number) ? 'NaN' : number > 0 ? '+Inf' : '-Inf' };
+}
+
+function keyOf(source: SourcePlan, value: unknown): string | null {
+  if (source.kind !== 'samples' || value === null || typeof value !== 'object') return null;
+  const sample = (Array.isArray(value) ? value[0] : value) as { metric_name?: unknown; labels?: unknown } | undefined;
+  const series = canonicalSeries(sample?.metric_name, sample?.labels);
+  return typeof series === 'string' ? series : null;
+}
+
+/** Every record of a topic that was ever committed, by partition and offset. */
+export function committedRecords(topic: SimulatedTopic, read: ReadValue): DriverRecord[] {
+  const walker = new RecordWalker();
+  const records: DriverRecord[] = [];
+  for (const { partition, archive } of topic.partitions) {
+    for (const batch of archive) {
+      if (batch.control || batch.fate !== 'committed') continue;
+      const { bytes, baseOffset } = batch;
+      const baseTimestampMs = Number(bytes.readBigInt64BE(27));
+      walker.reset(bytes, BATCH_HEADER_BYTES, bytes.length, bytes.readInt32BE(57));
+      while (walker.next()) {
+        records.push({
+          key: walker.keyStart < 0 ? null : bytes.toString('utf8', walker.keyStart, walker.keyEnd),
+          value: walker.valueStart < 0 ? null : read(bytes.subarray(walker.valueStart, walker.valueEnd)),
+          timestampMs: baseTimestampMs + walker.timestampDelta,
+          partition,
+          offset: baseOffset + walker.offsetDelta,
+          headers: Object.fromEntries(walker.headers().map(({ key, value }) => [key, Buffer.from(value).toString()])),
+        });
+      }
+    }
+  }
+  return records;
+}

@@ -1,0 +1,240 @@
+// Owns the test driver of a job: its real tasks over a log, a clock and a disk in memory. Nothing happens by itself:
+// records are sent, the clock is moved and crashes come by hand, so every run gives the same.
+
+import { compileJob } from '#jobs/compile.ts';
+import type { JobDefinition } from '#jobs/define-job.ts';
+import type { CompiledJob, SourcePlan } from '#jobs/plan.ts';
+import { taskPlans } from '#jobs/task-plans.ts';
+import { describeTopics, type RunIdentity, type SourceTopics } from '#jobs/topics.ts';
+import { parseDuration } from '#runtime/std/duration.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import { silentLogger } from '#runtime/std/logger.ts';
+import {
+  committedRecords,
+  type DriverRecord,
+  outputReaders,
+  type ReadValue,
+  recordBatch,
+  type SendOptions,
+} from '#test/harness/driver-records.ts';
+import { DriverWorld } from '#test/harness/driver-world.ts';
+import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
+
+export interface DriverOptions {
+  /** Partitions of topics by name. @default 1 for what the job reads; what it writes as the job says */
+  readonly partitions?: Readonly<Record<string, number>> | undefined;
+  /** What the clock shows at first: an ISO time, or milliseconds. @default '2026-01-01T00:00:00Z' */
+  readonly start?: string | number | undefined;
+}
+
+const START = '2026-01-01T00:00:00Z';
+const MAX_MESSAGE_BYTES = 1_048_588;
+
+export class JobDriver {
+  readonly #job: CompiledJob;
+  readonly #world: DriverWorld;
+  readonly #readers: ReadonlyMap<string, ReadValue>;
+  /** By topic, how many records `take` gave already. */
+  readonly #taken = new Map<string, number>();
+
+  private constructor(job: CompiledJob, world: DriverWorld) {
+    this.#job = job;
+    this.#world = world;
+    this.#readers = outputReaders(job.plan);
+  }
+
+  /** Compiles the job and starts its tasks. Errors: job-invalid, with all faults; what a task says at its start. */
+  static async start(job: JobDefinition, options: DriverOptions = {}): Promise<JobDriver> {
+    const compiled = compileJob(job);
+    // Partitions without data hear of the watermark at once: no time has to pass for it.
+    const driven: CompiledJob = { ...compiled, plan: { ...compiled.plan, watermarkIntervalMs: 0 } };
+    const { plan, settings } = driven;
+    const partitions = options.partitions ?? {};
+    const sources: SourceTopics = Object.fromEntries(
+      plan.sources.map(({ topic }) => [
+        topic,
+        { partitionCount: partitions[topic] ?? 1, maxMessageBytes: MAX_MESSAGE_BYTES },
+      ]),
+    );
+    const run: RunIdentity = { namespace: 'driver', job: plan.job, run: 'live', generation: 0 };
+    const world = new DriverWorld({
+      startMs: startMs(options.start ?? START),
+      plans: taskPlans({ job: driven, version: 'driven', run, sources }),
+      // What was read is committed at once, for the same reason.
+      options: { ...settings, commitIntervalMs: 0, quietIntervalMs: 0 },
+      logger: silentLogger,
+      idlenessMs: Math.max(...plan.sources.map(({ idlenessMs }) => idlenessMs)),
+    });
+    const needs = describeTopics(plan, run, sources);
+    const unknown = Object.keys(partitions).find((topic) => !needs.some((need) => need.topic === topic));
+    if (unknown !== undefined) throw unknownTopic(unknown, `job '${plan.job}' has`, needs);
+    world.world.cluster.createTopics(
+      needs.map(({ topic, partitionCount, config }) => ({
+        topic,
+        partitionCount: partitions[topic] ?? partitionCount,
+        config,
+      })),
+    );
+    const driver = new JobDriver(driven, world);
+    await world.start();
+    driver.#check();
+    return driver;
+  }
+
+  /** What the clock shows, milliseconds since the epoch. */
+  get nowMs(): number {
+    return this.#world.nowMs;
+  }
+
+  /** Whether the process runs: not after a crash, not after the end. */
+  get running(): boolean {
+    return this.#world.alive;
+  }
+
+  /** How often the process was killed so far. */
+  get crashes(): number {
+    return this.#world.crashes;
+  }
+
+  /**
+   * Writes one record into a topic that the job reads. A sample, or an array of them, becomes JSON; its timestamp is the
+   * clock's unless it has one. Other records are written in the format of their source; a Buffer is written as it is, and
+   * null is a tombstone. Errors: topic-unknown, record-refused.
+   */
+  async send(topic: string, value: unknown, options: SendOptions = {}): Promise<void> {
+    this.#check();
+    const source = this.#source(topic);
+    const { cluster } = this.#world.world;
+    const partitionCount = cluster.describe(topic)?.partitionCount ?? 0;
+    const { partition, bytes } = recordBatch(source, partitionCount, value, {
+      ...options,
+      timestampMs: options.timestampMs ?? this.nowMs,
+    });
+    if (!(partition >= 0 && partition < partitionCount)) {
+      const remedy = `give it more: JobDriver.start(job, { partitions: { '${topic}': ${partition + 1} } })`;
+      throw new StreamError('record-refused', `topic ${topic} has no partition ${partition}`, remedy);
+    }
+    cluster.append({ topic, partition }, bytes);
+  }
+
+  /** Waits until everything that was sent has passed all stages and is committed. No time passes. */
+  async settle(): Promise<void> {
+    this.#check();
+    await this.#world.settle();
+    this.#check();
+  }
+
+  /** Settles, then moves the clock by '5s', or by milliseconds, with everything that happens on the way. */
+  async advance(duration: string | number): Promise<void> {
+    const ms = typeof duration === 'number' ? duration : parseDuration(duration);
+    if (ms === null || !Number.isSafeInteger(ms) || ms < 0) {
+      throw new StreamError('config-invalid', `'${duration}' is no duration`, "write '5s', '1h30m' or milliseconds");
+    }
+    await this.settle();
+    await this.#world.advance(ms);
+    this.#check();
+  }
+
+  /** All committed records of a topic that the job writes, by partition and offset. Error: topic-unknown. */
+  output<T = unknown>(topic: string): DriverRecord<T>[] {
+    const read = this.#readers.get(topic);
+    const found = this.#topics.get(topic);
+    if (read === undefined || found === undefined) {
+      const written = [...this.#readers.keys()].map((name) => ({ topic: name }));
+      throw unknownTopic(topic, `job '${this.#job.plan.job}' writes`, written);
+    }
+    return committedRecords(found, read) as DriverRecord<T>[];
+  }
+
+  /** As output, without what `take` gave before. */
+  take<T = unknown>(topic: string): DriverRecord<T>[] {
+    const all = this.output<T>(topic);
+    // By partition, because later records of one stand before the first of the next.
+    const seen = (partition: number) => this.#taken.get(`${partition} ${topic}`) ?? -1;
+    const fresh = all.filter(({ partition, offset }) => offset > seen(partition));
+    for (const { partition, offset } of fresh) this.#taken.set(`${partition} ${topic}`, offset);
+    return fresh;
+  }
+
+  /** Late samples of a source. */
+  late<T = unknown>(topic?: string): DriverRecord<T>[] {
+    const source = this.#source(topic);
+    return source.kind === 'samples' ? this.output<T>(source.lateTopic) : [];
+  }
+
+  /** Records of a source that were refused, as they came; their headers say why. */
+  deadLetters(topic?: string): DriverRecord<string>[] {
+    const { badRecords, deadLetterTopic } = this.#source(topic);
+    return badRecords === 'dead-letter' ? this.output<string>(deadLetterTopic) : [];
+  }
+
+  /** The least watermark over the tasks of a stage, by default of the last; -Infinity before the first record. */
+  watermark(stage: string | undefined = this.#job.plan.stages.at(-1)?.id): number {
+    const tasks = this.#world.tasks.filter(({ plan }) => plan.identity.stage === stage);
+    if (tasks.length === 0) throw new StreamError('job-invalid', `the job has no stage '${stage}'`, 'see its plan');
+    return Math.min(...tasks.map(({ attempt }) => attempt.status().watermarkMs ?? Number.NEGATIVE_INFINITY));
+  }
+
+  /** kill -9, in whatever the process is doing. What was committed is there; the rest is done again after `restore`. */
+  async crash(): Promise<void> {
+    if (this.running) this.#world.crash();
+    await this.#world.settle();
+  }
+
+  /** kill -9 after so many more steps of the process, in the midst of what happens then: `running` tells. */
+  crashAfter(steps: number): void {
+    if (this.running) this.#world.crashAfter(steps);
+  }
+
+  /**
+   * Starts the process again after a crash, from the last durable checkpoint and a replay to the last entry. Error
+   * replay-diverged when output or state differ from what they were.
+   */
+  async restore(): Promise<void> {
+    await this.crash();
+    await this.#world.start();
+    this.#check();
+  }
+
+  /** Stops cleanly, with a checkpoint at the last entry, and starts from it. */
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.#world.start();
+    this.#check();
+  }
+
+  /** Ends the tasks cleanly: all state is written once, as a deploy would. */
+  async stop(): Promise<void> {
+    this.#check();
+    await this.#world.settle();
+    await this.#world.stop();
+    this.#check();
+  }
+
+  get #topics(): ReadonlyMap<string, SimulatedTopic> {
+    return this.#world.world.cluster.topics;
+  }
+
+  #check(): void {
+    if (this.#world.failure !== null) throw this.#world.failure;
+  }
+
+  #source(topic?: string): SourcePlan {
+    const { sources, job } = this.#job.plan;
+    const source =
+      topic === undefined && sources.length === 1 ? sources[0] : sources.find((one) => one.topic === topic);
+    if (source !== undefined) return source;
+    throw unknownTopic(topic ?? '', `job '${job}' reads`, sources);
+  }
+}
+
+function startMs(start: string | number): number {
+  const ms = typeof start === 'number' ? start : Date.parse(start);
+  if (Number.isSafeInteger(ms) && ms >= 0) return ms;
+  throw new StreamError('config-invalid', `start '${start}' is no time`, `give an ISO time such as '${START}'`);
+}
+
+function unknownTopic(topic: string, who: string, known: readonly { readonly topic: string }[]): StreamError {
+  const names = [...new Set(known.map((one) => one.topic))].join(', ');
+  return new StreamError('topic-unknown', `${who} no topic '${topic}'`, `name one of ${names}`);
+}
