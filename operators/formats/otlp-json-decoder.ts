@@ -53,7 +53,8 @@ export class OtlpJsonDecoder implements PointSeries {
       throw new RecordRefusal('sample-invalid', 'must be an object with resourceMetrics');
     }
     const list = (parsed as JsonObject)['resourceMetrics'];
-    if (list !== undefined && list !== null && !Array.isArray(list)) {
+    // Logs and traces have the same shape under other names; they must not look like an empty request.
+    if (!Array.isArray(list) && list !== null && Object.keys(parsed).length > 0) {
       throw new RecordRefusal('sample-invalid', 'must have an array of resourceMetrics');
     }
     this.#each(list, '$', 'resourceMetrics', (entry, path) => this.#resourceMetrics(objectOf(entry, ''), path));

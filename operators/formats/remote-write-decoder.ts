@@ -21,6 +21,8 @@ import type { Batch } from '#runtime/task/contract.ts';
 
 /** Tags of WriteRequest, TimeSeries, Label and Sample. */
 const REQUEST_TIMESERIES = (1 << 3) | BYTES;
+/** Of a 2.0 request, which would otherwise look like an empty one. */
+const REQUEST_2_TIMESERIES = (5 << 3) | BYTES;
 const SERIES_LABEL = (1 << 3) | BYTES;
 const SERIES_SAMPLE = (2 << 3) | BYTES;
 const SERIES_HISTOGRAM = (4 << 3) | BYTES;
@@ -101,6 +103,8 @@ export class RemoteWriteDecoder implements SampleDecoder {
       const tag = reader.tag(end);
       if (tag === REQUEST_TIMESERIES) {
         this.#timeSeries(reader.fieldEnd(end), index++);
+      } else if (tag === REQUEST_2_TIMESERIES) {
+        throw new RecordRefusal('protobuf-invalid', 'is a remote-write 2.0 request: let the sender use 1.0');
       } else reader.skip(tag, end);
     }
   }

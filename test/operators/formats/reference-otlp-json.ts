@@ -19,7 +19,8 @@ type Json = Record<string, unknown>;
 
 /** Null when the text is no request at all. */
 export function fromJson(parsed: unknown): Request | null {
-  if (!isObject(parsed) || !(parsed['resourceMetrics'] === undefined || isList(parsed['resourceMetrics']))) return null;
+  if (!isObject(parsed)) return null;
+  if (!isList(parsed['resourceMetrics']) && Object.keys(parsed).length > 0) return null;
   return { resources: parts(parsed['resourceMetrics'], resourceOf) };
 }
 

@@ -12,6 +12,7 @@ export function referenceRemoteWrite(record: Buffer, skewLimitMs: number): Refer
   const message = unpacked(record);
   if (message === null) return refused('snappy-invalid');
   try {
+    if (fieldsOf(message).some((field) => isBytes(field, 5))) throw new RangeError('a 2.0 request');
     const seriesFields = fieldsOf(message).filter((field) => isBytes(field, 1));
     for (const [i, field] of seriesFields.entries()) {
       takeSeries(fieldsOf(field.bytes), `$.timeseries[${i}]`, skewLimitMs, result);

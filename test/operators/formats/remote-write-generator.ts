@@ -20,6 +20,7 @@ function request(next: Random): Buffer {
   const series: Buffer[] = [];
   for (let i = Math.floor(next() * 3); i >= 0; i--) series.push(next() < 0.6 ? plainSeries(next) : oddSeries(next));
   if (next() < 0.05) series.push(bytesField(3, 'metadata'));
+  if (next() < 0.01) series.push(bytesField(5, 'series of a 2.0 request'));
   return Buffer.concat(series);
 }
 
