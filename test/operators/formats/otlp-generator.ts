@@ -57,7 +57,7 @@ export function otlpRequest(next: Random): Json {
 
 // Mostly one.
 function some<T>(next: Random, most: number, make: () => T): T[] {
-  return Array.from({ length: next() < 0.6 ? 1 : 1 + Math.floor(next() * most) }, make);
+  return Array.from({ length: next() < 0.75 ? 1 : 1 + Math.floor(next() * most) }, make);
 }
 
 function few<T>(next: Random, most: number, make: () => T): T[] {

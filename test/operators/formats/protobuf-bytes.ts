@@ -3,7 +3,10 @@
 
 import { pick, type Random } from '#test/operators/formats/sample-generator.ts';
 
+const SMALL = Array.from({ length: 128 }, (_, value) => Buffer.from([value]));
+
 export function varint(value: bigint | number): Buffer {
+  if (value >= 0 && value < 128) return SMALL[Number(value)];
   let rest = BigInt.asUintN(64, BigInt(value));
   const bytes: number[] = [];
   for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
@@ -20,8 +23,9 @@ export function integer(field: number, value: bigint | number): Buffer {
 }
 
 export function bytesField(field: number, ...parts: readonly (Buffer | string)[]): Buffer {
-  const body = Buffer.concat(parts.map((part) => Buffer.from(part)));
-  return Buffer.concat([varint((field << 3) | 2), varint(body.length), body]);
+  const list = parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part));
+  const size = list.reduce((sum, part) => sum + part.length, 0);
+  return Buffer.concat([varint((field << 3) | 2), varint(size), ...list]);
 }
 
 export function double(field: number, value: number): Buffer {
@@ -57,6 +61,7 @@ export function fieldsOf(message: Buffer): Field[] {
   const fields: Field[] = [];
   let at = 0;
   const number = (bytesMax: number): bigint => {
+    if (message[at] < 128) return BigInt(message[at++]);
     let value = 0n;
     for (let i = 0; i < bytesMax; i++) {
       if (at >= message.length) throw new RangeError('ends');

@@ -99,8 +99,11 @@ export function hasHalfPair(text: string): boolean {
 
 export function seriesText(name: string, labels: [string, string][]): string {
   const quote = (text: string): string =>
-    `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
-  const odd = (text: string): boolean => [...text].some((char) => char <= ' ' || '{}",=\\'.includes(char));
+    /["\\\n]/.test(text)
+      ? `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`
+      : `"${text}"`;
+  const odd = (text: string): boolean =>
+    !/^\w+$/.test(text) && [...text].some((char) => char <= ' ' || '{}",=\\'.includes(char));
   const sorted = labels.sort((a, b) => Buffer.compare(Buffer.from(a[0]), Buffer.from(b[0])));
   const parts = sorted.map(([label, text]) => `${odd(label) ? quote(label) : label}=${quote(text)}`);
   if (odd(name)) return `{${[quote(name), ...parts].join(',')}}`;
