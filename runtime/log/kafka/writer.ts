@@ -157,14 +157,14 @@ export class KafkaWriter implements LogWriter {
 
   /** What hangs after an initialisation, and was not committed, was aborted. A coordinator may restart in this, too. */
   async #abortHanging(): Promise<void> {
-    if (this.#hangingId < 0n) return;
-    for (let tries = 0; tries < ABORTS_MAX; tries++) {
+    // What another producer id left open ours cannot end.
+    if (this.#hangingId !== this.#identity.producerId) return;
+    for (let tries = 0; ; tries++) {
       const hanging = await this.#markers.missing(this.#outputs, this.#hangingId);
       if (hanging.length === 0) return;
-      const { producerId, epoch } = this.#identity;
-      if (hanging.some((open) => open.producerId === producerId && open.epoch >= epoch)) {
-        throw this.#fenced('a newer transaction is open');
-      }
+      const { epoch } = this.#identity;
+      if (hanging.some((open) => open.epoch >= epoch)) throw this.#fenced('a newer transaction is open');
+      if (tries === ABORTS_MAX) throw this.#dead(`${hanging.length} partitions stay open`);
       await this.#endWithoutRecords(hanging, false);
       if (tries === 0) this.#endedByHand += hanging.length;
     }

@@ -92,20 +92,21 @@ export class SimulatedLogWriter implements LogWriter {
   }
 
   async #abortHanging(): Promise<number> {
+    if (this.#hangingId !== this.#producerId) return 0;
     let ended = 0;
-    for (let tries = 0; this.#hangingId >= 0 && tries < ABORTS_MAX; tries++) {
+    for (let tries = 0; ; tries++) {
       const hanging = await this.#missing(this.#outputs, this.#hangingId);
-      if (hanging.length === 0) break;
-      if (hanging.some(({ producerId, epoch }) => producerId === this.#producerId && epoch >= this.#epoch)) {
+      if (hanging.length === 0) return ended;
+      if (hanging.some(({ epoch }) => epoch >= this.#epoch)) {
         throw this.#error('writer-fenced', 'a newer transaction is open');
       }
+      if (tries === ABORTS_MAX) throw this.#error('writer-dead', `${hanging.length} partitions stay open`);
       if (tries === 0) ended = hanging.length;
       await this.#addPartitions(hanging, async () => 0);
       const answer = await this.#end(false);
       if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
       this.#take(answer);
     }
-    return ended;
   }
 
   async #missing(partitions: readonly TopicPartition[], producerId: number): Promise<readonly Open[]> {
