@@ -211,6 +211,11 @@ export interface TaskCheckpoints extends StateRegistry {
 
 /** Where checkpoints live. One directory of files per task; names are chosen so that no other attempt can use them. */
 export interface CheckpointStore {
+  /**
+   * Meets at start what the first checkpoint would meet later. `token` is one that no other process uses. Errors:
+   * directory-not-writable, store-refused.
+   */
+  requireWritable(token: string): Promise<void>;
   /** The installation this store belongs to, or null when it is new. */
   readInstallation(): Promise<string | null>;
   /** Writes it durably. Fails if there is another one. */

@@ -53,6 +53,11 @@ export const ERROR_CODES = {
   'directory-not-writable': { retryable: false, meaning: 'a data directory cannot be written' },
   'directory-in-use': { retryable: false, meaning: 'another process uses the data directory' },
   'disk-failed': { retryable: true, meaning: 'the disk refused to read or write' },
+  'store-unavailable': { retryable: true, meaning: 'a checkpoint store does not answer, or fails' },
+  'store-refused': {
+    retryable: false,
+    meaning: 'a checkpoint store refuses bucket, credentials or conditional writes',
+  },
   'state-corrupt': { retryable: true, meaning: 'a page of state outside memory is not what was written' },
   // configuration
   'config-invalid': { retryable: false, meaning: 'the configuration has faults; all are listed' },

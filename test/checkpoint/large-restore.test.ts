@@ -26,6 +26,7 @@ async function filled(disk: PowerDisk): Promise<{ readonly models: ReadonlyMap<n
 function watched(inner: CheckpointStore, change: (name: string, read: number, bytes: Uint8Array) => Uint8Array) {
   const reads = new Map<string, number>();
   const store: CheckpointStore = {
+    requireWritable: (token) => inner.requireWritable(token),
     readInstallation: () => inner.readInstallation(),
     writeInstallation: (id) => inner.writeInstallation(id),
     list: (task) => inner.list(task),

@@ -53,8 +53,8 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     folders: ['checkpoint'],
     ours: ['runtime/std'],
     node: ['node:crypto', 'node:fs', 'node:fs/promises', 'node:os', 'node:path', 'node:zlib'],
-    packages: ['level'],
-    why: 'checkpoints know std, contracts, LevelDB and files: no record, no operator',
+    packages: ['level', 'aws4fetch'],
+    why: 'checkpoints know std, contracts, LevelDB, files and S3: no record, no operator',
   },
   {
     folders: ['runtime/task', 'runtime/slot'],
