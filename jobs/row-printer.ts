@@ -1,7 +1,7 @@
-// Owns following output topics and handing over their rows as they are committed. Begins at the end of the topics, so
-// it shows what comes, not what was. Rows beyond `ROWS_MAX` at once are counted, not kept.
+// Owns following output topics and handing over their rows and other records as they are committed. Begins at the end
+// of the topics, so it shows what comes, not what was. What comes beyond `ROWS_MAX` at once is left out.
 
-import { rowText, type ShownRow } from '#jobs/row-text.ts';
+import { isRow, recordText, rowText, type ShownRow } from '#jobs/row-text.ts';
 import type { LogClient, PartitionReader } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
 import type { Clock } from '#runtime/std/clock.ts';
@@ -25,8 +25,10 @@ export async function printRows(options: RowPrinterOptions): Promise<void> {
     const partitions = await openAtEnd(log, topics, (at) => reader.open(at));
     while (!signal.aborted) {
       const rows: ShownRow[] = [];
-      for (const partition of partitions) takeRows(partition, rows);
-      if (rows.length > 0) write(rowText(rows));
+      const records: string[] = [];
+      for (const partition of partitions) take(partition, rows, records);
+      const text = records.join('') + rowText(rows);
+      if (text !== '') write(text);
       else await clock.sleep(POLL_MS, signal);
     }
     for (const partition of partitions) partition.close();
@@ -49,14 +51,30 @@ async function openAtEnd(log: LogClient, topics: readonly string[], open: Open):
   return readers;
 }
 
-function takeRows(reader: PartitionReader, rows: ShownRow[]): void {
+function take(reader: PartitionReader, rows: ShownRow[], records: string[]): void {
   const walker = new RecordWalker();
   for (let batch = reader.poll(); batch !== null; batch = reader.poll()) {
     walker.reset(batch.bytes, batch.start, batch.end, batch.count);
     while (walker.next()) {
-      if (walker.offsetDelta < batch.skipBelowDelta || walker.valueStart < 0 || rows.length >= ROWS_MAX) continue;
-      rows.push(JSON.parse(walker.bytes.toString('utf8', walker.valueStart, walker.valueEnd)));
+      if (walker.offsetDelta < batch.skipBelowDelta || walker.valueStart < 0) continue;
+      if (rows.length + records.length >= ROWS_MAX) break;
+      const value = walker.bytes.toString('utf8', walker.valueStart, walker.valueEnd);
+      const row = rowOf(value);
+      if (row !== null) rows.push(row);
+      else {
+        const key = walker.keyStart < 0 ? '' : walker.bytes.toString('utf8', walker.keyStart, walker.keyEnd);
+        records.push(recordText(reader.topic, key, value));
+      }
     }
     batch.release();
+  }
+}
+
+function rowOf(value: string): ShownRow | null {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return isRow(parsed) ? parsed : null;
+  } catch {
+    return null;
   }
 }

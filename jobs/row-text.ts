@@ -1,5 +1,5 @@
-// Owns how rollup rows look on a terminal: per window one line, below it a few of its rows. Pure text; where rows come
-// from and go to is not its affair.
+// Owns how rollup rows look on a terminal: per window one line, below it a few of its rows; other records take a line
+// each. Pure text; where they come from and go to is not its affair.
 
 /** The fields of a rollup row that are shown (CONTRACT §5). */
 export interface ShownRow {
@@ -16,6 +16,21 @@ export interface ShownRow {
 }
 
 const ROWS_PER_WINDOW = 3;
+const RECORD_CHARACTERS_MAX = 160;
+
+export function isRow(value: unknown): value is ShownRow {
+  if (value === null || typeof value !== 'object') return false;
+  const { resolution, window_start, labels, p95 } = value as Partial<ShownRow>;
+  const numbers = typeof window_start === 'number' && typeof p95 === 'number';
+  return numbers && typeof resolution === 'string' && labels !== null && typeof labels === 'object';
+}
+
+/** A record that is no row; ends with a line feed. */
+export function recordText(topic: string, key: string, value: string): string {
+  // Bytes of any kind stay off the terminal.
+  const text = `${key}  ${value}`.replace(/\p{C}/gu, '·');
+  return `${topic}  ${text.length > RECORD_CHARACTERS_MAX ? `${text.slice(0, RECORD_CHARACTERS_MAX)}…` : text}\n`;
+}
 
 /** Text of rows that arrived together, oldest window first; ends with a line feed, empty without rows. */
 export function rowText(rows: readonly ShownRow[]): string {

@@ -253,7 +253,8 @@ export class MillraceProcess {
       logLevel,
       pretty,
     };
-    return new Worker(new URL('./slot-main.ts', import.meta.url), {
+    const file = import.meta.url.endsWith('.ts') ? './slot-main.ts' : './slot-main.js';
+    return new Worker(new URL(file, import.meta.url), {
       workerData: settings,
       transferList: port === null ? [] : [port],
       name: `slot-${index}`,

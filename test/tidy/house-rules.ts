@@ -188,7 +188,7 @@ const PATTERNS: readonly Pattern[] = [
     rule: 'environment',
     pattern: /\bprocess\s*\.\s*(?:env|argv|cwd)\b/g,
     where: 'code',
-    applies: inProductBut('jobs/main.ts', 'jobs/config.ts'),
+    applies: inProductBut('jobs/main.ts', 'jobs/launch-main.ts', 'jobs/config.ts'),
     message: 'reads the environment: only jobs/main.ts and env() do',
   },
   {
@@ -320,7 +320,7 @@ export const TOP_LEVEL: readonly string[] = [
 ];
 
 export function checkTopLevel(names: readonly string[]): Offence[] {
-  const ignored = /^(\..*|node_modules|data|.*\.(log|tgz))$/;
+  const ignored = /^(\..*|node_modules|data|dist|.*\.(log|tgz))$/;
   return names
     .filter((name) => !ignored.test(name) && !TOP_LEVEL.includes(name))
     .map((path) => ({ path, line: 1, rule: 'top-level', message: 'does not belong at the top' }));
