@@ -32,6 +32,8 @@ export type Verdict =
 export interface WriteProxyOptions {
   /** Null: every request that passes is answered with 204. */
   readonly to: string | null;
+  /** @default a free one */
+  readonly port?: number;
   readonly tls?: { readonly key: string; readonly cert: string; readonly ca?: string; readonly requestCert?: boolean };
 }
 
@@ -42,6 +44,7 @@ export class WriteProxy {
   /** Status by request; 0 where none was given. */
   readonly answers: number[] = [];
   lastRequest: SeenRequest | null = null;
+  port = 0;
   readonly #to: string | null;
   readonly #server: Server;
   #requests = 0;
@@ -56,12 +59,10 @@ export class WriteProxy {
 
   static async start(options: WriteProxyOptions): Promise<WriteProxy> {
     const proxy = new WriteProxy(options);
-    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    const { port = 0 } = options;
+    await new Promise<void>((resolve) => proxy.#server.listen(port, '127.0.0.1', resolve));
+    proxy.port = (proxy.#server.address() as AddressInfo).port;
     return proxy;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   get url(): string {
