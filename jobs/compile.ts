@@ -143,7 +143,8 @@ function collectFunctions(graph: readonly GraphStep[], steps: readonly CheckedSt
     else if (step.kind === 'map') map.set(step.id, step.apply as MapFunction);
     else if (step.kind === 'filter') filter.set(step.id, step.apply as FilterFunction);
   }
-  return { map, filter, record, process, source: sourceFunctions(spec) };
+  const keyed = new Map(steps.flatMap((step) => (step.kind === 'keyed' ? [[step.id, step.functions] as const] : [])));
+  return { map, filter, record, process, keyed, source: sourceFunctions(spec) };
 }
 
 function collectTargets(steps: readonly CheckedStep[]): Map<string, TargetConnection> {
@@ -250,13 +251,20 @@ function cutIntoStages(
 
 /** Without what stands beside the plan. */
 function planned(step: Exclude<CheckedStep, { kind: 'keyBy' }>, input: string): StepPlan {
+  if (step.kind === 'keyed') {
+    const { functions, ...plan } = step;
+    // Without an exchange there is nothing to split.
+    const { operator } = plan;
+    if (operator.type !== 'window' || input === EXCHANGE_SOURCE_ID) return { ...plan, input };
+    return { ...plan, input, operator: { ...operator, splitMs: null } };
+  }
   if (step.kind !== 'remote-write') return { ...step, input };
   const { connection, ...plan } = step;
   return { ...plan, input };
 }
 
 function isStateful(step: CheckedStep): boolean {
-  return step.kind === 'window' || step.kind === 'process';
+  return step.kind === 'window' || step.kind === 'process' || step.kind === 'keyed';
 }
 
 /** A stage is named after its first stateful step. */

@@ -3,6 +3,7 @@
 
 import type { RecordsDescription } from '#jobs/record-words.ts';
 import type { RowsDescription } from '#jobs/tsdb-words.ts';
+import type { TriggerOptions } from '#jobs/window-words.ts';
 import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
 import type { RecordFormatName } from '#operators/formats/record-format.ts';
 import type { RowFormatName } from '#operators/formats/row-encoder.ts';
@@ -76,6 +77,10 @@ export interface TumblingOptions {
    * @default '0s'; a window of windows has that of the window it is fed by, always
    */
   readonly allowedLateness?: Duration | undefined;
+  /** Of windows over records: moves all borders, may begin with a minus. @default '0s' */
+  readonly offset?: Duration | undefined;
+  /** Of windows over records: when they fire. @default at their end, and for each late record after that */
+  readonly trigger?: TriggerOptions | undefined;
 }
 
 export interface WindowDescription {

@@ -1,5 +1,6 @@
 // Owns the text of a plan as people read it: one line per stage, one per chain of steps. Golden files pin it.
 
+import { keyedText } from '#jobs/keyed-text.ts';
 import {
   type JobSettings,
   type KeyPlan,
@@ -102,6 +103,8 @@ function stepText(step: StepPlan, of: string): string {
       return `key by ${step.id}${of}`;
     case 'process':
       return processText(step, of);
+    case 'keyed':
+      return keyedText(step, of);
     default:
       return `${step.kind} ${step.id}${of}`;
   }

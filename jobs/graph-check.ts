@@ -3,6 +3,8 @@
 
 import type { Fault } from '#jobs/faults.ts';
 import { type FunctionStep, type GraphStep, type KeyByStep, sourceInput, type WindowStep } from '#jobs/graph.ts';
+import { checkPair } from '#jobs/join-check.ts';
+import type { KeyedFunctions, KeyedStepPlan } from '#jobs/keyed-plan.ts';
 import { ID_PATTERN, OptionReader, show, topicFault } from '#jobs/option-reader.ts';
 import type {
   KeyPlan,
@@ -16,6 +18,7 @@ import type {
   WindowStepPlan,
 } from '#jobs/plan.ts';
 import { type Carried, checkIsFunction, checkProcess } from '#jobs/record-check.ts';
+import { checkRecordWindow, checkSplits, isRecordWindow } from '#jobs/record-window-check.ts';
 import { checkRecordFormat } from '#jobs/source-check.ts';
 import { checkAlone, checkRemoteWrite } from '#jobs/target-check.ts';
 import { ROW_FORMATS } from '#operators/formats/row-encoder.ts';
@@ -37,7 +40,10 @@ export type CheckedStep =
   | Placed<SideStepPlan>
   | Placed<WindowStepPlan>
   | Placed<TopicStepPlan>
-  | (Placed<RemoteWriteStepPlan> & { readonly connection: TargetConnection });
+  | (Placed<RemoteWriteStepPlan> & { readonly connection: TargetConnection })
+  | CheckedKeyed;
+
+export type CheckedKeyed = Placed<KeyedStepPlan> & { readonly functions: KeyedFunctions };
 
 type Placed<Step extends { readonly input: string }> = Omit<Step, 'input'> & { readonly input: number };
 
@@ -58,6 +64,7 @@ export function checkGraph(
   for (const step of steps) checked.push(checkStep(step, checked, sources, faults));
   checkIds(checked, sources, faults);
   checkEnds(checked, sources, faults);
+  checkSplits(checked, faults);
   return checked;
 }
 
@@ -82,7 +89,12 @@ function checkStep(
     case 'side':
       return checkSide(step, input, faults);
     case 'window':
-      return checkWindow(step, input, faults);
+      return isRecordWindow(step)
+        ? checkRecordWindow(step, input, carriedBy(step.input, before, sources), faults)
+        : checkWindow(step, input, faults);
+    case 'interval-join':
+    case 'lookup':
+      return checkPair(step, faults);
     case 'topic':
       return checkTopic(step, input, carriedBy(step.input, before, sources), sources, faults);
     case 'remote-write':
@@ -158,7 +170,7 @@ function checkSide(
   input: CheckedStep | null,
   faults: Fault[],
 ): CheckedStep {
-  const of = input?.kind === 'process' ? input : null;
+  const of = input?.kind === 'process' || input?.kind === 'keyed' ? input : null;
   if (of === null || !of.sides.includes(step.name)) {
     const known = of === null || of.sides.length === 0 ? 'none' : of.sides.join(', ');
     faults.push({
@@ -206,13 +218,16 @@ function checkWindow(step: WindowStep, input: CheckedStep | null, faults: Fault[
   const path = `window ${show(step.id)}`;
   const fault = (field: string, message: string, remedy: string) =>
     faults.push({ path: path + field, message, remedy });
-  const aggregate = step.aggregates[0]?.kind;
-  if (aggregate !== 'stats' && aggregate !== 'mergedStats') {
+  const kind = step.aggregates[0]?.kind;
+  const aggregate = kind === 'stats' || kind === 'mergedStats' ? kind : undefined;
+  if (aggregate === undefined) {
     fault('', 'has no aggregate', 'add .aggregate(stats()), or .aggregate(mergedStats()) on windows of windows');
   } else if (step.aggregates.length > 1) fault('', 'is aggregated twice', 'open a second window with its own id');
   const upstream = input?.kind === 'window' ? input : null;
   if (upstream === null && input?.kind !== 'keyBy') {
     fault('', 'has no key', 'put keyBy(series) or keyBy(by(…)) before it');
+  } else if (input?.kind === 'keyBy' && input.carries === 'records') {
+    fault('', 'takes samples but is fed records', 'fold records with reduce, process or an aggregate of your own');
   } else if (upstream === null && aggregate === 'mergedStats') {
     fault('', 'merges window results but is fed samples', 'use stats() here, mergedStats() on a window of windows');
   } else if (upstream !== null && aggregate === 'stats') {
@@ -234,7 +249,7 @@ type FieldFault = (field: string, message: string, remedy: string) => void;
 type CheckedWindow = Extract<CheckedStep, { kind: 'window' }>;
 
 function checkSize(step: WindowStep, upstream: CheckedWindow | null, fault: FieldFault): number {
-  const size = step.window?.size;
+  const size = step.window?.kind === 'tumbling' ? step.window.size : undefined;
   const sizeMs = typeof size === 'string' ? parseDuration(size) : null;
   if (step.window?.kind !== 'tumbling' || sizeMs === null) {
     fault('.size', `${show(size)} is no duration`, "write it as tumbling('1m')");

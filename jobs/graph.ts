@@ -1,10 +1,20 @@
 // Owns what `build` records: the steps of a job in the order they were written, and the stream handles that record
 // them. Checks nothing: the compiler does. Invariant: a step's input stands before it.
 
-import type { AggregateDescription, KeySelector, TopicDescription, WindowDescription } from '#jobs/descriptions.ts';
+import type { AggregateDescription, KeySelector, TopicDescription } from '#jobs/descriptions.ts';
+import type { IntervalJoinSpec, LookupSpec, PairSpec } from '#jobs/join-words.ts';
 import type { FilterFunction, MapFunction, Sample } from '#jobs/plan.ts';
 import type { ProcessSpec, RecordsDescription, StateDescriptions } from '#jobs/record-words.ts';
 import type { RemoteWriteDescription, RowsDescription } from '#jobs/tsdb-words.ts';
+import type {
+  AggregateOptions,
+  RecordAggregate,
+  RecordWindowDescription,
+  WindowFunctionDescription,
+  WindowRecord,
+} from '#jobs/window-words.ts';
+import { LEFT, RIGHT, type Tagged } from '#operators/process/interval-join.ts';
+import type { WindowInfo } from '#operators/windows/window-function.ts';
 
 /** `input` is a place in the list of steps; below zero a source: -1 the first, -2 the second (sourceInput). */
 export type GraphStep =
@@ -13,6 +23,7 @@ export type GraphStep =
   | ProcessStep
   | { readonly kind: 'side'; readonly name: string; readonly input: number }
   | WindowStep
+  | PairStep
   | { readonly kind: 'topic'; readonly input: number; readonly topic: TopicDescription }
   | RemoteWriteStep;
 
@@ -49,9 +60,17 @@ export interface WindowStep {
   readonly kind: 'window';
   readonly id: string;
   readonly input: number;
-  readonly window: WindowDescription;
-  /** One for each call of `aggregate`; right is exactly one. */
-  readonly aggregates: AggregateDescription[];
+  readonly window: RecordWindowDescription;
+  /** One for each call of `aggregate`, `reduce` or `process`; right is exactly one. */
+  readonly aggregates: (AggregateDescription | WindowFunctionDescription)[];
+}
+
+/** A join or lookup behind the keyBy that brings both streams together, tagged with their side. */
+export interface PairStep {
+  readonly kind: 'interval-join' | 'lookup';
+  readonly id: string;
+  readonly input: number;
+  readonly spec: PairSpec;
 }
 
 export interface RemoteWriteStep {
@@ -91,17 +110,41 @@ export interface RollupStream {
 export interface KeyedStream {
   /** A function with state and timers over the samples of a key. */
   process<Out, S extends StateDescriptions>(id: string, spec: ProcessSpec<Sample, Out, S>): ProcessedStream<Out>;
-  window(id: string, window: WindowDescription): WindowedStream;
+  window(id: string, window: RecordWindowDescription): WindowedStream;
 }
 
-export interface WindowedStream {
+export interface WindowedStream extends RecordWindowedStream<Sample> {
+  /** Rows of tumbling windows. */
   aggregate(aggregate: AggregateDescription): RowStream;
+  aggregate<Acc, Value>(aggregate: RecordAggregate<Sample, Acc, Value>): ProcessedStream<WindowRecord<Value>>;
+  aggregate<Acc, Value, Out>(
+    aggregate: RecordAggregate<Sample, Acc, Value>,
+    result: (value: Value, window: WindowInfo) => Out,
+  ): ProcessedStream<Out>;
+}
+
+/** Late records are its side output `late`. Functions must depend on what they are given alone. */
+export interface RecordWindowedStream<T> {
+  reduce(reduce: (a: T, b: T) => T): ProcessedStream<WindowRecord<T>>;
+  reduce<Out>(reduce: (a: T, b: T) => T, result: (value: T, window: WindowInfo) => Out): ProcessedStream<Out>;
+  aggregate<Acc, Value>(
+    aggregate: RecordAggregate<T, Acc, Value>,
+    result?: undefined,
+    options?: AggregateOptions,
+  ): ProcessedStream<WindowRecord<Value>>;
+  aggregate<Acc, Value, Out>(
+    aggregate: RecordAggregate<T, Acc, Value>,
+    result: (value: Value, window: WindowInfo) => Out,
+    options?: AggregateOptions,
+  ): ProcessedStream<Out>;
+  /** All records of a window at once: keeps them all until then. */
+  process<Out>(apply: (records: readonly T[], window: WindowInfo) => readonly Out[]): ProcessedStream<Out>;
 }
 
 /** Window results: one row per key and window, and one for each correction. */
 export interface RowStream {
   /** Larger windows of these; aggregate them with mergedStats(). */
-  window(id: string, window: WindowDescription): WindowedStream;
+  window(id: string, window: RecordWindowDescription): WindowedStream;
   to(topic: TopicDescription): void;
 }
 
@@ -114,6 +157,10 @@ export interface RecordStream<T> {
   union<U>(...others: readonly RecordStream<U>[]): UnionStream<T | U>;
   /** Brings the records of a key together; `key` names it with a text that is not empty. */
   keyBy(id: string, key: (record: T) => string): KeyedRecordStream<T>;
+  /** Pairs of records of two streams with the same key, whose event times are within bounds of each other. */
+  intervalJoin<U, Out>(id: string, other: RecordStream<U>, spec: IntervalJoinSpec<T, U, Out>): ProcessedStream<Out>;
+  /** Each record with the row of a table, which comes as the stream of its changes. */
+  lookup<Row, Out>(id: string, table: RecordStream<Row>, spec: LookupSpec<T, Row, Out>): ProcessedStream<Out>;
   to(topic: TopicDescription): void;
 }
 
@@ -125,6 +172,7 @@ export interface UnionStream<T> {
 export interface KeyedRecordStream<T> {
   /** A function with state and timers over the records of a key. */
   process<Out, S extends StateDescriptions>(id: string, spec: ProcessSpec<T, Out, S>): ProcessedStream<Out>;
+  window(id: string, window: RecordWindowDescription): RecordWindowedStream<T>;
 }
 
 /** What a function emits; its side outputs by name. */
@@ -188,8 +236,9 @@ class StreamHandle {
     return this.#add({ kind: 'keyBy', input: this.#at, others: this.#others, selector });
   }
 
-  process(id: string, spec: ProcessStep['spec']): StreamHandle {
-    return this.#add({ kind: 'process', id, input: this.#at, spec });
+  process(id: string | ((records: never) => unknown), spec?: ProcessStep['spec']): StreamHandle {
+    if (this.#steps[this.#at]?.kind === 'window') return this.#fold({ kind: 'process', process: id });
+    return this.#add({ kind: 'process', id: id as string, input: this.#at, spec: spec as ProcessStep['spec'] });
   }
 
   side(name: string): StreamHandle {
@@ -197,20 +246,52 @@ class StreamHandle {
     return same >= 0 ? new StreamHandle(this.#steps, same) : this.#add({ kind: 'side', name, input: this.#at });
   }
 
-  window(id: string, window: WindowDescription): StreamHandle {
+  window(id: string, window: RecordWindowDescription): StreamHandle {
     return this.#add({ kind: 'window', id, input: this.#at, window, aggregates: [] });
   }
 
-  aggregate(aggregate: AggregateDescription): StreamHandle {
+  aggregate(aggregate: unknown, result?: unknown, options?: unknown): StreamHandle {
+    const { kind } = (aggregate ?? {}) as { readonly kind?: unknown };
+    if (kind === 'stats' || kind === 'mergedStats') return this.#fold({ kind });
+    return this.#fold({ kind: 'aggregate', aggregate, result, options });
+  }
+
+  reduce(reduce: unknown, result?: unknown): StreamHandle {
+    return this.#fold({ kind: 'reduce', reduce, result });
+  }
+
+  #fold(description: WindowStep['aggregates'][0]): StreamHandle {
     const step = this.#steps[this.#at];
-    if (step?.kind === 'window') step.aggregates.push(aggregate);
-    else this.#steps.push({ kind: 'window', id: '', input: this.#at, window: NO_WINDOW, aggregates: [aggregate] });
+    if (step?.kind === 'window') step.aggregates.push(description);
+    else this.#steps.push({ kind: 'window', id: '', input: this.#at, window: NO_WINDOW, aggregates: [description] });
     return this;
+  }
+
+  intervalJoin(id: string, other: StreamHandle, spec: PairSpec): StreamHandle {
+    const keys = spec as unknown as IntervalJoinSpec<unknown, unknown, unknown>;
+    return this.#together(id, other, keys?.key, keys?.otherKey).#pair('interval-join', id, spec);
+  }
+
+  lookup(id: string, table: StreamHandle, spec: PairSpec): StreamHandle {
+    const keys = spec as unknown as LookupSpec<unknown, unknown, unknown>;
+    return this.#together(id, table, keys?.key, keys?.tableKey).#pair('lookup', id, spec);
+  }
+
+  /** Both streams as one under a key, each record tagged with its side. */
+  #together(id: string, other: StreamHandle, key: KeyOf, otherKey: KeyOf): StreamHandle {
+    const left = this.map(`${id}-left`, (record: unknown) => [LEFT, record]);
+    const right = other.map(`${id}-right`, (record: unknown) => [RIGHT, record]);
+    const ofTagged = ([side, record]: Tagged) => (side === LEFT ? key(record) : otherKey(record));
+    return left.union(right).keyBy(`${id}-key`, ofTagged as (record: never) => unknown);
   }
 
   to(sink: TopicDescription | RemoteWriteDescription): void {
     if (sink?.kind === 'remote-write') this.#add({ kind: 'remote-write', input: this.#at, target: sink });
     else this.#add({ kind: 'topic', input: this.#at, topic: sink });
+  }
+
+  #pair(kind: PairStep['kind'], id: string, spec: PairSpec): StreamHandle {
+    return this.#add({ kind, id, input: this.#at, spec });
   }
 
   #add(step: GraphStep): StreamHandle {
@@ -219,4 +300,6 @@ class StreamHandle {
   }
 }
 
-const NO_WINDOW: WindowDescription = { kind: 'tumbling', size: '', options: {} };
+type KeyOf = (record: unknown) => unknown;
+
+const NO_WINDOW: RecordWindowDescription = { kind: 'tumbling', size: '', options: {} };

@@ -1,8 +1,10 @@
 // Owns making the operator objects of one stage for one attempt of one task, and wiring them. Decides nothing: the plan
 // says what stands behind what. Invariant: two calls with the same arguments give programs that behave the same.
 
-import { json } from '#checkpoint/codecs.ts';
+import { EachConsumer } from '#jobs/each-consumer.ts';
 import { EXCHANGE_SOURCE_ID } from '#jobs/graph-check.ts';
+import { exchangeCodec, keyedOperator, localAggregate } from '#jobs/keyed-operators.ts';
+import type { KeyedStepPlan } from '#jobs/keyed-plan.ts';
 import {
   type CompiledJob,
   type ExchangeStepPlan,
@@ -16,12 +18,12 @@ import {
   type StepPlan,
   sourceOf,
   stageOf,
-  type TargetConnection,
   type TopicStepPlan,
   type TransformStepPlan,
   type WindowStepPlan,
   writesLate,
 } from '#jobs/plan.ts';
+import { receiverOf } from '#jobs/remote-receiver.ts';
 import { StageSeries } from '#jobs/stage-series.ts';
 import { carriesSamples, headCarriesSamples, keyStepOf, stageOutputs, writersBeforeOf } from '#jobs/stage-shape.ts';
 import { exchangeTopic, type RunIdentity } from '#jobs/topics.ts';
@@ -50,8 +52,6 @@ import { FinalHold } from '#operators/windows/final-hold.ts';
 import { MergedWindow } from '#operators/windows/merged-window.ts';
 import { TumblingWindow } from '#operators/windows/tumbling-window.ts';
 import { Delivery } from '#runtime/effect/delivery.ts';
-import { HttpReceiver } from '#runtime/effect/http-receiver.ts';
-import { systemClock } from '#runtime/std/clock.ts';
 import { formatDuration } from '#runtime/std/duration.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type {
@@ -63,14 +63,6 @@ import type {
   StageOutput,
   StageProgram,
 } from '#runtime/task/contract.ts';
-
-/** Remote write 1.0. */
-const REMOTE_WRITE_HEADERS = {
-  'content-type': 'application/x-protobuf',
-  'content-encoding': 'snappy',
-  'x-prometheus-remote-write-version': '0.1.0',
-  'user-agent': 'millrace',
-};
 
 export interface InstantiateOptions {
   readonly stageId: string;
@@ -140,7 +132,11 @@ class StageWiring {
   #source(): Source {
     const table = this.#series;
     if (this.#stage.input.kind === 'exchange') {
-      return new ExchangeSource({ id: EXCHANGE_SOURCE_ID, table, codec: this.#headCarriesSamples ? null : json() });
+      return new ExchangeSource({
+        id: EXCHANGE_SOURCE_ID,
+        table,
+        codec: this.#headCarriesSamples ? null : exchangeCodec(this.#job, this.#stage.id),
+      });
     }
     const source = this.#samples;
     const { id } = source;
@@ -165,11 +161,12 @@ class StageWiring {
       (step) =>
         step.kind === 'window' ||
         step.kind === 'process' ||
+        step.kind === 'keyed' ||
         step.kind === 'remote-write' ||
         (step.kind === 'exchange' && step.key === 'series'),
     );
     if (!usesKeys || (this.#stage.input.kind === 'source' && this.#samples.kind === 'records'))
-      return next.length === 1 ? next[0] : new Each(next);
+      return next.length === 1 ? next[0] : new EachConsumer(next);
     const { keyTtlMs } = this.#samples;
     const id = `${this.#sourceId}-keys`;
     const keys = new KeyBySeries({ id, table: this.#series, keyTtlMs, users: [], next });
@@ -216,6 +213,8 @@ class StageWiring {
         return this.#makeTopic(step);
       case 'remote-write':
         return this.#makeRemoteWrite(step);
+      case 'keyed':
+        return this.#makeKeyed(step, next);
     }
   }
 
@@ -232,14 +231,14 @@ class StageWiring {
     const keys = step.key === 'series' ? this.#series : this.#table(`${step.id}/keys`);
     const id = `exchange-${step.to}`.slice(0, 64);
     const writersBefore = writersBeforeOf(plan, this.#run, this.#stage, step.to);
-    const codec = byFunction ? json() : null;
+    const codec = byFunction ? exchangeCodec(this.#job, step.to) : null;
     const sinkIndex = this.#sinkIndex(topic);
     const sink = this.#first(
       new ExchangeSink({ id, sinkIndex, topic, keys, codec, writersBefore, watermarkIntervalMs }),
     );
     keys.usedBy(sink);
     if (step.key === 'series') return sink;
-    if ('function' in step.key) return this.#makeKey(step, keys, [sink]);
+    if ('function' in step.key) return this.#makeKey(step, keys, [this.#localPart(step.to, keys, sink)]);
     return this.#first(
       new KeyByLabels({
         id: step.id,
@@ -251,6 +250,13 @@ class StageWiring {
         next: [sink],
       }),
     );
+  }
+
+  #localPart(to: string, keys: StageSeries, sink: BatchConsumer): BatchConsumer {
+    const local = localAggregate(this.#job, to, { next: [sink] });
+    if (local === null) return sink;
+    keys.usedBy(local);
+    return this.#first(local);
   }
 
   #recordFunction(step: TransformStepPlan): Pick<RecordTransformOptions, 'function' | 'view'> {
@@ -268,15 +274,26 @@ class StageWiring {
     const { callbacks, states } = known(this.#job.functions.process, step.id);
     const keys = this.#keysAt(step.input);
     invariant(keys !== null, `process '${step.id}' has no key`);
-    const sides = new Map<string, readonly BatchConsumer[]>();
-    for (const name of step.sides) {
-      const side = this.#stage.steps.find((one) => one.kind === 'side' && one.input === step.id && one.name === name);
-      sides.set(name, side === undefined ? [] : this.#consumers(side.id));
-    }
+    const sides = new Map(step.sides.map((name) => [name, this.#side(step.id, name)]));
     const view = this.#view(step.input);
     const operator = new ProcessOperator({ id: step.id, keys, states, callbacks, view, next, sides });
     keys.usedBy(operator);
     return this.#first(operator);
+  }
+
+  #side(of: string, name: string): readonly BatchConsumer[] {
+    const side = this.#stage.steps.find((one) => one.kind === 'side' && one.input === of && one.name === name);
+    return side === undefined ? [] : this.#consumers(side.id);
+  }
+
+  #makeKeyed(step: KeyedStepPlan, results: readonly BatchConsumer[]): BatchConsumer {
+    const keys = this.#keysAt(step.input);
+    invariant(keys !== null, `'${step.id}' has no key`);
+    const side = (name: string) => this.#side(step.id, name);
+    const view = this.#view(step.input);
+    const operator = this.#first(keyedOperator(step, { job: this.#job, keys, view, results, side }));
+    keys.usedBy(operator);
+    return operator;
   }
 
   /** How functions see the rows that a step of this stage gives. */
@@ -373,27 +390,8 @@ class StageWiring {
   }
 }
 
-function receiverOf({ ca, certificate, headers, key, timeoutMs, url }: TargetConnection): HttpReceiver {
-  const sent = { ...headers, ...REMOTE_WRITE_HEADERS };
-  const tls = { ca: ca ?? undefined, certificate: certificate ?? undefined, key: key ?? undefined };
-  return new HttpReceiver({ url, headers: sent, ...tls, timeoutMs, clock: systemClock });
-}
-
 function known<F>(functions: ReadonlyMap<string, F>, id: string): F {
   const apply = functions.get(id);
   invariant(apply !== undefined, `step '${id}' has no function`);
   return apply;
-}
-
-/** Hands batches to several consumers, in order. */
-class Each implements BatchConsumer {
-  readonly #consumers: readonly BatchConsumer[];
-
-  constructor(consumers: readonly BatchConsumer[]) {
-    this.#consumers = consumers;
-  }
-
-  process(batch: Batch): void {
-    for (let i = 0; i < this.#consumers.length; i++) this.#consumers[i].process(batch);
-  }
 }

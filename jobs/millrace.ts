@@ -22,16 +22,28 @@ export {
   topic,
   tumbling,
 } from '#jobs/descriptions.ts';
+export {
+  counterIncrease,
+  deduplicate,
+  distinct,
+  increase,
+  rate,
+  rollingReduce,
+  rollingTop,
+  topK,
+} from '#jobs/function-words.ts';
 export type {
   KeyedRecordStream,
   KeyedStream,
   ProcessedStream,
   RecordStream,
+  RecordWindowedStream,
   RollupStream,
   RowStream,
   SampleStream,
   WindowedStream,
 } from '#jobs/graph.ts';
+export type { IntervalJoinSpec, LookupSpec } from '#jobs/join-words.ts';
 export type { FilterFunction, MapFunction, Sample } from '#jobs/plan.ts';
 export {
   aggregatingState,
@@ -46,3 +58,12 @@ export {
 export { default as rollups, type RollupsOptions } from '#jobs/rollups.ts';
 export { type RemoteWriteOptions, type RowsOptions, remoteWrite, rows } from '#jobs/tsdb-words.ts';
 export { default as tsdbWriter, type TsdbWriterOptions } from '#jobs/tsdb-writer.ts';
+export {
+  countWindow,
+  globalWindow,
+  type RecordAggregate,
+  session,
+  sliding,
+  type TriggerOptions,
+  type WindowRecord,
+} from '#jobs/window-words.ts';

@@ -1,6 +1,7 @@
 // Owns what a compiled job is: plain JSON data. Everything in a Plan decides output, so its text is part of the job's
 // version; what does not (intervals, budgets, parallelism) stands in JobSettings. User functions live beside it by id.
 
+import type { KeyedFunctions, KeyedStepPlan } from '#jobs/keyed-plan.ts';
 import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
 import type { RecordFormatName } from '#operators/formats/record-format.ts';
 import type { RowFormatName } from '#operators/formats/row-encoder.ts';
@@ -75,7 +76,8 @@ export type StepPlan =
   | ExchangeStepPlan
   | WindowStepPlan
   | TopicStepPlan
-  | RemoteWriteStepPlan;
+  | RemoteWriteStepPlan
+  | KeyedStepPlan;
 
 /** map, filter and flatMap that give records of any shape. */
 export interface TransformStepPlan {
@@ -237,6 +239,7 @@ export interface JobFunctions {
   readonly record: ReadonlyMap<string, (record: unknown) => unknown>;
   readonly process: ReadonlyMap<string, ProcessFunctions>;
   readonly source: ReadonlyMap<string, ReadFunctions>;
+  readonly keyed: ReadonlyMap<string, KeyedFunctions>;
 }
 
 export interface CompiledJob {

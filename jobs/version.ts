@@ -32,6 +32,11 @@ export const OPERATOR_VERSIONS = {
   rows: 1,
   'final-hold': 1,
   'remote-write-sink': 1,
+  'record-window': 1,
+  'count-window': 1,
+  'interval-join': 1,
+  lookup: 1,
+  'local-aggregate': 1,
 } as const;
 
 /** Everything below the package's own folder is covered by the engine's version. */
