@@ -68,9 +68,26 @@ export type LogChoice =
   | { readonly kind: 'kafka'; readonly options: KafkaOptions }
   | { readonly kind: 'embedded'; readonly options: EmbeddedOptions };
 
-export interface StoreChoice {
-  readonly kind: 'directory';
-  readonly path: string;
+export type StoreChoice =
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 's3'; readonly options: S3CheckpointOptions };
+
+export interface S3CheckpointOptions {
+  readonly bucket: string | undefined;
+  /** `https://host:port` of a store other than Amazon's. */
+  readonly endpoint?: string | undefined;
+  /** @default 'us-east-1' */
+  readonly region?: string | undefined;
+  /** Of all keys: installations may share a bucket. @default '' */
+  readonly prefix?: string | undefined;
+  /** Not renewed while the process runs. @default the environment's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN */
+  readonly credentials?:
+    | {
+        readonly accessKeyId: string | undefined;
+        readonly secretAccessKey: string | undefined;
+        readonly sessionToken?: string | undefined;
+      }
+    | undefined;
 }
 
 export interface ConfigDefinition {
@@ -101,4 +118,9 @@ export function embedded(options: EmbeddedOptions): LogChoice {
 /** Checkpoints in a directory, local or shared; relative to the configuration file. */
 export function directory(path: string): StoreChoice {
   return { kind: 'directory', path };
+}
+
+/** Checkpoints in S3-compatible storage that refuses a conditional write (`If-None-Match: *`) of a key that exists. */
+export function s3(options: S3CheckpointOptions): StoreChoice {
+  return { kind: 's3', options };
 }

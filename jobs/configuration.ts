@@ -19,6 +19,22 @@ export type LogConfiguration =
     }
   | { readonly kind: 'embedded'; readonly directory: string };
 
+export type StoreConfiguration =
+  | { readonly kind: 'directory'; readonly directory: string }
+  | {
+      readonly kind: 's3';
+      readonly bucket: string;
+      readonly endpoint: string | null;
+      readonly region: string;
+      /** Empty, or with a `/` at its end. */
+      readonly prefix: string;
+      readonly credentials: {
+        readonly accessKeyId: string;
+        readonly secretAccessKey: string;
+        readonly sessionToken: string | null;
+      };
+    };
+
 export interface JobConfiguration {
   readonly name: string;
   /** Absolute path. */
@@ -35,7 +51,7 @@ export type StateBackend = 'memory' | 'leveldb';
 export interface Configuration {
   readonly namespace: string;
   readonly log: LogConfiguration;
-  readonly checkpoints: { readonly kind: 'directory'; readonly directory: string };
+  readonly checkpoints: StoreConfiguration;
   readonly http: { readonly host: string; readonly port: number; readonly advertise: string | null };
   readonly slots: number;
   /** For jobs whose keyed state is not all in memory; bytes are for all slots together. */
@@ -73,6 +89,8 @@ const JOB_ENTRY_OPTIONS = [
   'state',
   'options',
 ];
+const S3_OPTIONS = ['bucket', 'endpoint', 'region', 'prefix', 'credentials'];
+const S3_CREDENTIALS = ['accessKeyId', 'secretAccessKey', 'sessionToken'];
 const STATE_BACKENDS: readonly StateBackend[] = ['memory', 'leveldb'];
 /** What an entry of the configuration may set. */
 type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay'>;
@@ -99,16 +117,19 @@ export function resolveConfig(config: Config, options: ResolveOptions, faults: F
   const dataDirectory = data === undefined ? null : resolve(options.workingDirectory, data);
   const faultsBefore = faults.length;
   const log = resolveLog(config?.log, options, dataDirectory, faults);
-  const directory = resolveStore(config?.checkpoints, options, dataDirectory, faults);
+  const checkpoints = resolveStore(config?.checkpoints, options, dataDirectory, faults);
   const others = log.kind === 'embedded' ? [log.directory] : [];
-  if (faults.length === faultsBefore) checkApart('checkpoints', directory, others, faults);
+  if (checkpoints.kind === 'directory') {
+    if (faults.length === faultsBefore) checkApart('checkpoints', checkpoints.directory, others, faults);
+    others.push(checkpoints.directory);
+  }
   const placesFaulty = faults.length > faultsBefore;
   const port = fromEnvironment.integer('MILLRACE_PORT', undefined, PORT);
   const http = resolveHttp(config?.http, flags.port ?? port, faults);
   const configuration: Configuration = {
     namespace: fromEnvironment.id('MILLRACE_NAMESPACE', reader.id('namespace', 'millrace')),
     log,
-    checkpoints: { kind: 'directory', directory },
+    checkpoints,
     http,
     slots: flags.slots ?? reader.integer('slots', 2, SLOTS),
     state: resolveState(reader, options, dataDirectory),
@@ -116,7 +137,7 @@ export function resolveConfig(config: Config, options: ResolveOptions, faults: F
   };
   const swapping = configuration.jobs.some((job) => job.state === 'leveldb');
   if (swapping && !placesFaulty) {
-    checkApart('stateDirectory', configuration.state.directory, [...others, directory], faults);
+    checkApart('stateDirectory', configuration.state.directory, others, faults);
   }
   return configuration;
 }
@@ -159,14 +180,60 @@ function resolveKafka(given: unknown, options: ResolveOptions, faults: Fault[]):
   return { kind: 'kafka', brokers, replication, startTimeoutMs };
 }
 
-function resolveStore(store: unknown, options: ResolveOptions, dataDirectory: string | null, faults: Fault[]): string {
+function resolveStore(
+  store: unknown,
+  options: ResolveOptions,
+  dataDirectory: string | null,
+  faults: Fault[],
+): StoreConfiguration {
+  if (isPlainObject(store) && store['kind'] === 's3') return resolveS3(store['options'], options, faults);
   const path = isPlainObject(store) && store['kind'] === 'directory' ? store['path'] : undefined;
   if (typeof path !== 'string' || path === '') {
     const message = store === undefined ? 'is missing' : `${show(path ?? store)} is no checkpoint store`;
     faults.push({ path: 'checkpoints', message, remedy: "give checkpoints: directory('./data/checkpoints')" });
-    return options.baseDirectory;
+    return { kind: 'directory', directory: options.baseDirectory };
   }
-  return dataDirectory === null ? resolve(options.baseDirectory, path) : resolve(dataDirectory, 'checkpoints');
+  const own = resolve(options.baseDirectory, path);
+  return { kind: 'directory', directory: dataDirectory === null ? own : resolve(dataDirectory, 'checkpoints') };
+}
+
+function resolveS3(given: unknown, { environment }: ResolveOptions, faults: Fault[]): StoreConfiguration {
+  const reader = new OptionReader(faults, 'checkpoints', given, S3_OPTIONS);
+  reader.required('bucket', "name the bucket: s3({ bucket: 'my-checkpoints' })");
+  const bucket = reader.text('bucket', '');
+  if (bucket !== '' && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
+    reader.fault('bucket', `'${bucket}' is no name of a bucket`, 'use 3 to 63 of a-z, 0-9, - and .');
+  }
+  const endpoint = reader.text('endpoint', null);
+  if (endpoint !== null && !/^https?:\/\/[^/?#@]+\/?$/.test(endpoint)) {
+    reader.fault('endpoint', `'${endpoint}' is no endpoint`, "write it as 'https://host:port', without bucket");
+  }
+  const region = reader.text('region', 'us-east-1');
+  const prefix = reader.text('prefix', '').replace(/\/+$/, '');
+  if (!/^$|^[0-9A-Za-z._-]+(\/[0-9A-Za-z._-]+)*$/.test(prefix)) {
+    reader.fault('prefix', `'${prefix}' is no prefix`, "use letters, digits, . _ and -, with / between: 'a/b'");
+  }
+  const credentials = reader.raw('credentials') ?? {
+    accessKeyId: environment['AWS_ACCESS_KEY_ID'] || undefined,
+    secretAccessKey: environment['AWS_SECRET_ACCESS_KEY'] || undefined,
+    sessionToken: environment['AWS_SESSION_TOKEN'] || undefined,
+  };
+  const secrets = new OptionReader(faults, 'checkpoints.credentials', credentials, S3_CREDENTIALS);
+  const remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give credentials: { accessKeyId: env('…'), … }";
+  secrets.required('accessKeyId', remedy);
+  secrets.required('secretAccessKey', remedy);
+  return {
+    kind: 's3',
+    bucket,
+    endpoint,
+    region,
+    prefix: prefix === '' ? '' : `${prefix}/`,
+    credentials: {
+      accessKeyId: secrets.text('accessKeyId', ''),
+      secretAccessKey: secrets.text('secretAccessKey', ''),
+      sessionToken: secrets.text('sessionToken', null),
+    },
+  };
 }
 
 function resolveState(reader: OptionReader, options: ResolveOptions, data: string | null): Configuration['state'] {

@@ -10,6 +10,7 @@ export {
   env,
   type JobEntry,
   kafka,
+  s3,
 } from '#jobs/config.ts';
 export { defineJob, type JobDefinition, type JobSpec } from '#jobs/define-job.ts';
 export {

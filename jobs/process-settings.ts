@@ -2,7 +2,7 @@
 // run with which version. Made by run-process.ts.
 
 import type { MessagePort } from 'node:worker_threads';
-import type { JobConfiguration, LogConfiguration } from '#jobs/configuration.ts';
+import type { JobConfiguration, LogConfiguration, StoreConfiguration } from '#jobs/configuration.ts';
 import type { SourceTopics } from '#jobs/topics.ts';
 
 export interface JobAssignment {
@@ -20,7 +20,7 @@ export interface SlotSettings {
   readonly processId: string;
   readonly log: LogConfiguration;
   readonly port: MessagePort | null;
-  readonly checkpointsDirectory: string;
+  readonly checkpoints: StoreConfiguration;
   /** Where keyed state lies that is not in memory, and how much of it this slot may have there. */
   readonly state: { readonly directory: string; readonly memoryBytes: number };
   readonly jobs: readonly JobAssignment[];

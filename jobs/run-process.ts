@@ -3,7 +3,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { DirectoryStore } from '#checkpoint/directory-store.ts';
+import type { CheckpointStore } from '#checkpoint/contract.ts';
+import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
 import type { LoadedInstallation } from '#jobs/load-job.ts';
@@ -26,7 +27,6 @@ import type { TaskAssignment, TaskReport } from '#runtime/slot/messages.ts';
 import { SlotPool } from '#runtime/slot/slot-pool.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
-import { nodeDisk } from '#runtime/std/disk.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
@@ -124,11 +124,11 @@ export class MillraceProcess {
 
   get #names(): InstallationNames {
     const { namespace, checkpoints } = this.#configuration;
-    return { namespace, storeName: checkpoints.directory };
+    return { namespace, storeName: checkpointStoreName(checkpoints) };
   }
 
-  #store(): DirectoryStore {
-    return new DirectoryStore({ disk: nodeDisk, root: this.#configuration.checkpoints.directory });
+  #store(): CheckpointStore {
+    return openCheckpointStore(this.#configuration.checkpoints);
   }
 
   /** What ended the process, or each job that failed. */
@@ -247,7 +247,7 @@ export class MillraceProcess {
       processId: this.processId,
       log,
       port,
-      checkpointsDirectory: checkpoints.directory,
+      checkpoints,
       state: { directory: state.directory, memoryBytes: Math.floor(state.memoryBytes / slots) },
       jobs: [...this.#jobs.values()].flatMap((job) => (job.prepared === null ? [] : [job.prepared.assignment])),
       logLevel,

@@ -4,11 +4,11 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { TaskIdentity } from '#checkpoint/contract.ts';
-import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { LevelPages } from '#checkpoint/level-pages.ts';
 import { PageSwap } from '#checkpoint/page-swap.ts';
 import { StateMemory } from '#checkpoint/state-memory.ts';
 import { FileTaskCheckpoints } from '#checkpoint/task-checkpoints.ts';
+import { openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import { connectLog } from '#jobs/connect-log.ts';
 import { loadJob } from '#jobs/load-job.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
@@ -19,7 +19,6 @@ import type { FromSlot, TaskAssignment, ToSlot } from '#runtime/slot/messages.ts
 import { type PlannedTask, SlotHost } from '#runtime/slot/slot-host.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
-import { nodeDisk } from '#runtime/std/disk.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
 import { sharedQuestion } from '#runtime/std/shared-question.ts';
@@ -38,7 +37,7 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
   const logger = createLogger({ level: settings.logLevel as LogLevel, pretty: settings.pretty });
   const log = connectLog(settings.log, settings.port, `${namespace}-slot-${settings.index}`);
   const reader = log.reader();
-  const store = new DirectoryStore({ disk: nodeDisk, root: settings.checkpointsDirectory });
+  const store = openCheckpointStore(settings.checkpoints);
   const memory = new StateMemory(settings.state.memoryBytes);
   return {
     clock: systemClock,

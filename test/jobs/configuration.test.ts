@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Config, defineConfig, directory, embedded, kafka } from '#jobs/config.ts';
+import { type Config, defineConfig, directory, embedded, kafka, s3 } from '#jobs/config.ts';
 import { type ConfigurationFlags, resolveConfig } from '#jobs/configuration.ts';
 import type { Fault } from '#jobs/faults.ts';
 import { loadDefinition, loadInstallation, loadJob } from '#jobs/load-job.ts';
@@ -71,6 +71,25 @@ describe('a good configuration', () => {
     });
   });
 
+  test('says which bucket checkpoints lie in, with credentials of its own or of the environment', () => {
+    const secrets = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret', MILLRACE_DATA: '/mine' };
+    const short = resolved({ ...GOOD, checkpoints: s3({ bucket: 'my-checkpoints' }) }, secrets);
+    expect(short.faults).toEqual([]);
+    expect(short.configuration.checkpoints).toEqual({
+      kind: 's3',
+      bucket: 'my-checkpoints',
+      endpoint: null,
+      region: 'us-east-1',
+      prefix: '',
+      credentials: { accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: null },
+    });
+    const credentials = { accessKeyId: 'own', secretAccessKey: 'own secret', sessionToken: 'token' };
+    const given = { bucket: 'b.1', endpoint: 'http://127.0.0.1:9000', region: 'local', prefix: 'a/b/', credentials };
+    const long = resolved({ ...GOOD, checkpoints: s3(given) }, secrets);
+    expect(long.faults).toEqual([]);
+    expect(long.configuration.checkpoints).toEqual({ kind: 's3', ...given });
+  });
+
   test('says where keyed state lives and how much memory it has', () => {
     const jobs = { rollups: { module: 'a.ts', state: 'leveldb' } };
     const given = { ...GOOD, stateMemory: '2GiB', stateDirectory: '/fast/state', jobs };
@@ -88,12 +107,12 @@ describe('a good configuration', () => {
     expect(fromEnvironment.namespace).toBe('environment');
     expect(fromEnvironment.http.port).toBe(2);
     expect(fromEnvironment.log).toEqual({ kind: 'embedded', directory: '/here/mine/log' });
-    expect(fromEnvironment.checkpoints.directory).toBe('/here/mine/checkpoints');
+    expect(fromEnvironment.checkpoints).toEqual({ kind: 'directory', directory: '/here/mine/checkpoints' });
     const flags = { port: 3, data: '/other', slots: 7, jobs: ['rollups'] };
     const fromFlags = resolved(config, environment, flags).configuration;
     expect(fromFlags.http.port).toBe(3);
     expect(fromFlags.slots).toBe(7);
-    expect(fromFlags.checkpoints.directory).toBe('/other/checkpoints');
+    expect(fromFlags.checkpoints).toEqual({ kind: 'directory', directory: '/other/checkpoints' });
   });
 
   test('names Kafka brokers in either form', () => {
@@ -148,6 +167,13 @@ describe('a wrong configuration', () => {
     ['brokers that are not set', { ...GOOD, log: kafka({ brokers: undefined }) }, ['log.brokers']],
     ['a broker with port 0', { ...GOOD, log: kafka({ brokers: 'a:0' }) }, ['log.brokers']],
     ['checkpoints inside the log', { ...GOOD, checkpoints: directory('./data/log/checkpoints') }, ['checkpoints']],
+    [
+      'a bucket that is none',
+      { ...GOOD, checkpoints: s3({ bucket: 'B', endpoint: 'minio:9000', prefix: '/a', region: '' }) },
+      ['bucket', 'endpoint', 'region', 'prefix', 'credentials.accessKeyId', 'credentials.secretAccessKey'].map(
+        (option) => `checkpoints.${option}`,
+      ),
+    ],
     [
       'state outside memory among the checkpoints',
       { ...GOOD, stateDirectory: './data/checkpoints', jobs: { a: { module: 'a.ts', state: 'leveldb' } } },
