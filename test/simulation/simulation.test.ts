@@ -56,7 +56,7 @@ const MUST_HAPPEN: readonly string[] = [
   'states compared',
 ];
 
-test(`keeps every promise in ${SEEDS} worlds, and every trouble happens`, { timeout: 600_000 }, async () => {
+test(`keeps every promise in ${SEEDS} worlds, and every trouble happens`, { timeout: 1_800_000 }, async () => {
   const coverage = new Coverage();
   for (let seed = 1; seed <= SEEDS; seed++) {
     try {
