@@ -1,9 +1,11 @@
-// Every TypeScript example of a README is a module that works: a job that compiles, or a configuration that resolves.
+// Every TypeScript example of a README is a module that works: a job that compiles, a configuration that resolves, or a
+// test that passes.
 
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readmeExamples } from '#test/harness/readme-example.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
 /** Inside the repository, so that examples can import the package by its name. */
@@ -11,10 +13,13 @@ const FOLDER = join(ROOT, '.cache/readme-examples');
 
 const examples = globSync(['*.md', '{runtime,operators,checkpoint,jobs,test}/**/README.md'], { cwd: ROOT }).flatMap(
   (path) =>
-    [...readFileSync(join(ROOT, path), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)].map(
-      (match, at) => [`${path} ${at + 1}`, match[1]] as const,
-    ),
+    readmeExamples(join(ROOT, path)).map(({ file, source }, at) => {
+      const folder = join(FOLDER, dirname(path));
+      return { name: `${path} ${file ?? at + 1}`, path: join(folder, file ?? `example-${at + 1}.ts`), source };
+    }),
 );
+const tests = examples.filter(({ path }) => path.endsWith('.test.ts'));
+const modules = examples.filter((example) => !tests.includes(example));
 
 const CHECK = `
   const { default: made } = await import(process.argv[1]);
@@ -28,18 +33,28 @@ const CHECK = `
   process.stdout.write(JSON.stringify(faults));
 `;
 
-beforeAll(() => mkdirSync(FOLDER, { recursive: true }));
+beforeAll(() => {
+  for (const { path, source } of examples) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, source);
+  }
+});
 
 afterAll(() => rmSync(FOLDER, { recursive: true }));
 
 test('there are examples', () => {
-  expect(examples.length).toBeGreaterThanOrEqual(3);
+  expect(modules.length).toBeGreaterThanOrEqual(6);
+  expect(tests.length).toBeGreaterThanOrEqual(1);
 });
 
-test.each(examples)('%s works', (name, source) => {
-  const path = join(FOLDER, `${name.replace(/[^a-z0-9]+/gi, '-').toLowerCase()}.ts`);
-  writeFileSync(path, source);
+test.each(modules)('$name works', ({ path }) => {
   const run = spawnSync(process.execPath, ['--input-type=module', '-e', CHECK, path], { cwd: ROOT, encoding: 'utf8' });
   expect(run.stderr).toBe('');
   expect(run.stdout).toBe('[]');
+});
+
+test.each(tests)('$name passes', ({ path }) => {
+  const run = spawnSync(process.execPath, ['--test', path], { cwd: dirname(path), encoding: 'utf8' });
+  expect(run.status, run.stdout + run.stderr).toBe(0);
+  expect(run.stdout).toMatch(/pass [1-9]/);
 });

@@ -113,7 +113,7 @@ export class Scheduler {
       }
       if (owner !== null) {
         owner.beforeEvent();
-        if (!owner.alive) continue;
+        if (!owner.alive) return true;
       }
       this.steps++;
       this.#trace(event);
