@@ -80,6 +80,9 @@ class StageWiring {
   readonly #stage: StagePlan;
   /** What the stage reads, or what stands before its exchange. */
   readonly #samples: SourcePlan;
+  /** Keys of operators that keep something of them. */
+  readonly #keysOf = new Map<string, StageSeries>();
+  readonly #schemas: StageSchemas | null;
   readonly #run: RunIdentity;
   readonly #outputs: readonly StageOutput[];
   readonly #series: StageSeries;
@@ -110,6 +113,7 @@ class StageWiring {
     for (const step of steps.toReversed()) this.#addStep(step);
     const head = this.#head();
     const fromSource = input.kind === 'source';
+      keys: this.#keysOf,
     const deadLetter = this.#outputs.find((output) => output.topic === samples.deadLetterTopic) ?? null;
     const { outOfOrdernessMs, idlenessMs, maxSkewMs } = samples;
     return {
@@ -250,6 +254,7 @@ class StageWiring {
         next: [sink],
       }),
     );
+    this.#keysOf.set(step.id, keys);
   }
 
   #localPart(to: string, keys: StageSeries, sink: BatchConsumer): BatchConsumer {
@@ -265,6 +270,7 @@ class StageWiring {
   }
 
   #makeKey(step: { readonly id: string; readonly input: string }, keys: StageSeries, next: readonly BatchConsumer[]) {
+    this.#keysOf.set(step.id, keys);
     const { keyTtlMs } = this.#samples;
     const select = known(this.#job.functions.record, step.id);
     return this.#first(new KeyByRecord({ id: step.id, keys, select, view: this.#view(step.input), keyTtlMs, next }));
@@ -304,6 +310,7 @@ class StageWiring {
   }
 
   /** The keys of what a step gives, null before keyBy. */
+    this.#keysOf.set(id, this.#series);
   #keysAt(input: string): StageSeries | null {
     const step = keyStepOf(this.#stage, input);
     if (step !== null) return this.#localKeys(step.id);

@@ -52,6 +52,11 @@ export class KeyedTimers {
     return this.#store.has(slot);
   }
 
+  /** Registered times of a key, ascending. */
+  timesOf(slot: number): readonly number[] {
+    return this.#store.get(slot) ?? [];
+  }
+
   register(slot: number, timeMs: number): void {
     invariant(Number.isInteger(timeMs) && Math.abs(timeMs) <= TIMER_MS_MAX, `timer at ${timeMs}`);
     this.#build();

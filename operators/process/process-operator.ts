@@ -19,6 +19,7 @@ import type {
   BatchConsumer,
   ClockTimers,
   FiringBudget,
+  KeyLook,
   KeyTable,
   Operator,
   OperatorContext,
@@ -170,6 +171,14 @@ export class ProcessOperator implements Operator, FunctionContext {
   wantsEntry(): boolean {
     return false;
   }
+  look(slot: number): KeyLook | null {
+    const states = this.#handles.look(slot);
+    const eventTimersMs = this.#eventTimers.timesOf(slot);
+    const clockTimersMs = this.#clockTimers.timesOf(slot);
+    if (states === null && eventTimersMs.length + clockTimersMs.length === 0) return null;
+    return { states: states ?? {}, eventTimersMs: [...eventTimersMs], clockTimersMs: [...clockTimersMs] };
+  }
+
 
   #fireClock(timeMs: number, budget: FiringBudget): boolean {
     while (this.#clockTimers.nextMs() === timeMs) {

@@ -37,6 +37,7 @@ export class StateHandles {
   readonly #id: string;
   readonly #binding = new Binding();
   readonly #cells: CellStore<unknown>[] = [];
+  readonly #looks: (readonly [name: string, descriptor: StateDescriptor, cells: CellStore<unknown>])[] = [];
   readonly #expiry: KeyedTimers | null;
 
   constructor(id: string, states: ReadonlyMap<string, StateDescriptor>) {
@@ -53,6 +54,7 @@ export class StateHandles {
       const { ttl } = descriptor;
       const store = new CellStore<V>(`${this.#id}/${name}`, codec, ttl, this.#binding, this.#expiry);
       this.#cells.push(store as CellStore<unknown>);
+      this.#looks.push([name, descriptor, store as CellStore<unknown>]);
       return store;
     };
     switch (descriptor.kind) {
@@ -79,6 +81,19 @@ export class StateHandles {
 
   usesKey(slot: number): boolean {
     return this.#cells.some((cells) => cells.has(slot)) || this.#expiry?.has(slot) === true;
+  }
+
+  /** What the key has, as its handles would give it; null when nothing. Changes nothing and renews no time to live. */
+  look(slot: number): Record<string, unknown> | null {
+    let found: Record<string, unknown> | null = null;
+    for (const [name, descriptor, cells] of this.#looks) {
+      const value = cells.look(slot);
+      if (value === null) continue;
+      found ??= {};
+      if (descriptor.kind === 'aggregating') found[name] = descriptor.aggregate.result(value);
+      else found[name] = descriptor.kind === 'map' ? new Map(value as Map<unknown, unknown>) : value;
+    }
+    return found;
   }
 
   /** When something may have outlived its time, Infinity when nothing can. */
@@ -130,6 +145,11 @@ class CellStore<V> {
     return this.#values.has(slot);
   }
 
+  /** The value of any key; null when it has none that lives. */
+  look(slot: number): V | null {
+    return this.#living(slot)?.value ?? null;
+  }
+
   /** The cell's value to be read, null when the key has none that lives. */
   read(): V | null {
     const cell = this.#living();
@@ -179,8 +199,8 @@ class CellStore<V> {
     if (cell !== undefined) cell.atMs = this.#nowMs();
   }
 
-  #living(): Cell<V> | null {
-    const cell = this.#values.get(this.#binding.slot);
+  #living(slot = this.#binding.slot): Cell<V> | null {
+    const cell = this.#values.get(slot);
     if (cell === undefined) return null;
     return this.#ttl !== null && cell.atMs + this.#ttl.ms <= this.#watermarkMs() ? null : cell;
   }

@@ -58,6 +58,7 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: 'a checkpoint store refuses bucket, credentials or conditional writes',
   },
+  'state-unreadable': { retryable: true, meaning: 'the state of a task cannot be looked at now' },
   'state-corrupt': { retryable: true, meaning: 'a page of state outside memory is not what was written' },
   // configuration
   'config-invalid': { retryable: false, meaning: 'the configuration has faults; all are listed' },

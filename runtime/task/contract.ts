@@ -135,6 +135,25 @@ export interface KeyTable {
   labels(slot: number): readonly (readonly [string, string])[];
 }
 
+/** Keys by their text, for those who look from outside. */
+export interface KeyDirectory {
+  /** Slots below this may be in use. */
+  readonly slotCount: number;
+  isLive(slot: number): boolean;
+  /** The key's text as UTF-8 bytes, a view that dies with the next change. */
+  canonicalBytes(slot: number): Uint8Array;
+  /** -1 when the key has no slot. */
+  find(bytes: Uint8Array): number;
+}
+
+/** What an operator keeps of a key, as people see it: plain values by the name of the state. */
+export interface KeyLook {
+  readonly states: Readonly<Record<string, unknown>>;
+  /** Ascending. */
+  readonly eventTimersMs: readonly number[];
+  readonly clockTimersMs: readonly number[];
+}
+
 /** Receives batches from upstream. */
 export interface BatchConsumer {
   process(batch: Batch): void;
@@ -211,6 +230,8 @@ export interface Operator extends BatchConsumer {
   /** Whether `endEntry` would send something at this clock although no input arrived (exchange watermarks). */
   wantsEntry(end: EntryEnd): boolean;
 }
+  /** What is kept of a key, null when nothing: for people, between entries. Changes nothing. @default not to be seen */
+  look?(slot: number): KeyLook | null;
 
 /** Fire when an entry's clock reaches them, before its input. Order as for event timers. */
 export interface ClockTimers {
@@ -358,3 +379,5 @@ export interface StageOutput {
 }
 
 export type BadRecordCode = Extract<ErrorCode, 'bad-record'> | string;
+  /** The keys of operators that can be looked into, by their ids. @default none */
+  readonly keys?: ReadonlyMap<string, KeyDirectory>;

@@ -158,6 +158,53 @@ describe('records through a function with state and timers', () => {
   });
 });
 
+describe('state', () => {
+  test('is read by key, with the timers that wait, and changes nothing', async () => {
+    const driver = await JobDriver.start(sessionsJob(), { partitions: { visits: 2 } });
+    const startMs = driver.nowMs;
+    for (const user of ['ann', 'bob']) {
+      await driver.send('visits', { user, page: 'a' }, { key: user });
+      await driver.send('visits', { user, page: 'b' }, { key: user, timestampMs: startMs + 1 });
+    }
+    await driver.settle();
+    const look = () => [
+      driver.state('sessions', 'pages', 'bob'),
+      driver.state('sessions', 'ever', 'bob'),
+      driver.timers('sessions', 'bob'),
+      driver.keys('sessions'),
+    ];
+    const seen = look();
+    expect(seen).toEqual([
+      ['a', 'b'],
+      2,
+      { eventTimeMs: [startMs + 30_000, startMs + 30_001], clockMs: [startMs + 3_600_000, startMs + 3_600_001] },
+      ['ann', 'bob'],
+    ]);
+    expect(driver.state('sessions', 'ever', 'cid')).toBe(null);
+    await driver.crash();
+    expect(() => driver.state('sessions', 'ever', 'bob')).toThrow('no process runs');
+    await driver.restore();
+    expect(look()).toEqual(seen);
+    await driver.restart();
+    expect(look()).toEqual(seen);
+    expect(() => driver.state('sessions', 'page', 'bob')).toThrow("operator 'sessions' has no state 'page'");
+    expect(() => driver.keys('sesions')).toThrow("no operator with state 'sesions'");
+    expect(() => driver.watermark('sesions')).toThrow("no stage 'sesions'");
+    await driver.stop();
+  });
+
+  test('is not seen any more when its time to live is over', async () => {
+    const driver = await JobDriver.start(sessionsJob({ ttl: '1m' }));
+    await driver.send('visits', { user: 'ann', page: 'a' });
+    await driver.settle();
+    expect(driver.state('sessions', 'ever', 'ann')).toBe(1);
+    await driver.send('visits', { user: 'bob', page: 'a' }, { timestampMs: driver.nowMs + 60_000 });
+    await driver.settle();
+    expect(driver.state('sessions', 'ever', 'ann')).toBe(null);
+    await driver.stop();
+  });
+});
+
 describe('samples through windows', () => {
   test('are corrected within the lateness, and late behind it', async () => {
     const driver = await JobDriver.start(minutesJob('1m'));

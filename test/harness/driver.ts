@@ -9,6 +9,8 @@ import { describeTopics, type RunIdentity, type SourceTopics } from '#jobs/topic
 import { parseDuration } from '#runtime/std/duration.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { silentLogger } from '#runtime/std/logger.ts';
+import type { StageProgram } from '#runtime/task/contract.ts';
+import { type KeyState, PAGE_KEYS_MAX, readState, type StateQuery } from '#runtime/task/state-query.ts';
 import {
   committedRecords,
   type DriverRecord,
@@ -171,8 +173,37 @@ export class JobDriver {
   /** The least watermark over the tasks of a stage, by default of the last; -Infinity before the first record. */
   watermark(stage: string | undefined = this.#job.plan.stages.at(-1)?.id): number {
     const tasks = this.#world.tasks.filter(({ plan }) => plan.identity.stage === stage);
-    if (tasks.length === 0) throw new StreamError('job-invalid', `the job has no stage '${stage}'`, 'see its plan');
+    if (tasks.length === 0) {
+      const stages = this.#job.plan.stages.map(({ id }) => id);
+      throw unknown(`job '${this.#job.plan.job}'`, 'stage', String(stage), stages);
+    }
     return Math.min(...tasks.map(({ attempt }) => attempt.status().watermarkMs ?? Number.NEGATIVE_INFINITY));
+  }
+
+  /** What an operator keeps of a key under the name of a state, null when nothing. Errors: job-invalid, state-unreadable. */
+  state<T = unknown>(operator: string, state: string, key: string): T | null {
+    const states = this.#statesOf(operator);
+    if (states !== null && !states.includes(state)) {
+      throw unknown(`operator '${operator}'`, 'state', state, states);
+    }
+    const [found] = this.#read({ operator, key });
+    return (found?.states[state] ?? null) as T | null;
+  }
+
+  /** Times for which an operator has timers of a key, ascending. Errors as of `state`. */
+  timers(
+    operator: string,
+    key: string,
+  ): { readonly eventTimeMs: readonly number[]; readonly clockMs: readonly number[] } {
+    const [found] = this.#read({ operator, key });
+    return { eventTimeMs: found?.eventTimersMs ?? [], clockMs: found?.clockTimersMs ?? [] };
+  }
+
+  /** Keys of which an operator keeps something, sorted. Errors as of `state`. */
+  keys(operator: string): string[] {
+    return this.#read({ operator })
+      .map(({ key }) => key)
+      .sort();
   }
 
   /** kill -9, in whatever the process is doing. What was committed is there; the rest is done again after `restore`. */
@@ -211,6 +242,34 @@ export class JobDriver {
     this.#check();
   }
 
+  /** Names of the states of a function, null when other operators keep what they keep. */
+  #statesOf(operator: string): readonly string[] | null {
+    const steps = this.#job.plan.stages.flatMap((stage) => stage.steps);
+    const step = steps.find(({ id }) => id === operator);
+    return step?.kind === 'process' ? Object.keys(step.states) : null;
+  }
+
+  #read(query: StateQuery): KeyState[] {
+    this.#check();
+    if (!this.running) {
+      throw new StreamError('state-unreadable', 'no process runs that has a state', 'restore it first');
+    }
+    const found: KeyState[] = [];
+    let known = false;
+    for (const { program } of this.#world.tasks) {
+      let after: string | undefined;
+      for (let more = true; more; ) {
+        const page = readState(program() as StageProgram, { ...query, after, limit: PAGE_KEYS_MAX });
+        known ||= page !== null;
+        found.push(...(page?.keys ?? []));
+        after = page?.next ?? undefined;
+        more = after !== undefined;
+      }
+    }
+    if (!known) throw unknown(`job '${this.#job.plan.job}'`, 'operator with state', query.operator, []);
+    return found;
+  }
+
   get #topics(): ReadonlyMap<string, SimulatedTopic> {
     return this.#world.world.cluster.topics;
   }
@@ -232,6 +291,11 @@ function startMs(start: string | number): number {
   const ms = typeof start === 'number' ? start : Date.parse(start);
   if (Number.isSafeInteger(ms) && ms >= 0) return ms;
   throw new StreamError('config-invalid', `start '${start}' is no time`, `give an ISO time such as '${START}'`);
+}
+
+function unknown(who: string, what: string, name: string, known: readonly string[]): StreamError {
+  const remedy = known.length > 0 ? `name one of ${known.join(', ')}` : "see 'millrace explain' for its operators";
+  return new StreamError('job-invalid', `${who} has no ${what} '${name}'`, remedy);
 }
 
 function unknownTopic(topic: string, who: string, known: readonly { readonly topic: string }[]): StreamError {
