@@ -80,9 +80,6 @@ class StageWiring {
   readonly #stage: StagePlan;
   /** What the stage reads, or what stands before its exchange. */
   readonly #samples: SourcePlan;
-  /** Keys of operators that keep something of them. */
-  readonly #keysOf = new Map<string, StageSeries>();
-  readonly #schemas: StageSchemas | null;
   readonly #run: RunIdentity;
   readonly #outputs: readonly StageOutput[];
   readonly #series: StageSeries;
@@ -94,6 +91,8 @@ class StageWiring {
   /** By the id of a keyBy that stays in the stage. */
   readonly #keyTables = new Map<string, StageSeries>();
   readonly #effects: Effect[] = [];
+  /** Keys of operators that keep something of them. */
+  readonly #keysOf = new Map<string, StageSeries>();
   #late: LateSink | null = null;
 
   constructor(job: CompiledJob, stage: StagePlan, run: RunIdentity) {
@@ -113,7 +112,6 @@ class StageWiring {
     for (const step of steps.toReversed()) this.#addStep(step);
     const head = this.#head();
     const fromSource = input.kind === 'source';
-      keys: this.#keysOf,
     const deadLetter = this.#outputs.find((output) => output.topic === samples.deadLetterTopic) ?? null;
     const { outOfOrdernessMs, idlenessMs, maxSkewMs } = samples;
     return {
@@ -123,6 +121,7 @@ class StageWiring {
       operators: this.#operators,
       head,
       outputs: this.#outputs,
+      keys: this.#keysOf,
       deadLetter: fromSource && samples.badRecords === 'dead-letter' ? deadLetter : null,
       badRecords: fromSource ? samples.badRecords : 'fail',
       effects: this.#effects,
@@ -254,7 +253,6 @@ class StageWiring {
         next: [sink],
       }),
     );
-    this.#keysOf.set(step.id, keys);
   }
 
   #localPart(to: string, keys: StageSeries, sink: BatchConsumer): BatchConsumer {
@@ -270,7 +268,6 @@ class StageWiring {
   }
 
   #makeKey(step: { readonly id: string; readonly input: string }, keys: StageSeries, next: readonly BatchConsumer[]) {
-    this.#keysOf.set(step.id, keys);
     const { keyTtlMs } = this.#samples;
     const select = known(this.#job.functions.record, step.id);
     return this.#first(new KeyByRecord({ id: step.id, keys, select, view: this.#view(step.input), keyTtlMs, next }));
@@ -284,6 +281,7 @@ class StageWiring {
     const view = this.#view(step.input);
     const operator = new ProcessOperator({ id: step.id, keys, states, callbacks, view, next, sides });
     keys.usedBy(operator);
+    this.#keysOf.set(step.id, keys);
     return this.#first(operator);
   }
 
@@ -299,6 +297,7 @@ class StageWiring {
     const view = this.#view(step.input);
     const operator = this.#first(keyedOperator(step, { job: this.#job, keys, view, results, side }));
     keys.usedBy(operator);
+    this.#keysOf.set(step.id, keys);
     return operator;
   }
 
@@ -310,7 +309,6 @@ class StageWiring {
   }
 
   /** The keys of what a step gives, null before keyBy. */
-    this.#keysOf.set(id, this.#series);
   #keysAt(input: string): StageSeries | null {
     const step = keyStepOf(this.#stage, input);
     if (step !== null) return this.#localKeys(step.id);
@@ -339,6 +337,7 @@ class StageWiring {
       window = new MergedWindow({ id, sizeMs, paneMs, allowedLatenessMs, makeAggregate, results });
     }
     this.#series.usedBy(window);
+    this.#keysOf.set(id, this.#series);
     return this.#first(window);
   }
 

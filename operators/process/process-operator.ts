@@ -166,11 +166,6 @@ export class ProcessOperator implements Operator, FunctionContext {
     return this.#handles.usesKey(slot) || this.#eventTimers.has(slot) || this.#clockTimers.has(slot);
   }
 
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
-  }
   look(slot: number): KeyLook | null {
     const states = this.#handles.look(slot);
     const eventTimersMs = this.#eventTimers.timesOf(slot);
@@ -179,6 +174,11 @@ export class ProcessOperator implements Operator, FunctionContext {
     return { states: states ?? {}, eventTimersMs: [...eventTimersMs], clockTimersMs: [...clockTimersMs] };
   }
 
+  endEntry(): void {}
+
+  wantsEntry(): boolean {
+    return false;
+  }
 
   #fireClock(timeMs: number, budget: FiringBudget): boolean {
     while (this.#clockTimers.nextMs() === timeMs) {

@@ -225,13 +225,13 @@ export interface Operator extends BatchConsumer {
   readonly clockTimers?: ClockTimers;
   /** Whether state of this operator mentions the key slot. Asked when keys are about to be evicted. */
   usesKey(slot: number): boolean;
+  /** What is kept of a key, null when nothing: for people, between entries. Changes nothing. @default not to be seen */
+  look?(slot: number): KeyLook | null;
   /** Called when the watermark, clock and input of the entry are final, before its record is built. */
   endEntry(end: EntryEnd): void;
   /** Whether `endEntry` would send something at this clock although no input arrived (exchange watermarks). */
   wantsEntry(end: EntryEnd): boolean;
 }
-  /** What is kept of a key, null when nothing: for people, between entries. Changes nothing. @default not to be seen */
-  look?(slot: number): KeyLook | null;
 
 /** Fire when an entry's clock reaches them, before its input. Order as for event timers. */
 export interface ClockTimers {
@@ -366,6 +366,8 @@ export interface StageProgram {
   readonly head: BatchConsumer;
   /** Topics the stage writes, with the sink index of each for dead letters. */
   readonly outputs: readonly StageOutput[];
+  /** The keys of operators that can be looked into, by their ids. @default none */
+  readonly keys?: ReadonlyMap<string, KeyDirectory>;
   /** Null: bad records fail the task or are skipped. */
   readonly deadLetter: { readonly topic: string; readonly sinkIndex: number } | null;
   readonly badRecords: 'fail' | 'skip' | 'dead-letter';
@@ -379,5 +381,3 @@ export interface StageOutput {
 }
 
 export type BadRecordCode = Extract<ErrorCode, 'bad-record'> | string;
-  /** The keys of operators that can be looked into, by their ids. @default none */
-  readonly keys?: ReadonlyMap<string, KeyDirectory>;
