@@ -74,6 +74,7 @@ export class ProcessOperator implements Operator, FunctionContext {
     };
     this.side = (name, value, timestampMs = this.timestampMs) => {
       this.#side(name).add(this.#slot, this.#time(timestampMs), value);
+      this.#opened.count(`side-${name}`, 1);
     };
     this.timers = {
       onEventTime: (timeMs) => this.#eventTimers.register(this.#slot, this.#ahead('event-time', timeMs)),
@@ -146,6 +147,10 @@ export class ProcessOperator implements Operator, FunctionContext {
 
   nextTimerMs(): number {
     return Math.min(this.#eventTimers.nextMs(), this.#handles.nextSweepMs());
+  }
+
+  nextOutputMs(): number {
+    return this.#eventTimers.nextMs();
   }
 
   fire(timeMs: number, budget: FiringBudget): boolean {

@@ -83,6 +83,11 @@ export class KeyByLabels implements Operator {
     return this.#expiry.nextSweepMs;
   }
 
+  /** Forgetting keys puts nothing out. */
+  nextOutputMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   fire(timeMs: number): boolean {
     invariant(this.#context !== null, `keyBy '${this.id}' fires before open`);
     const { series, keys, users } = this.#options;

@@ -79,6 +79,11 @@ export class KeyByRecord implements Operator {
     return this.#expiry.nextSweepMs;
   }
 
+  /** Forgetting keys puts nothing out. */
+  nextOutputMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   fire(timeMs: number): boolean {
     invariant(this.#context !== null, `keyBy '${this.id}' fires before open`);
     const evicted = this.#options.keys.evict(() => false);

@@ -219,6 +219,11 @@ export interface Operator extends BatchConsumer {
   nextBoundaryMs(watermarkMs: number): number;
   /** Event time of the earliest registered timer, Infinity when none. */
   nextTimerMs(): number;
+  /**
+   * As nextTimerMs, of the timers that may put something out. While there is one the stage is not idle for those behind
+   * it, whatever its input is: their watermark would pass what it still owes them. @default nextTimerMs
+   */
+  nextOutputMs?(): number;
   /** Fires the timers of exactly `timeMs`, keys in slot order; false when the budget ended it early. */
   fire(timeMs: number, budget: FiringBudget): boolean;
   /** Timers by the clock of entries, where an operator has any. */

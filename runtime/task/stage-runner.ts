@@ -301,7 +301,7 @@ export class StageRunner {
       this.#program.watermark.kind === 'source'
         ? this.#idleAtStart && this.inputOffset === this.#startOffset
         : this.watermark.allWritersIdle;
-    return { watermarkMs: this.watermark.valueMs, clockMs: this.clockMs, idle };
+    return { watermarkMs: this.watermark.valueMs, clockMs: this.clockMs, idle: idle && !this.#owesOutput };
   }
 
   /** Whether something waits to be committed. */
@@ -313,8 +313,16 @@ export class StageRunner {
   wantsTick(clockMs: number, idle: boolean, idleSinceMs: number | null): boolean {
     let watermarkMs = this.watermark.valueMs;
     if (idleSinceMs !== null) watermarkMs += Math.max(0, clockMs - Math.max(this.clockMs, idleSinceMs));
-    if (this.#operatorsWant({ watermarkMs, clockMs, idle }) || this.clockTimerDue(clockMs)) return true;
+    if (this.#operatorsWant({ watermarkMs, clockMs, idle: idle && !this.#owesOutput }) || this.clockTimerDue(clockMs))
+      return true;
     return idleSinceMs !== null && this.#program.operators.some((operator) => operator.nextTimerMs() <= watermarkMs);
+  }
+
+  /** Whether something waits for the watermark to be put out. */
+  get #owesOutput(): boolean {
+    return this.#program.operators.some(
+      (operator) => (operator.nextOutputMs?.() ?? operator.nextTimerMs()) !== Number.POSITIVE_INFINITY,
+    );
   }
 
   #operatorsWant(end: EntryEnd): boolean {
