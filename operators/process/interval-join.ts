@@ -13,6 +13,7 @@ import type {
   Batch,
   BatchConsumer,
   FiringBudget,
+  KeyLook,
   KeyTable,
   Operator,
   OperatorContext,
@@ -131,6 +132,13 @@ export class IntervalJoin implements Operator {
 
   usesKey(slot: number): boolean {
     return this.#states.has(slot);
+  }
+
+  look(slot: number): KeyLook | null {
+    const state = this.#states.get(slot);
+    if (state === undefined) return null;
+    const [left, right] = state.sides;
+    return { states: { left, right }, eventTimersMs: [...this.#timers.timesOf(slot)], clockTimersMs: [] };
   }
 
   endEntry(): void {}

@@ -14,6 +14,7 @@ import type {
   Batch,
   BatchConsumer,
   FiringBudget,
+  KeyLook,
   KeyTable,
   Operator,
   OperatorContext,
@@ -121,6 +122,13 @@ export class TableLookup implements Operator {
 
   usesKey(slot: number): boolean {
     return this.#states.has(slot);
+  }
+
+  look(slot: number): KeyLook | null {
+    const state = this.#states.get(slot);
+    if (state === undefined) return null;
+    const { rows, waiting } = state;
+    return { states: { rows, waiting }, eventTimersMs: [...this.#timers.timesOf(slot)], clockTimersMs: [] };
   }
 
   endEntry(): void {}

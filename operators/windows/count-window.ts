@@ -8,7 +8,7 @@ import { emptyWindow, NEVER } from '#operators/windows/key-windows.ts';
 import { RecordResults } from '#operators/windows/record-results.ts';
 import { listCodec, type WindowFold, type WindowFunction, windowFold } from '#operators/windows/window-function.ts';
 import { invariant } from '#runtime/std/errors.ts';
-import type { Batch, BatchConsumer, KeyTable, Operator, OperatorContext } from '#runtime/task/contract.ts';
+import type { Batch, BatchConsumer, KeyLook, KeyTable, Operator, OperatorContext } from '#runtime/task/contract.ts';
 
 export interface CountWindowOptions {
   readonly id: string;
@@ -81,6 +81,11 @@ export class CountWindow implements Operator {
 
   usesKey(slot: number): boolean {
     return this.#store?.has(slot) === true;
+  }
+
+  look(slot: number): KeyLook | null {
+    const state = this.#store?.get(slot);
+    return state === undefined ? null : { states: { ...state }, eventTimersMs: [], clockTimersMs: [] };
   }
 
   endEntry(): void {}

@@ -81,6 +81,12 @@ function absorb(session: OpenWindow, next: OpenWindow, merge: (content: unknown,
   session.earlyMs = Math.min(session.earlyMs, next.earlyMs);
 }
 
+/** A window for people: what it holds, not yet what it gives. */
+export function lookOf({ startMs, endMs, firings, added, isEmpty, content }: OpenWindow): Record<string, unknown> {
+  const span = endMs === NEVER ? {} : { start: startMs, end: endMs };
+  return { ...span, firings, added, content: isEmpty ? null : content };
+}
+
 /** When a window is due next by event time, once everything due at `nowMs` has happened. */
 export function dueMs(window: OpenWindow, trigger: TriggerPlan, latenessMs: number, nowMs: number): number {
   const lastMs = trigger.atEnd && window.endMs > nowMs ? window.endMs : window.endMs + latenessMs;

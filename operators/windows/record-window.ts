@@ -10,6 +10,7 @@ import {
   emptyWindow,
   type KeyWindows,
   keyWindowsCodec,
+  lookOf,
   mergeSessions,
   NEVER,
   type OpenWindow,
@@ -34,6 +35,7 @@ import type {
   BatchConsumer,
   ClockTimers,
   FiringBudget,
+  KeyLook,
   KeyTable,
   Operator,
   OperatorContext,
@@ -151,6 +153,16 @@ export class RecordWindow implements Operator {
 
   usesKey(slot: number): boolean {
     return this.#windows.has(slot);
+  }
+
+  look(slot: number): KeyLook | null {
+    const state = this.#windows.get(slot);
+    if (state === undefined) return null;
+    return {
+      states: { windows: state.windows.map(lookOf) },
+      eventTimersMs: [...this.#timers.timesOf(slot)],
+      clockTimersMs: [...this.#clockTimers.timesOf(slot)],
+    };
   }
 
   endEntry(): void {}

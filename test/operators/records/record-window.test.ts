@@ -133,6 +133,23 @@ describe('windows over records', () => {
     }
   });
 
+  it('can be looked into, key by key', () => {
+    const options: ModelOptions = {
+      ...{ kind: 'tumbling', sizeMs: 10, slideMs: 1, offsetMs: 0, gapMs: 1, latenessMs: 0 },
+      ...{ atEnd: true, earlyMs: 4, earlyByClock: true, count: null, purge: false },
+    };
+    const rig = rigOf(options);
+    rig.process([{ slot: 1, timeMs: 3, value: 0, record: 'a' }]);
+    rig.restart();
+    const [operator] = rig.operators;
+    expect(operator.look?.(0)).toBeNull();
+    expect(operator.look?.(1)).toEqual({
+      states: { windows: [{ start: 0, end: 10, firings: 0, added: 1, content: ['a'] }] },
+      eventTimersMs: [10],
+      clockTimersMs: [4],
+    });
+  });
+
   it('group by sorting when nothing is late', () => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = new Random(seed);
