@@ -4,7 +4,7 @@
 
 import { expect, test } from 'vitest';
 import { startKafka } from '#test/harness/kafka.ts';
-import { KafkaRun } from './rollups-kafka-run.ts';
+import { BEGAN_AGAIN, KafkaRun, TRANSACTION_FAILED } from './rollups-kafka-run.ts';
 
 const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
 const DATA = { seriesCount: 1000, rounds: 100, partitionCount: 6 };
@@ -26,7 +26,13 @@ test.each([1, 3] as const)(
       }
       await run.write(run.size);
       expect(await run.verdict(product)).toBe('');
-      expect(product.lines.filter((line) => /restor|restart/i.test(line))).toEqual([]);
+      expect(
+        product.lines.some((line) => TRANSACTION_FAILED.test(line)),
+        'the broker was missed',
+      ).toBe(true);
+      expect(product.lines.filter((line) => BEGAN_AGAIN.test(line))).toEqual([]);
+      // A process that does restore says what was looked for.
+      await run.installation.start().waitForLine(BEGAN_AGAIN, 60_000);
     } finally {
       await run.end();
       await kafka.stop();

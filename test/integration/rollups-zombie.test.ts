@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { sharedKafka } from '#test/harness/shared-kafka.ts';
 import { until } from './oracle/until.ts';
-import { KafkaRun } from './rollups-kafka-run.ts';
+import { BEGAN_AGAIN, KafkaRun, TRANSACTION_FAILED } from './rollups-kafka-run.ts';
 
 const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
 /** Longer than a transaction may stay open. */
@@ -26,6 +26,7 @@ test('a process that was asleep beside its successor ends and disturbs nothing',
       await run.write(500);
       await sleep(1000);
     }
+    const said = successor.lines.length;
     sleeper.signal('SIGCONT');
     await run.write(10_000);
     await until(
@@ -37,6 +38,11 @@ test('a process that was asleep beside its successor ends and disturbs nothing',
     expect(successor.running, successor.tail()).toBe(true);
     await run.write(run.size);
     expect(await run.verdict(successor)).toBe('');
+    const disturbed = successor.lines.slice(said).filter((line) => TRANSACTION_FAILED.test(line));
+    expect(disturbed, 'nobody shut the successor out').toEqual([]);
+    const began = successor.lines.filter((line) => BEGAN_AGAIN.test(line)).map((line) => JSON.parse(line).task);
+    expect(began.length, 'each task of the successor began').toBeGreaterThanOrEqual(DATA.partitionCount);
+    expect(began.toSorted(), 'and began once').toEqual([...new Set(began)].toSorted());
     expect(sleeper.lines.join('\n')).toMatch(/superseded|newer process|fenced/);
   } finally {
     await run.end();
