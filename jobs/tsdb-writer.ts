@@ -72,7 +72,9 @@ export default function tsdbWriter(options: TsdbWriterOptions): JobDefinition {
     const outOfOrderness = options.rawOutOfOrderness;
     // Rollups have late samples of their own in the same topic's name.
     const lateTopic = `${raw}.late.${target.name}`;
-    ways.set(`${target.name}-raw`, { target, source: samples({ ...common, topic: raw, outOfOrderness, lateTopic }) });
+    const source = samples({ ...common, topic: raw, outOfOrderness, lateTopic });
+    // Samples are not corrected: they need not wait for it.
+    ways.set(`${target.name}-raw`, { target: { ...target, lateness: undefined, corrections: undefined }, source });
   }
   return defineJob({
     name,

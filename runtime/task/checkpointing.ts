@@ -162,7 +162,7 @@ export class Checkpointing {
     await this.#environment.log.admin.deleteRecords(cuts);
   }
 
-  async #publish({ inputs }: DurableCheckpoint): Promise<void> {
+  async #publish({ inputs }: Pick<Entry, 'inputs'>): Promise<void> {
     const { offsetsGroup } = this.#plan;
     if (offsetsGroup === null) return;
     const offsets = inputs.map(({ topic, partition, endOffset }) => ({ topic, partition, offset: BigInt(endOffset) }));
@@ -274,6 +274,8 @@ export class Checkpointing {
       if (tries === LAST_TRIES) throw lastCheckpointFailed(this.#plan, last);
       await this.#environment.clock.sleep(LAST_PAUSE_MS);
     }
+    // Whoever looks after a clean stop sees no lag that is none.
+    this.#clean(() => this.#publish(last));
     await this.#cleaned();
   }
 

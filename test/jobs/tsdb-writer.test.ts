@@ -79,6 +79,18 @@ test('offsets are published under the group of the writers, with several targets
   expect(groups([VICTORIA, PROMETHEUS], 'g')).toEqual(new Set(['g.vm', 'g.prometheus']));
 });
 
+test('rows wait for corrections, samples do not', () => {
+  const holds = (target: object) => {
+    const { stages } = compileJob(
+      tsdbWriter({ targets: [{ ...PROMETHEUS, ...target }], rollups: ['r'], raw: true }),
+    ).plan;
+    return stages.flatMap(({ steps }) => steps.map((step) => (step.kind === 'remote-write' ? step.hold : null)));
+  };
+  const atOnce = { latenessMs: 0, corrections: 'wait' };
+  expect(holds({})).toEqual([{ latenessMs: 60_000, corrections: 'wait' }, atOnce]);
+  expect(holds({ lateness: undefined, corrections: 'drop' })).toEqual([{ latenessMs: 0, corrections: 'drop' }, atOnce]);
+});
+
 test('addresses and credentials stand in no plan and in no version; what decides output does', () => {
   const plain = compileJob(tsdbWriter({ targets: [PROMETHEUS] }));
   const moved = compileJob(
