@@ -15,13 +15,14 @@ import type {
   Plan,
   ProcessFunctions,
   ReadFunctions,
+  RegistryConnection,
   SourcePlan,
   StagePlan,
   StepPlan,
   TargetConnection,
 } from '#jobs/plan.ts';
 import { processFunctions } from '#jobs/record-check.ts';
-import { checkSource } from '#jobs/source-check.ts';
+import { checkRegistry, checkSource } from '#jobs/source-check.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { DEFAULT_TASK_OPTIONS } from '#runtime/task/task-environment.ts';
 
@@ -77,11 +78,13 @@ export function checkJob(job: JobDefinition, overrides: Partial<JobSettings>, fa
     ),
     ...overrides,
   };
+  const registries = checkRegistries(spec, sources, faults);
   if (faults.length > faultsBefore) return null;
   const stages = cutIntoStages(steps, sources, exchangePartitions);
   const plan: Plan = { format: 1, job: spec.name, sources, watermarkIntervalMs, stages };
   const functions = collectFunctions(graph, steps, spec);
-  return { plan, settings, functions, targets: collectTargets(steps), optionsInPlan: spec.optionsInPlan ?? false };
+  const optionsInPlan = spec.optionsInPlan ?? false;
+  return { plan, settings, functions, registries, targets: collectTargets(steps), optionsInPlan };
 }
 
 type AnySpec = JobDefinition['spec'];
@@ -97,6 +100,20 @@ function checkSources(spec: AnySpec, faults: Fault[]): SourcePlan[] {
     faults.push({ path: 'sources', message: 'names no source', remedy });
   }
   return named.map(([name, source]) => checkSource(source, faults, `sources.${name}`, name));
+}
+
+function checkRegistries(
+  spec: AnySpec,
+  sources: readonly SourcePlan[],
+  faults: Fault[],
+): ReadonlyMap<string, RegistryConnection> {
+  const given = 'sources' in spec ? Object.entries(spec.sources ?? {}) : [['', spec.source] as const];
+  const registries = new Map<string, RegistryConnection>();
+  for (const [place, [name, source]] of given.entries()) {
+    const registry = checkRegistry(source, faults, name === '' ? 'source' : `sources.${name}`);
+    if (registry !== null) registries.set(sources[place].id, registry);
+  }
+  return registries;
 }
 
 function buildGraph(spec: AnySpec, sources: readonly SourcePlan[], faults: Fault[]): readonly GraphStep[] {

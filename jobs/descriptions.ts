@@ -12,12 +12,23 @@ import type { SampleFormatName } from '#operators/formats/sample-format.ts';
 /** A duration such as '200ms', '5s', '1h30m'. */
 export type Duration = string;
 
+export interface RegistryOptions {
+  readonly url: string;
+  readonly basicAuth?: { readonly user: string; readonly password: string } | undefined;
+  readonly bearerToken?: string | undefined;
+}
+
 export interface SamplesOptions {
   readonly topic: string;
   /** How values are encoded; 'auto' tells it of each record by its content type or first bytes. @default 'json' */
   readonly format?: SampleFormatName | undefined;
   /** Avro schema of records that name none, as JSON or its text. */
   readonly avroSchema?: unknown;
+  /**
+   * Where the schemas of Avro records with a schema id are (Confluent's REST interface). While it does not answer, records
+   * that need an unknown schema wait; those whose schema does not exist are bad records.
+   */
+  readonly registry?: string | RegistryOptions | undefined;
   /** Unit of the timestamps in Influx line protocol. @default 'ns' */
   readonly influxPrecision?: InfluxPrecision | undefined;
   /**

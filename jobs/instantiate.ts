@@ -24,8 +24,10 @@ import {
   writesLate,
 } from '#jobs/plan.ts';
 import { receiverOf } from '#jobs/remote-receiver.ts';
+import { StageSchemas } from '#jobs/stage-schemas.ts';
 import { StageSeries } from '#jobs/stage-series.ts';
 import { carriesSamples, headCarriesSamples, keyStepOf, stageOutputs, writersBeforeOf } from '#jobs/stage-shape.ts';
+import { stageSource } from '#jobs/stage-source.ts';
 import { exchangeTopic, type RunIdentity } from '#jobs/topics.ts';
 import { MergedStats } from '#operators/aggregates/merged-stats.ts';
 import { Stats } from '#operators/aggregates/stats.ts';
@@ -37,10 +39,6 @@ import { LateSink } from '#operators/sinks/late-sink.ts';
 import { RecordSink } from '#operators/sinks/record-sink.ts';
 import { RemoteWriteSink } from '#operators/sinks/remote-write-sink.ts';
 import { TopicSink } from '#operators/sinks/topic-sink.ts';
-import { ExchangeSource } from '#operators/sources/exchange-source.ts';
-import { RecordsSource } from '#operators/sources/records-source.ts';
-import { RowsSource } from '#operators/sources/rows-source.ts';
-import { SamplesSource } from '#operators/sources/samples-source.ts';
 import { Filter } from '#operators/transforms/filter.ts';
 import { KeyByLabels } from '#operators/transforms/key-by-labels.ts';
 import { KeyByRecord } from '#operators/transforms/key-by-record.ts';
@@ -54,15 +52,7 @@ import { TumblingWindow } from '#operators/windows/tumbling-window.ts';
 import { Delivery } from '#runtime/effect/delivery.ts';
 import { formatDuration } from '#runtime/std/duration.ts';
 import { invariant } from '#runtime/std/errors.ts';
-import type {
-  Batch,
-  BatchConsumer,
-  Effect,
-  Operator,
-  Source,
-  StageOutput,
-  StageProgram,
-} from '#runtime/task/contract.ts';
+import type { Batch, BatchConsumer, Effect, Operator, StageOutput, StageProgram } from '#runtime/task/contract.ts';
 
 export interface InstantiateOptions {
   readonly stageId: string;
@@ -93,6 +83,7 @@ class StageWiring {
   readonly #effects: Effect[] = [];
   /** Keys of operators that keep something of them. */
   readonly #keysOf = new Map<string, StageSeries>();
+  readonly #schemas: StageSchemas | null;
   #late: LateSink | null = null;
 
   constructor(job: CompiledJob, stage: StagePlan, run: RunIdentity) {
@@ -102,6 +93,8 @@ class StageWiring {
     this.#run = run;
     this.#outputs = stageOutputs(job.plan, stage, run);
     this.#headCarriesSamples = headCarriesSamples(job.plan, stage);
+    const registry = stage.input.kind === 'source' ? job.registries.get(stage.input.source) : undefined;
+    this.#schemas = registry === undefined ? null : new StageSchemas(registry);
     this.#series = this.#table(`${this.#sourceId}/series`);
   }
 
@@ -116,7 +109,7 @@ class StageWiring {
     const { outOfOrdernessMs, idlenessMs, maxSkewMs } = samples;
     return {
       stageId: this.#stage.id,
-      source: this.#source(),
+      source: stageSource(this.#job, this.#stage, this.#series, this.#schemas),
       watermark: fromSource ? { kind: 'source', outOfOrdernessMs, idlenessMs, maxSkewMs } : { kind: 'exchange' },
       operators: this.#operators,
       head,
@@ -125,31 +118,12 @@ class StageWiring {
       deadLetter: fromSource && samples.badRecords === 'dead-letter' ? deadLetter : null,
       badRecords: fromSource ? samples.badRecords : 'fail',
       effects: this.#effects,
+      schemas: this.#schemas,
     };
   }
 
   get #sourceId(): string {
     return this.#stage.input.kind === 'source' ? this.#samples.id : EXCHANGE_SOURCE_ID;
-  }
-
-  #source(): Source {
-    const table = this.#series;
-    if (this.#stage.input.kind === 'exchange') {
-      return new ExchangeSource({
-        id: EXCHANGE_SOURCE_ID,
-        table,
-        codec: this.#headCarriesSamples ? null : exchangeCodec(this.#job, this.#stage.id),
-      });
-    }
-    const source = this.#samples;
-    const { id } = source;
-    if (source.kind === 'samples') {
-      const { avroSchema, format, influxPrecision = 'ns', partitionedBy } = source;
-      return new SamplesSource({ id, table, format, formatOptions: { avroSchema, influxPrecision }, partitionedBy });
-    }
-    if (source.kind === 'rows') return new RowsSource({ id, table });
-    const { read = null, timestamp = null } = this.#job.functions.source.get(id) ?? {};
-    return new RecordsSource({ id, format: recordFormat(source.format, source.avroSchema), read, timestamp });
   }
 
   #table(stateId: string): StageSeries {

@@ -38,6 +38,8 @@ export interface SamplesPlan extends SourceFields {
   /** Absent: no Avro records without a schema id; the format's unit. */
   readonly avroSchema?: unknown;
   readonly influxPrecision?: InfluxPrecision;
+  /** Whether Avro records with a schema id are read. */
+  readonly registry?: true;
   readonly partitionedBy: PartitionedBy | null;
   readonly lateTopic: string;
 }
@@ -167,6 +169,13 @@ export interface RemoteWritePlan {
   readonly names: 'any' | 'prometheus';
 }
 
+/** How a schema registry is reached; has no say in what is read. May hold credentials. */
+export interface RegistryConnection {
+  readonly url: string;
+  /** Value of the header `authorization`. */
+  readonly authorization: string | undefined;
+}
+
 /** How a receiver is reached, and in what portions; has no say in what becomes of a row. May hold credentials. */
 export interface TargetConnection {
   readonly url: string;
@@ -246,6 +255,8 @@ export interface CompiledJob {
   readonly plan: Plan;
   readonly settings: JobSettings;
   readonly functions: JobFunctions;
+  /** By the id of the source. */
+  readonly registries: ReadonlyMap<string, RegistryConnection>;
   /** By the id of their step. */
   readonly targets: ReadonlyMap<string, TargetConnection>;
   /** Whether all that the module's options decide stands in the plan: then they are no part of the version. */

@@ -3,7 +3,8 @@
 import type { SourceDescription } from '#jobs/descriptions.ts';
 import type { Fault } from '#jobs/faults.ts';
 import { OptionReader, show } from '#jobs/option-reader.ts';
-import type { SamplesPlan, SourceFields, SourcePlan } from '#jobs/plan.ts';
+import type { RegistryConnection, SamplesPlan, SourceFields, SourcePlan } from '#jobs/plan.ts';
+import { checkAuthorization, checkUrl } from '#jobs/target-check.ts';
 import { parseAvroSchema } from '#operators/formats/avro-schema.ts';
 import { INFLUX_PRECISIONS } from '#operators/formats/influx-value.ts';
 import { RECORD_FORMATS, type RecordFormatName } from '#operators/formats/record-format.ts';
@@ -18,6 +19,7 @@ export const SAMPLES_OPTIONS = [
   'topic',
   'format',
   'avroSchema',
+  'registry',
   'influxPrecision',
   'partitionedBy',
   'start',
@@ -34,14 +36,14 @@ export const SAMPLES_OPTIONS = [
 ];
 
 const RECORDS_OPTIONS = [
-  ...SAMPLES_OPTIONS.filter((name) => !['seriesMax', 'lateTopic', 'influxPrecision'].includes(name)),
+  ...SAMPLES_OPTIONS.filter((name) => !['seriesMax', 'lateTopic', 'influxPrecision', 'registry'].includes(name)),
   'read',
   'timestamp',
   'keysMax',
 ];
 
 const ROWS_OPTIONS = SAMPLES_OPTIONS.filter(
-  (name) => !['format', 'avroSchema', 'influxPrecision', 'partitionedBy', 'lateTopic'].includes(name),
+  (name) => !['format', 'avroSchema', 'registry', 'influxPrecision', 'partitionedBy', 'lateTopic'].includes(name),
 );
 
 /** The plan of a source; after faults it holds defaults where the author's words could not be used. */
@@ -149,7 +151,9 @@ function checkFields(
   };
 }
 
-function checkFormat(options: OptionReader): Pick<SamplesPlan, 'format' | 'avroSchema' | 'influxPrecision'> {
+function checkFormat(
+  options: OptionReader,
+): Pick<SamplesPlan, 'format' | 'avroSchema' | 'influxPrecision' | 'registry'> {
   const format = options.oneOf('format', SAMPLE_FORMATS, 'json');
   const avroSchema = options.raw('avroSchema');
   const influxPrecision = options.oneOf('influxPrecision', INFLUX_PRECISIONS, null);
@@ -158,15 +162,39 @@ function checkFormat(options: OptionReader): Pick<SamplesPlan, 'format' | 'avroS
     const remedy = 'give the schema of a record with metric_name, timestamp, value and labels, as JSON or its text';
     options.fault('avroSchema', problem, remedy);
   }
-  if (avroSchema === undefined && format === 'avro') {
-    options.required('avroSchema', 'give the schema that the records were written with');
+  if (avroSchema === undefined && format === 'avro' && !options.has('registry')) {
+    options.required('avroSchema', 'give the schema that the records were written with, or the registry that has it');
   }
   return {
     format,
     ...(avroSchema === undefined ? {} : { avroSchema }),
     ...(influxPrecision === null ? {} : { influxPrecision }),
+    ...(options.has('registry') ? { registry: true as const } : {}),
   };
 }
+
+/** How the registry of a source of samples is reached, null when it has none. */
+export function checkRegistry(
+  description: SourceDescription | undefined,
+  faults: Fault[],
+  path: string,
+): RegistryConnection | null {
+  if (description?.kind !== 'samples' || description.options.registry === undefined) return null;
+  const { format = 'json', registry } = description.options;
+  const given = typeof registry === 'string' ? { url: registry } : registry;
+  const options = new OptionReader(faults, `${path}.registry`, given, REGISTRY_OPTIONS);
+  if (format !== 'avro' && format !== 'auto') {
+    faults.push({
+      path: `${path}.registry`,
+      message: 'is of Avro only',
+      remedy: "say format: 'avro' or 'auto', or leave it out",
+    });
+  }
+  const { authorization } = checkAuthorization(options, faults);
+  return { url: checkUrl(options, "give its address: 'https://registry:8081'"), authorization };
+}
+
+const REGISTRY_OPTIONS = ['url', 'basicAuth', 'bearerToken'];
 
 function checkStart(options: OptionReader): SamplesPlan['start'] {
   const value = options.raw('start');

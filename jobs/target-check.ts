@@ -106,7 +106,7 @@ function checkTarget(given: unknown, path: string, carriesRows: boolean, faults:
 function checkConnection(options: OptionReader, path: string, faults: Fault[]): TargetConnection {
   const tls = new OptionReader(faults, `${path}.tls`, options.raw('tls'), ['ca', 'certificate', 'key']);
   return {
-    url: checkUrl(options),
+    url: checkUrl(options, "give the whole address: 'http://prometheus:9090/api/v1/write'"),
     headers: { ...checkHeaders(options, faults), ...checkAuthorization(options, faults) },
     ca: readPem(tls, 'ca'),
     certificate: readPem(tls, 'certificate'),
@@ -118,8 +118,7 @@ function checkConnection(options: OptionReader, path: string, faults: Fault[]): 
   };
 }
 
-function checkUrl(options: OptionReader): string {
-  const remedy = "give the whole address: 'http://prometheus:9090/api/v1/write'";
+export function checkUrl(options: OptionReader, remedy: string): string {
   if (!options.required('url', remedy)) return '';
   const text = options.text('url', '');
   if (text === '') return '';
@@ -142,7 +141,7 @@ function isUnset(given: unknown, name: string): boolean {
 
 const UNSET = 'set the variable of the environment that it comes from, or leave it out';
 
-function checkAuthorization(options: OptionReader, faults: Fault[]): Readonly<Record<string, string>> {
+export function checkAuthorization(options: OptionReader, faults: Fault[]): { readonly authorization?: string } {
   const basic = options.raw('basicAuth');
   const all = options.all();
   if (isUnset(all, 'bearerToken')) options.fault('bearerToken', 'is not set', UNSET);

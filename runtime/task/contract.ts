@@ -7,6 +7,7 @@ import type { RecordHeader, RecordWalker } from '#runtime/log/record-batch.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import type { ErrorCode } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
+import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 
 /**
  * Records in columns; row i of each column belongs together. `key` is a slot of the stage's key table, so it means
@@ -378,6 +379,8 @@ export interface StageProgram {
   readonly badRecords: 'fail' | 'skip' | 'dead-letter';
   /** @default none */
   readonly effects?: readonly Effect[];
+  /** Null or absent: the source asks nobody. */
+  readonly schemas?: SourceSchemas | null;
 }
 
 export interface StageOutput {

@@ -30,6 +30,8 @@ export interface Entry {
   /** The source was idle when the entry began, since this moment of the clock. */
   readonly idle?: { readonly sinceMs: number };
   readonly timersFired: { readonly clock: number; readonly event: number };
+  /** Ids of schemas that the registry said do not exist, ascending. */
+  readonly schemaMisses?: readonly number[];
   /** Order-free hash over all records of the entry's transaction but the entry itself. */
   readonly outputHash: string;
   readonly outputRecords: number;

@@ -8,6 +8,7 @@ import type { Committer } from '#runtime/task/committer.ts';
 import { type Entry, writeEntry } from '#runtime/task/entry.ts';
 import { EntryClock } from '#runtime/task/entry-clock.ts';
 import type { Idleness } from '#runtime/task/idleness.ts';
+import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import type { ChainHead } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
@@ -44,6 +45,8 @@ export class LiveLoop {
   #stopping = false;
   #open = false;
   #full = false;
+  /** The next record waits for a schema. */
+  #blocked = false;
   #idleSinceMs: number | null = null;
   #openedMs = 0;
   #committedMs: number;
@@ -77,8 +80,8 @@ export class LiveLoop {
       if (this.#stopping && !this.#open) break;
       if (worked && sliceBytes < SLICE_BYTES) continue;
       sliceBytes = 0;
-      if (worked || runner.hasBatch) await environment.breathe();
-      else await this.#waiting.wait(this.#nextDeadlineMs());
+      if (worked || (runner.hasBatch && !this.#blocked)) await environment.breathe();
+      else await this.#waiting.wait(this.#nextDeadlineMs(), this.#blocked);
       await checkpointing.relieve(signal);
       if (!this.#open) await checkpointing.makeRoom();
     }
@@ -89,6 +92,7 @@ export class LiveLoop {
   // Consumes what is at hand; false when there was nothing.
   #work(): boolean {
     const { runner, reader, plan, checkpointing, environment, idleness } = this.#parts;
+    if (this.#blocked) return this.#blockedTick();
     if (!runner.hasBatch) {
       const batch = reader.poll();
       if (batch !== null) {
@@ -108,6 +112,25 @@ export class LiveLoop {
       this.#full = !runner.consume(null) || runner.full || runner.bytesConsumed >= this.#parts.options.commitBytesMax;
     }
     checkpointing.worked(environment.clock.monotonicMs() - startMs);
+    if (runner.schemas !== null && runner.schemas.waitsFor !== null) this.#block(runner.schemas);
+    return true;
+  }
+
+  #block(schemas: SourceSchemas): void {
+    this.#blocked = true;
+    const over = () => {
+      this.#blocked = false;
+      this.#waiting.wake();
+    };
+    schemas.settled().then(over, over);
+  }
+
+  // Input waits; what the clock owes does not.
+  #blockedTick(): boolean {
+    const { runner, idleness } = this.#parts;
+    idleness?.interrupted();
+    if (this.#open || !runner.clockTimerDue(this.#clock.peek(runner.clockMs))) return false;
+    this.#begin(null);
     return true;
   }
 
@@ -180,6 +203,7 @@ export class LiveLoop {
     checkpointing.requireSound();
     await this.#flushEffects();
     const { outsideRecords } = runner.output;
+    const misses = runner.schemas?.misses ?? [];
     const entry: Entry = {
       kind: 'commit',
       number: head.number + 1,
@@ -189,6 +213,7 @@ export class LiveLoop {
       clockMs: runner.clockMs,
       ...(this.#idleSinceMs === null ? {} : { idle: { sinceMs: this.#idleSinceMs } }),
       timersFired: { ...runner.timersFired },
+      ...(misses.length === 0 ? {} : { schemaMisses: misses }),
       outputHash: runner.output.hash(),
       outputRecords: runner.output.records,
       ...(outsideRecords === 0 ? {} : { outsideRecords }),

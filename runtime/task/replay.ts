@@ -35,7 +35,9 @@ export async function replay(step: ReplayStep): Promise<void> {
   const { runner } = step;
   const recordedCount = entry.timersFired.clock + entry.timersFired.event;
   const recordedFirings = step.compare ? recordedCount : Number.POSITIVE_INFINITY;
-  const begun = runner.begin({ clockMs: entry.clockMs, idleSinceMs: entry.idle?.sinceMs ?? null }, recordedFirings);
+  const { clockMs, schemaMisses } = entry;
+  const start = { clockMs, idleSinceMs: entry.idle?.sinceMs ?? null, schemaMisses };
+  const begun = runner.begin(start, recordedFirings);
   const endOffset = BigInt(entry.inputs[0].endOffset);
   if (begun) await consumeTo(step, endOffset);
   if (runner.inputOffset < endOffset)
@@ -89,7 +91,9 @@ async function consumeTo(step: ReplayStep, endOffset: bigint): Promise<void> {
       }
     }
     if (!runner.consume(endOffset)) return;
-    await environment.breathe();
+    if (runner.schemas?.waitsFor) await step.waiting.wait(LOOK_MS, true);
+    else await environment.breathe();
+    if (signal.aborted) throw stoppedWhile(`replaying entry ${step.entry.entry.number}`);
   }
 }
 

@@ -22,6 +22,7 @@ import {
 } from '#runtime/task/contract.ts';
 import { sendDeadLetter } from '#runtime/task/dead-letters.ts';
 import { OutputStage } from '#runtime/task/output-stage.ts';
+import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import { Watermark } from '#runtime/task/watermark.ts';
 
 const ROWS_MAX = 2048;
@@ -41,6 +42,8 @@ export interface StageRunnerOptions {
 export interface EntryStart {
   readonly clockMs: number;
   readonly idleSinceMs: number | null;
+  /** Of the recorded entry, when it is replayed. */
+  readonly schemaMisses?: readonly number[] | undefined;
 }
 
 /** Limits of replay: how many firings of timers the recorded entry made. Null while running live. */
@@ -127,6 +130,7 @@ export class StageRunner {
     this.bytesConsumed = 0;
     this.#idleAtStart = false;
     this.#startOffset = this.inputOffset;
+    this.schemas?.begin(recordedFirings === null ? null : (start.schemaMisses ?? []));
     if (!this.#fireClock() || !this.#fireDue()) return false;
     invariant(start.clockMs >= this.clockMs, 'the clock of an entry went back');
     const previousMs = this.clockMs;
@@ -157,6 +161,10 @@ export class StageRunner {
     this.#batch = batch;
     this.#walker.reset(batch.bytes, batch.start, batch.end, batch.count);
     this.#input = { topic, partition, baseOffset: batch.baseOffset, baseTimestampMs: batch.baseTimestampMs };
+  }
+
+  get schemas(): SourceSchemas | null {
+    return this.#program.schemas ?? null;
   }
 
   get effects(): readonly Effect[] {
@@ -204,6 +212,8 @@ export class StageRunner {
       source.decode(this.#input, walker, limits, rows);
       const records = leftBefore - walker.left;
       this.recordsConsumed += records;
+      // The next record waits for somebody: the rest of the batch stays in hand.
+      if (records === 0 && this.schemas !== null && this.schemas.waitsFor !== null) return true;
       if (records === 0 && walker.left > 0) {
         // The next record lies beyond the stop.
         invariant(stopOffset !== null, `source '${source.id}' did not consume its next record`);
@@ -235,6 +245,13 @@ export class StageRunner {
     const free = this.#batch === null || offset <= this.#batch.baseOffset;
     invariant(free && offset >= this.inputOffset, 'skipping over records in hand');
     this.inputOffset = offset;
+  }
+
+  /** Ends what the stage has outside. */
+  close(): void {
+    this.dropBatch();
+    for (const effect of this.effects) effect.close();
+    this.schemas?.close();
   }
 
   dropBatch(): void {

@@ -147,8 +147,7 @@ export class TaskAttempt {
       throw error;
     } finally {
       this.#abort.abort();
-      this.#runner?.dropBatch();
-      for (const effect of this.#effects) effect.close();
+      this.#runner?.close();
       this.#reader?.close();
       await this.#checkpointing?.abandon();
       await this.#checkpoints?.close();
@@ -371,8 +370,9 @@ export class TaskAttempt {
     if (this.#abort.signal.aborted) throw stoppedWhile('running');
   }
 
-  get #effectWaitsFor(): string | null {
-    return this.#effects.find((effect) => effect.waitingFor !== null)?.waitingFor ?? null;
+  get #outsideWaitsFor(): string | null {
+    const effect = this.#effects.find(({ waitingFor }) => waitingFor !== null);
+    return effect?.waitingFor ?? this.#runner?.schemas?.waitsFor ?? null;
   }
 
   status(): TaskStatus {
@@ -388,7 +388,7 @@ export class TaskAttempt {
         this.#runner && Number.isFinite(this.#runner.watermark.valueMs) ? this.#runner.watermark.valueMs : null,
       watermarkHeldBy: this.#runner?.watermark.holders() ?? [],
       clockMs: this.#runner && Number.isFinite(this.#runner.clockMs) ? this.#runner.clockMs : null,
-      waitingFor: this.#committer?.waitingFor ?? this.#effectWaitsFor ?? reader?.fault ?? null,
+      waitingFor: this.#committer?.waitingFor ?? this.#outsideWaitsFor ?? reader?.fault ?? null,
       transactionsFailed: this.#committer?.transactionsFailed ?? 0,
       replayedEntries: this.#replayedEntries,
       checkpointEntry: this.#checkpointing?.lastEntry ?? null,

@@ -215,6 +215,8 @@ describe('state', () => {
     );
     it.at(1, [0, 'x']);
     expect(() => it.at(2, [0, 'x'])).toThrow(/read only/);
+    it.rig.restart();
+    expect(() => it.at(3, [0, 'x'])).toThrow(/read only/);
   });
 });
 
