@@ -242,14 +242,9 @@ export class RecordWindow implements Operator {
     if (due < this.#dueMs) this.#dueMs = due;
   }
 
-  // Windows that have not begun are not reported; a merged session may have begun before its parts.
   #planEarly(state: KeyWindows, window: OpenWindow, { everyMs, by }: NonNullable<TriggerPlan['early']>): void {
-    let earlyMs: number;
-    if (by === 'clock') earlyMs = nextMultiple(this.#context!.clockMs(), everyMs);
-    else {
-      const sinceMs = window.endMs === NEVER ? this.#results.timeMs : window.startMs;
-      earlyMs = nextMultiple(Math.max(this.#watermarkMs, sinceMs), everyMs);
-    }
+    const nowMs = by === 'clock' ? this.#context!.clockMs() : Math.max(this.#watermarkMs, this.#results.timeMs);
+    const earlyMs = nextMultiple(nowMs, everyMs);
     if (earlyMs >= window.earlyMs || (by === 'event-time' && earlyMs >= window.endMs)) return;
     window.earlyMs = earlyMs;
     if (by === 'clock') this.#callAt(this.#clockTimers, state, earlyMs);

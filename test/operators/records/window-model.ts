@@ -137,8 +137,7 @@ export class WindowModel {
     if (atEnd && window.end <= this.watermarkMs) this.#emit(window, row.timeMs);
     else if (count !== null && window.sinceFiring >= count) this.#emit(window, row.timeMs);
     else if (earlyMs !== null) {
-      const begun = window.end === Number.POSITIVE_INFINITY ? row.timeMs : window.start;
-      const after = earlyByClock ? this.clockMs : Math.max(begun, this.watermarkMs);
+      const after = earlyByClock ? this.clockMs : Math.max(row.timeMs, this.watermarkMs);
       let next = Math.ceil(after / earlyMs) * earlyMs + 0;
       if (next <= after) next += earlyMs;
       if (!earlyByClock && next >= window.end) return;
