@@ -49,6 +49,13 @@ test('late samples correct rows or go to the late topic, each to one place, thro
     const expectation = oracle.expectation();
     expect(expectation.counts.late).toBeGreaterThan(100);
     expect(expectation.counts.bad).toBeGreaterThan(20);
+    const ofAllSorts = [...expectation.deadLetters].filter(([id, { parts, badParts }]) => {
+      const late = expectation.late.get(id)?.samples.length ?? 0;
+      return late > 0 && late + badParts < parts;
+    });
+    expect(ofAllSorts.length, 'arrays with a good, a late and a broken sample').toBeGreaterThan(2);
+    const severalBroken = [...expectation.deadLetters.values()].filter(({ badParts }) => badParts > 1);
+    expect(severalBroken.length, 'arrays with several broken samples').toBeGreaterThan(2);
     const published = await withLog(installation, (client) => readPublished(client, TOPICS));
     const differences = verdict(expectation, TOPICS, published, { rowPartitionCount: PARTITIONS, revisions: true });
     expect(differences === '' ? '' : `${differences}\nseed ${SEED}\n${installation.report()}`).toBe('');
@@ -73,8 +80,8 @@ function lateRecords(midnightMs: number): DataRecord[] {
     const parts = Array.from({ length: index % 10 === 0 ? 2 + random.integer(4) : 1 }, () =>
       sample(partition + PARTITIONS * random.integer(Math.floor((SERIES - partition) / PARTITIONS)), arrivalMs, random),
     );
-    if (parts.length > 1 && random.chance(0.1)) parts[random.integer(parts.length)] = '{"metric_name":7}';
-    const text = parts.length === 1 ? parts[0] : `[${parts.join(',')}]`;
+    const broken = (part: string) => (random.chance(0.05) ? '{"metric_name":7}' : part);
+    const text = parts.length === 1 ? parts[0] : `[${parts.map(broken).join(',')}]`;
     records.push(record(partition, text, arrivalMs));
   }
   for (let partition = 0; partition < PARTITIONS; partition++) {

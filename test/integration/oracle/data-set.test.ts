@@ -131,6 +131,7 @@ test('every kind of broken sample and record is bad, whatever the series', () =>
         samples: [],
         badParts: 1,
         parts: 1,
+        badElements: null,
       });
     }
     for (const [kind, make] of Object.entries(BROKEN_RECORDS)) {

@@ -37,6 +37,8 @@ export interface ExpectedDeadLetter {
   readonly record: InputRecord;
   readonly badParts: number;
   readonly parts: number;
+  /** Which elements of an array are bad, ascending; null for a record that is no array. */
+  readonly badElements: readonly number[] | null;
 }
 
 export interface ExpectedLate {
@@ -103,8 +105,8 @@ export class RollupOracle {
   /** Takes the records of each partition in the order of their offsets. */
   add(record: InputRecord): void {
     const id = recordId(record.topic, record.partition, record.offset);
-    const { samples, badParts, parts } = judge(record.value, this.#options.latestMs);
-    if (badParts > 0) this.#deadLetters.set(id, { record, badParts, parts });
+    const { samples, badParts, parts, badElements } = judge(record.value, this.#options.latestMs);
+    if (badParts > 0) this.#deadLetters.set(id, { record, badParts, parts, badElements });
     this.#bad += badParts;
     const late: Sample[] = [];
     for (const sample of samples) {

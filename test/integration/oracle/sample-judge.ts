@@ -17,9 +17,11 @@ export interface Judgement {
   readonly badParts: number;
   /** Elements of the array, or 1. */
   readonly parts: number;
+  /** Which elements of the array are bad, ascending; null when the value is no array. */
+  readonly badElements: readonly number[] | null;
 }
 
-const NOTHING_READABLE: Judgement = { samples: [], badParts: 1, parts: 1 };
+const NOTHING_READABLE: Judgement = { samples: [], badParts: 1, parts: 1, badElements: null };
 const WORDS: ReadonlyMap<unknown, number> = new Map<unknown, number>([
   ['NaN', Number.NaN],
   ['+Inf', Number.POSITIVE_INFINITY],
@@ -37,8 +39,10 @@ export function judge(value: Uint8Array | null, latestMs: number): Judgement {
     return NOTHING_READABLE;
   }
   const parts = Array.isArray(content) ? content : [content];
-  const samples = parts.map((part) => readSample(part, latestMs)).filter((sample) => sample !== null);
-  return { samples, badParts: parts.length - samples.length, parts: parts.length };
+  const read = parts.map((part) => readSample(part, latestMs));
+  const samples = read.filter((sample) => sample !== null);
+  const badElements = Array.isArray(content) ? [...read.keys()].filter((index) => read[index] === null) : null;
+  return { samples, badParts: parts.length - samples.length, parts: parts.length, badElements };
 }
 
 function readSample(part: unknown, latestMs: number): Sample | null {

@@ -1,9 +1,12 @@
-// Owns the verdict on what does not become a row: dead letters and late samples, each input part accounted for once,
-// with the headers that lead back to where it came from.
+// Owns the verdict on what does not become a row: dead letters, one for each record with bad parts, that name these parts
+// and no others, and late samples; both with the headers that lead back to where they came from.
 
 import { Differences, type OutputRecord } from './comparison.ts';
 import { type Expectation, type ExpectedDeadLetter, recordId } from './rollup-oracle.ts';
 import { judge, type Sample } from './sample-judge.ts';
+
+/** So many parts are named; then an ellipsis says that there are more. */
+const PARTS_NAMED_MAX = 20;
 
 export function compareDeadLetters(expectation: Expectation, records: Iterable<OutputRecord>): Differences {
   const differences = new Differences();
@@ -12,13 +15,9 @@ export function compareDeadLetters(expectation: Expectation, records: Iterable<O
   for (const [id, expected] of expectation.deadLetters) {
     const letters = seen.get(id) ?? [];
     seen.delete(id);
-    if (letters.length < expected.badParts) differences.add('missing dead letters', inWords(id, expected, letters));
-    if (letters.length > expected.badParts) differences.add('dead letters too many', inWords(id, expected, letters));
+    if (letters.length === 0) differences.add('missing dead letters', inWords(id, expected, letters));
+    if (letters.length > 1) differences.add('dead letters too many', inWords(id, expected, letters));
     for (const letter of letters) letterFaults(id, expected, letter, differences);
-    const paths = letters.map((letter) => letter.headers.get('error-path')?.toString());
-    if (expected.parts > 1 && new Set(paths).size < paths.length) {
-      differences.add('dead letters of one record with the same error-path', `${id}: ${paths.join(' ')}`);
-    }
   }
   for (const [id, letters] of seen)
     differences.add('dead letters of good records', `${id}: ${headersText(letters[0])}`);
@@ -32,8 +31,24 @@ function letterFaults(id: string, expected: ExpectedDeadLetter, letter: OutputRe
     differences.add('dead letters not as they came', words());
   if (!letter.headers.get('error-code')?.length) differences.add('dead letters without error-code', words());
   if (!letter.headers.get('error-message')?.length) differences.add('dead letters without error-message', words());
-  const partly = expected.badParts < expected.parts;
-  if (partly && !letter.headers.get('error-path')?.length) differences.add('dead letters without error-path', words());
+  const named = partsNamed(letter.headers.get('error-path')?.toString());
+  if (named !== partsToName(expected))
+    differences.add('dead letters that name other parts', `${words()}: ${named}, expected ${partsToName(expected)}`);
+}
+
+/** `$[3].value, $[7], …` names the parts 3 and 7 and more. */
+function partsNamed(path: string | undefined): string {
+  if (path === undefined) return 'none';
+  return path
+    .split(', ')
+    .map((one) => /^\$\[(\d+)\]/.exec(one)?.[1] ?? one)
+    .join();
+}
+
+function partsToName({ badElements }: ExpectedDeadLetter): string {
+  if (badElements === null) return 'none';
+  const more = badElements.length > PARTS_NAMED_MAX ? ['…'] : [];
+  return [...badElements.slice(0, PARTS_NAMED_MAX), ...more].join();
 }
 
 export function compareLate(expectation: Expectation, records: Iterable<OutputRecord>): Differences {
@@ -91,5 +106,5 @@ function headersText(record: OutputRecord): string {
 
 function inWords(id: string, expected: ExpectedDeadLetter, letters: readonly OutputRecord[]): string {
   const value = expected.record.value === null ? 'null' : Buffer.from(expected.record.value).toString().slice(0, 200);
-  return `${id}: ${letters.length}, expected ${expected.badParts}, value ${value}`;
+  return `${id}: ${letters.length} for ${expected.badParts} bad parts, value ${value}`;
 }

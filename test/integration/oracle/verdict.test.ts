@@ -203,22 +203,24 @@ test('corrections are compared by their newest revision, with none left out', ()
 });
 
 function deadLetters(): OutputRecord[] {
-  return [...expectation.deadLetters.values()].flatMap(({ record, badParts, parts }) =>
-    Array.from({ length: badParts }, (_, part) => ({
-      topic: 'metrics.raw.dead-letter',
-      partition: record.partition,
-      offset: record.offset,
-      timestampMs: 0,
-      key: record.key && Buffer.from(record.key),
-      value: record.value && Buffer.from(record.value),
-      headers: new Map([
-        ...source(record),
-        ['error-code', Buffer.from('bad-record')],
-        ['error-message', Buffer.from('why')],
-        ...(parts > 1 ? ([['error-path', Buffer.from(`[${part}]`)]] as const) : []),
-      ]),
-    })),
-  );
+  return [...expectation.deadLetters.values()].map(({ record, badElements }) => ({
+    topic: 'metrics.raw.dead-letter',
+    partition: record.partition,
+    offset: record.offset,
+    timestampMs: 0,
+    key: record.key && Buffer.from(record.key),
+    value: record.value && Buffer.from(record.value),
+    headers: new Map([
+      ...source(record),
+      ['error-code', Buffer.from('bad-record')],
+      ['error-message', Buffer.from('why')],
+      ...(badElements === null ? [] : ([['error-path', pathOf(badElements)]] as const)),
+    ]),
+  }));
+}
+
+function pathOf(elements: readonly number[]): Buffer {
+  return Buffer.from(elements.map((index) => `$[${index}].value`).join(', '));
 }
 
 function source({ topic, partition, offset }: InputRecord): [string, Buffer][] {
@@ -243,6 +245,16 @@ test('dead letters are accounted for one by one', () => {
   expect(verdict(letters.with(2, { ...letters[2], headers: new Map() }))).toBe(
     'records without the headers of their source: 1',
   );
+  const at = letters.findIndex(({ headers }) => headers.has('error-path'));
+  const naming = (path: string | null): OutputRecord => {
+    const headers = new Map(letters[at].headers);
+    if (path === null) headers.delete('error-path');
+    else headers.set('error-path', Buffer.from(path));
+    return { ...letters[at], headers };
+  };
+  const [one] = `${letters[at].headers.get('error-path')}`.split(', ');
+  for (const path of [null, '', '$[77].value', `${one}, $[77]`, `${one}, …`])
+    expect(verdict(letters.with(at, naming(path))), `${path}`).toBe('dead letters that name other parts: 1');
   const strange = {
     ...letters[2],
     headers: new Map([...letters[2].headers, ['source-offset', Buffer.from('1000000')]]),
