@@ -4,9 +4,9 @@
 import { parseArgs } from 'node:util';
 import { endToEnd } from './end-to-end.ts';
 import type { Bench, Figure } from './figure.ts';
-import { decode, window } from './operators.ts';
+import { decode, records, window } from './operators.ts';
 
-const BENCHES: readonly Bench[] = [decode, window, endToEnd];
+const BENCHES: readonly Bench[] = [decode, window, records, endToEnd];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

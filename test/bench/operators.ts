@@ -4,6 +4,7 @@
 import { decodeFigures } from './decode.ts';
 import type { Bench, Figure } from './figure.ts';
 import { formatFigures } from './formats.ts';
+import { recordFigures } from './records.ts';
 import { benchWindow } from './window.ts';
 
 const MILLIONS_PER_NANOSECOND = 1000;
@@ -34,5 +35,21 @@ export const window: Bench = {
       { name: 'window.fire', value: alone.fireNs, unit: 'ns per row' },
       { name: 'window.merge', value: merged.mergeNs, unit: 'ns per pane and window' },
     ];
+  },
+};
+
+export const records: Bench = {
+  name: 'records',
+  summary: 'windows over records, joins, lookups: a record taken, results included',
+  always: true,
+  async run() {
+    return recordFigures(200_000).map(
+      ({ name, nsPerRecord, results }): Figure => ({
+        name: `records.${name}`,
+        value: nsPerRecord,
+        unit: 'ns per record',
+        note: `${results} results`,
+      }),
+    );
   },
 };
