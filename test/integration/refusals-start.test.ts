@@ -167,15 +167,15 @@ test('a wrong configuration tells all its faults at once and starts nothing', as
   expect(await readdir(own)).toEqual(['jobs.config.ts']);
 });
 
-test('directories that this user cannot write are refused, before anything is written', async () => {
+test('directories that this user cannot write are refused, before anything is written', async ({ skip }) => {
   const installation = await Installation.create(OPTIONS);
   try {
     await withLog(installation, (client) => feed(client, smallScript(2), 10));
     const first = installation.start();
     await first.waitForLine(/installation claimed/, 30_000);
     expect((await first.stop()).code).toBe(0);
-    // The program itself must be readable for everybody; where it is not, this test has nothing to say.
-    if (!(await reachable(ROOT))) return;
+    const hidden = process.getuid?.() === 0 && !(await reachable(ROOT));
+    skip(hidden, 'root may write everywhere, and nobody else can read the program here');
     await chmod(installation.directory, 0o755);
     await chmodAll(join(installation.directory, 'data'), 0o555, 0o444);
     const start = () => {

@@ -1,5 +1,5 @@
 // Owns what an adapter of the log port must bring so that the contract suite can run over it. Everything that not every
-// log can do is optional; what is missing leaves out the tests that need it, which the suite then lists as skipped.
+// log can do is optional: what its capabilities do not name leaves out the tests that need it.
 
 import type { LogClient, StagedBatch, TopicPartition } from '#runtime/log/contract.ts';
 
