@@ -155,12 +155,8 @@ export class TableLookup implements Operator {
     const state: LookupState = known ?? { timerMs: NEVER, rows: [], waiting: [] };
     const { rows } = state;
     if (mode === 'latest') rows.splice(0, 1, { timeMs, record, matched: false });
-    else {
-      const at = firstFrom(rows, timeMs);
-      // Of changes of one time the last that came holds.
-      if (rows[at]?.timeMs === timeMs) rows.splice(at, 1);
-      insertByTime(rows, { timeMs, record, matched: false });
-    }
+    // Of changes of one time the last that came holds.
+    else insertByTime(rows, { timeMs, record, matched: false });
     this.#settle(state, this.#watermarkMs, known === undefined);
   }
 

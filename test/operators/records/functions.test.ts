@@ -188,6 +188,18 @@ describe('increase and rate of windows', () => {
     expect(increaseOf(young, 0, 28_001)).toBeCloseTo((20 * (2 + 20 + 0.001)) / 20, 9);
     expect(increaseOf(fold(every(1, [5])), 0, 10)).toBeNull();
     expect(increaseOf(fold([]), 0, 10)).toBeNull();
+    const twice: [number, number][] = [
+      [0, 1],
+      [0, 9],
+      [1_000, 2],
+      [1_000, 0],
+    ];
+    expect(fold(twice)).toEqual(
+      fold([
+        [0, 1],
+        [1_000, 2],
+      ]),
+    );
     expect(increaseOf(fold(every(1_000, [5, 5, 5])), 0, 3_000)).toBe(0);
   });
 
