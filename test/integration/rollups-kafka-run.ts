@@ -144,7 +144,7 @@ export class KafkaRun {
     const note = (error: unknown) => void faults.push(String(error));
     const arrivals = this.#tails.map(async (tail) => {
       const letters = tail.topic === deadLetterTopic(this.#topics);
-      const count = letters ? expectation.counts.bad : requiredRows(expectation, tail.topic);
+      const count = letters ? expectation.deadLetters.size : requiredRows(expectation, tail.topic);
       await tail.waitFor((records) => records.length >= count, `${count} records`, PATIENCE_MS).catch(note);
     });
     await Promise.all(arrivals);
