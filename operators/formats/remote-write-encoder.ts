@@ -73,6 +73,24 @@ const NAME_LABEL = Buffer.concat([
   Buffer.from([LABEL_VALUE]),
 ]);
 
+/** Appends a TimeSeries with labels as `encodeSeriesLabels` gave them, and rows [start, end) of both columns. */
+export function writeSeries(
+  out: ByteWriter,
+  labels: Uint8Array,
+  timestampMs: Float64Array,
+  value: Float64Array,
+  start: number,
+  end: number,
+): void {
+  let size = labels.length;
+  for (let at = start; at < end; at++) size += 2 + sampleSize(timestampMs[at]);
+  out.ensure(6 + size);
+  out.bytes[out.length++] = TIMESERIES;
+  out.uvarint(size);
+  out.raw(labels);
+  for (let at = start; at < end; at++) writeSample(out, timestampMs[at], value[at]);
+}
+
 /** Appends a TimeSeries named `name` followed by `ending`, with rows [start, end) of both columns. */
 export function writeNamedSeries(
   out: ByteWriter,

@@ -3,7 +3,13 @@
 // the rows they came with; the same samples give the same bytes.
 
 import { METRIC_NAME_LABEL } from '#operators/formats/label-set.ts';
-import { encodeSharedLabels, type SharedLabels, writeNamedSeries } from '#operators/formats/remote-write-encoder.ts';
+import {
+  encodeSeriesLabels,
+  encodeSharedLabels,
+  type SharedLabels,
+  writeNamedSeries,
+  writeSeries,
+} from '#operators/formats/remote-write-encoder.ts';
 import { parseCanonical, type Series } from '#operators/series/canonical.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { OutgoingSamples, WHOLE } from '#operators/sinks/outgoing-samples.ts';
@@ -44,7 +50,6 @@ const QUEUE_BYTES_MAX = 8 << 20;
 /** A sample without its labels, and what stands around both. */
 const SAMPLE_BYTES = 48;
 const PARTS = ROLLUP_VALUES.length;
-const NO_ENDING = Buffer.alloc(0);
 const ENDINGS = ROLLUP_VALUES.map((name) => Buffer.from(`:${name}`));
 const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
@@ -52,7 +57,10 @@ const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 /** What is kept of a series while its slot lives. */
 interface Outgoing {
   readonly name: Buffer;
-  readonly labels: SharedLabels;
+  /** Of samples: all labels. */
+  readonly whole: Buffer | null;
+  /** Of rollup rows: those that the series of its numbers share. */
+  readonly shared: SharedLabels | null;
   /** Bytes of a request that a sample of it takes, about. */
   readonly sizeBytes: number;
   /** Why it cannot be sent, null when it can. */
@@ -67,6 +75,7 @@ export class RemoteWriteSink implements Operator, Outbox {
   readonly #scratch = new ByteWriter(1 << 16);
   readonly #refusals = new Map<number, Refusal>();
   #series: (Outgoing | undefined)[] = [];
+  #takesRows = false;
   /** By slot: the filling of the queue that mentions it last. */
   #mentioned = new Int32Array(1_024);
   #filling = 1;
@@ -88,6 +97,7 @@ export class RemoteWriteSink implements Operator, Outbox {
   process(batch: Batch): void {
     invariant(this.#context !== null && batch.stats === null, `sink '${this.id}' takes samples or rollup rows`);
     const before = this.#queue.count;
+    this.#takesRows = batch.rollups !== null;
     if (batch.rollups === null) this.#addSamples(batch);
     else this.#addRows(batch);
     this.tell('samples-out', this.#queue.count - before);
@@ -148,9 +158,9 @@ export class RemoteWriteSink implements Operator, Outbox {
       const first = item;
       const slot = key[first];
       while (item < end && key[item] === slot && part[item] === part[first]) item++;
-      const { labels, name } = this.#seriesOf(slot);
-      const ending = part[first] === WHOLE ? NO_ENDING : ENDINGS[part[first]];
-      writeNamedSeries(out, labels, name, ending, timestampMs, value, first, item);
+      const { name, shared, whole } = this.#seriesOf(slot);
+      if (shared === null) writeSeries(out, whole!, timestampMs, value, first, item);
+      else writeNamedSeries(out, shared, name, ENDINGS[part[first]], timestampMs, value, first, item);
     }
     return compressSnappy(out.bytes, 0, out.length);
   }
@@ -274,10 +284,12 @@ export class RemoteWriteSink implements Operator, Outbox {
   #makeSeries(slot: number): Outgoing {
     const { keys, names } = this.#options;
     const series = parseCanonical(keys.canonicalBytes(slot).toString());
-    const name = Buffer.from(series.metricName);
-    const labels = encodeSharedLabels(series.labels);
-    const sizeBytes = name.length + labels.before.length + labels.after.length + SAMPLE_BYTES;
-    const made = { name, labels, sizeBytes, fault: nameFault(series, names) };
+    const { labels, metricName } = series;
+    const name = Buffer.from(metricName);
+    const shared = this.#takesRows ? encodeSharedLabels(labels) : null;
+    const whole = shared === null ? encodeSeriesLabels(metricName, labels) : null;
+    const labelBytes = whole?.length ?? name.length + shared!.before.length + shared!.after.length;
+    const made = { name, whole, shared, sizeBytes: labelBytes + SAMPLE_BYTES, fault: nameFault(series, names) };
     this.#series[slot] = made;
     return made;
   }

@@ -65,8 +65,7 @@ export class FinalHold implements Operator {
     let dropped = 0;
     let merged = 0;
     for (let i = 0; i < batch.count; i++) {
-      const timeMs = rollups === null ? batch.timestampMs[i] : rollups.windowEndMs[i];
-      if (bucketEnd(timeMs) + latenessMs <= watermarkMs) {
+      if (bucketEnd(batch.timestampMs[i]) + latenessMs <= watermarkMs) {
         if (rollups === null) this.#addLate(batch, i);
         else dropped++;
       } else if (rollups !== null && corrections === 'drop' && rollups.revision[i] + rollups.run[i] > 0) dropped++;
@@ -126,19 +125,17 @@ export class FinalHold implements Operator {
     out.key[to] = bucket.key[place];
     out.originPartition[to] = bucket.originPartition[place];
     out.originOffset[to] = bucket.originOffset[place];
+    out.timestampMs[to] = timeMs;
     const { rollups } = out;
-    if (rollups === null) {
-      out.timestampMs[to] = timeMs;
-      out.value[to] = bucket.values[place];
-    } else {
-      out.timestampMs[to] = timeMs - 1;
+    if (rollups === null) out.value[to] = bucket.values[place];
+    else {
       rollups.windowStartMs[to] = bucket.windowStartMs[place];
-      rollups.windowEndMs[to] = timeMs;
+      rollups.windowEndMs[to] = timeMs + 1;
       for (let v = 0; v < WIDTH; v++) rollups.values[to * WIDTH + v] = bucket.values[place * WIDTH + v];
       rollups.run[to] = bucket.run[place];
       rollups.revision[to] = bucket.revision[place];
     }
-    if (out.timestampMs[to] > out.maxTimestampMs) out.maxTimestampMs = out.timestampMs[to];
+    if (timeMs > out.maxTimestampMs) out.maxTimestampMs = timeMs;
     this.#held.take(place);
   }
 

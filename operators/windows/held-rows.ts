@@ -1,5 +1,5 @@
 // Owns what is held back until its time is final: rows by (event time, key slot), in buckets of one second, and the pages
-// of that state. The newest of two rows of the same time and key stays. Knows no watermark. Invariant: pages depend on
+// of that state. The event time of a rollup row is the last millisecond of its window. The newest of two rows of the same time and key stays. Knows no watermark. Invariant: pages depend on
 // the rows that are held, not on how they came.
 
 import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
@@ -7,7 +7,7 @@ import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { type Batch, ROLLUP_VALUES } from '#runtime/task/contract.ts';
 
-/** Event times up to a multiple of this, and above the one before, share a bucket. */
+/** Event times from a multiple of this to the next share a bucket: they are final together. */
 export const BUCKET_MS = 1_000;
 const PAGE_SLOTS_SHIFT = 12;
 const PAGES_PER_BUCKET = 2_048;
@@ -17,7 +17,7 @@ export type HeldKind = 'samples' | 'rollups';
 
 /** Rows side by side, as they came; `order` puts them by (time, slot) when they are read. */
 export class HeldBucket {
-  /** The bucket holds times in (endMs - BUCKET_MS, endMs]. */
+  /** The bucket holds times in [endMs - BUCKET_MS, endMs). */
   readonly endMs: number;
   count = 0;
   timeMs = new Float64Array(ROWS_FIRST);
@@ -74,7 +74,7 @@ export class HeldBucket {
   }
 
   #name(timeMs: number, slot: number): number {
-    return slot * BUCKET_MS + (this.endMs - timeMs);
+    return slot * BUCKET_MS + (this.endMs - 1 - timeMs);
   }
 
   #grow(): void {
@@ -125,7 +125,7 @@ export class HeldRows implements PagedState {
   /** Holds row i of a batch, unless a newer one (by run, revision) of its time and key is held. */
   put(batch: Batch, i: number): Held {
     const { rollups } = batch;
-    const timeMs = rollups === null ? batch.timestampMs[i] : rollups.windowEndMs[i];
+    const timeMs = batch.timestampMs[i];
     const slot = batch.key[i];
     const bucket = this.#bucketAt(bucketEnd(timeMs));
     invariant(bucket.order === null, `a row comes to '${this.stateId}' behind its time`);
@@ -180,26 +180,26 @@ export class HeldRows implements PagedState {
   readPage(page: number, input: ByteReader): void {
     const bucket = this.#bucketAt(pageBucketEnd(page));
     while (!input.done) {
-      const timeMs = bucket.endMs - input.uvarint();
+      const timeMs = bucket.endMs - 1 - input.uvarint();
       const place = this.#add(bucket, timeMs, input.uvarint());
       bucket.originPartition[place] = input.uvarint();
       bucket.originOffset[place] = input.uvarint();
       for (let v = 0; v < this.#width; v++) bucket.values[place * this.#width + v] = input.f64();
       if (this.#width === 1) continue;
-      bucket.windowStartMs[place] = timeMs - input.uvarint();
+      bucket.windowStartMs[place] = timeMs + 1 - input.uvarint();
       bucket.run[place] = input.uvarint();
       bucket.revision[place] = input.uvarint();
     }
   }
 
   #writeRow(bucket: HeldBucket, place: number, out: ByteWriter): void {
-    out.uvarint(bucket.endMs - bucket.timeMs[place]);
+    out.uvarint(bucket.endMs - 1 - bucket.timeMs[place]);
     out.uvarint(bucket.key[place]);
     out.uvarint(bucket.originPartition[place]);
     out.uvarint(bucket.originOffset[place]);
     for (let v = 0; v < this.#width; v++) out.f64(bucket.values[place * this.#width + v]);
     if (this.#width === 1) return;
-    out.uvarint(bucket.timeMs[place] - bucket.windowStartMs[place]);
+    out.uvarint(bucket.timeMs[place] + 1 - bucket.windowStartMs[place]);
     out.uvarint(bucket.run[place]);
     out.uvarint(bucket.revision[place]);
   }
@@ -248,7 +248,7 @@ export class HeldRows implements PagedState {
 
 /** End of the bucket that holds an event time. */
 export function bucketEnd(timeMs: number): number {
-  return Math.ceil(timeMs / BUCKET_MS) * BUCKET_MS;
+  return (Math.floor(timeMs / BUCKET_MS) + 1) * BUCKET_MS;
 }
 
 // Pages are non-negative: bucket numbers are folded as in zigzag coding.

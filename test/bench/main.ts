@@ -5,8 +5,9 @@ import { parseArgs } from 'node:util';
 import { endToEnd } from './end-to-end.ts';
 import type { Bench, Figure } from './figure.ts';
 import { decode, records, window } from './operators.ts';
+import { remoteWriteBench } from './remote-write.ts';
 
-const BENCHES: readonly Bench[] = [decode, window, records, endToEnd];
+const BENCHES: readonly Bench[] = [decode, window, records, remoteWriteBench, endToEnd];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
