@@ -205,11 +205,13 @@ export class ProcessOperator implements Operator, FunctionContext {
     this.#rows.fromTimer();
     for (const rows of this.#sides.values()) rows.fromTimer();
     this.#fired = { kind, timeMs };
+    let answer: unknown;
     try {
-      this.#options.callbacks.onTimer?.(this.#fired, this);
+      answer = this.#options.callbacks.onTimer?.(this.#fired, this);
     } catch (error) {
       throw this.#failed(`${threw(error)} in onTimer`, error);
     }
+    if (isPromise(answer)) throw this.#failed('is asynchronous in onTimer', null);
     this.#fired = null;
   }
 
@@ -255,8 +257,8 @@ export class ProcessOperator implements Operator, FunctionContext {
   }
 
   #time(timestampMs: number): number {
-    if (Number.isFinite(timestampMs)) return timestampMs;
-    throw this.#failed(`emitted a value with the event time ${timestampMs}`, null);
+    if (Number.isSafeInteger(timestampMs)) return timestampMs;
+    throw this.#failed(`emitted a value with the event time ${timestampMs}, which is not in whole milliseconds,`, null);
   }
 
   get #opened(): OperatorContext {

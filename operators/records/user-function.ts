@@ -2,9 +2,13 @@
 
 import { StreamError } from '#runtime/std/errors.ts';
 
-/** What went wrong in a function of a job; `step` names it: `map 'celsius'`. A StreamError inside stays what it is. */
+/** What went wrong in a function of a job; `step` names it: `map 'celsius'`. A StreamError inside keeps code and remedy. */
 export function functionFailed(step: string, problem: string, where: string, cause?: unknown): StreamError {
-  if (cause instanceof StreamError) return cause;
+  if (cause instanceof StreamError) {
+    // It was ours already when the function let it through.
+    if (cause.message.includes(where)) return cause;
+    return new StreamError(cause.code, `${step} ${where}: ${cause.message}`, cause.remedy, { cause });
+  }
   return new StreamError(
     'operator-failed',
     `the function of ${step} ${problem} ${where}`,
@@ -19,8 +23,15 @@ export function threw(error: unknown): string {
 
 /** Whether a function answered with a promise: it would go on when the entry is over. */
 export function isPromise(answer: unknown): boolean {
-  return answer !== null && typeof answer === 'object' && typeof (answer as { then?: unknown }).then === 'function';
+  if (answer === null || typeof answer !== 'object') return false;
+  const { then } = answer as { readonly then?: unknown };
+  if (typeof then !== 'function') return false;
+  // When it fails later nobody listens any more, and that would end the thread with all its tasks.
+  then.call(answer, unheard, unheard);
+  return true;
 }
+
+function unheard(): void {}
 
 /** A value in a message, short. */
 export function shown(value: unknown): string {

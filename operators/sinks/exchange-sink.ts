@@ -4,6 +4,7 @@
 
 import type { PagedState, PageTracker, ValueCodec } from '#checkpoint/contract.ts';
 import { BLOCK_ROWS_MAX, ExchangeBlock, encodeControl } from '#operators/formats/exchange-block.ts';
+import { functionFailed } from '#operators/records/user-function.ts';
 import { type ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { partitionOf } from '#runtime/std/murmur2.ts';
@@ -93,7 +94,11 @@ export class ExchangeSink implements Operator, PagedState {
     const { codec, id } = this.#options;
     invariant(codec !== null && codec !== undefined, `exchange '${id}' has a codec for records`);
     this.#out.clear();
-    codec.write(record, this.#out);
+    try {
+      codec.write(record, this.#out);
+    } catch (cause) {
+      throw functionFailed(`'${id}'`, 'cannot take a record', `on its way to ${this.#options.topic}`, cause);
+    }
   }
 
   nextBoundaryMs(): number {

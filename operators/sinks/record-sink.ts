@@ -2,7 +2,7 @@
 // nothing. Invariant: one record out for each that comes in, in order; records of a key go to one partition.
 
 import type { RecordFormat } from '#operators/formats/record-format.ts';
-import { functionFailed, shown, threw } from '#operators/records/user-function.ts';
+import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
@@ -91,6 +91,7 @@ export class RecordSink implements Operator {
       throw this.#failed(threw(error), record, error);
     }
     if (key === null || key === undefined) return null;
+    if (isPromise(key)) throw this.#failed('is asynchronous', record);
     if (typeof key !== 'string') throw this.#failed(`gave the key ${shown(key)} instead of a text`, record);
     return Buffer.from(key);
   }

@@ -2,6 +2,7 @@
 // Invariant: every log record becomes one row or one dead letter.
 
 import { RecordFault, type RecordFormat } from '#operators/formats/record-format.ts';
+import { functionFailed, isPromise } from '#operators/records/user-function.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type { Batch, DecodeLimits, Source, SourceContext, SourceInput } from '#runtime/task/contract.ts';
@@ -85,6 +86,10 @@ export class RecordsSource implements Source {
       const said = error instanceof RecordFault ? error.message : `is refused: ${messageOf(error)}`;
       this.#bad(walker, input, 'record-invalid', `the record ${said}`);
       return;
+    }
+    if ((read !== null && isPromise(record)) || isPromise(timestampMs)) {
+      const where = `for ${metadata.topic}/${metadata.partition} offset ${metadata.offset}`;
+      throw functionFailed(`source '${this.id}'`, 'is asynchronous', where);
     }
     if (typeof timestampMs !== 'number' || !Number.isSafeInteger(timestampMs)) {
       this.#bad(walker, input, 'record-invalid', `its event time ${String(timestampMs)} is no whole milliseconds`);

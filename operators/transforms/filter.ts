@@ -1,5 +1,6 @@
 // Owns filter: passes on the rows for which the job's function is true. Keeps nothing.
 
+import { isPromise } from '#operators/records/user-function.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { functionFailed, type SampleView, SampleViews } from '#operators/transforms/sample-view.ts';
 import { Batch, type BatchConsumer, type Operator } from '#runtime/task/contract.ts';
@@ -74,6 +75,7 @@ export class Filter implements Operator {
     } catch (error) {
       throw functionFailed(step, `threw '${error instanceof Error ? error.message : String(error)}'`, sample, error);
     }
+    if (isPromise(passes)) throw functionFailed(step, 'is asynchronous', sample);
     if (typeof passes !== 'boolean') throw functionFailed(step, `gave ${typeof passes} instead of a boolean`, sample);
     return passes;
   }

@@ -2,7 +2,7 @@
 // and that were not seen for a while are forgotten.
 
 import { recordOf } from '#operators/records/record-rows.ts';
-import { functionFailed, shown, threw } from '#operators/records/user-function.ts';
+import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { KeyExpiry } from '#operators/transforms/key-expiry.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -109,6 +109,7 @@ export class KeyByRecord implements Operator {
     } catch (error) {
       throw this.#failed(threw(error), record, error);
     }
+    if (isPromise(key)) throw this.#failed('is asynchronous', record);
     if (typeof key !== 'string' || key === '') throw this.#failed(`gave ${shown(key)} instead of a text`, record);
     if (!key.isWellFormed()) throw this.#failed('gave a text with half a surrogate pair', record);
     if (this.#scratch.length < key.length * 3) this.#scratch = Buffer.alloc(key.length * 4);

@@ -1,6 +1,7 @@
 // Owns map: gives the job's function each sample and goes on with what it returns; a changed metric name or label makes
 // another series of the stage's table. Origins stay, so late samples can be traced. Keeps nothing.
 
+import { isPromise } from '#operators/records/user-function.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { functionFailed, type SampleView, SampleViews } from '#operators/transforms/sample-view.ts';
@@ -80,6 +81,7 @@ export class MapSamples implements Operator {
     } catch (error) {
       throw functionFailed(step, `threw '${error instanceof Error ? error.message : String(error)}'`, sample, error);
     }
+    if (isPromise(mapped)) throw functionFailed(step, 'is asynchronous', sample);
     if (mapped === null || typeof mapped !== 'object') throw functionFailed(step, 'gave no sample', sample);
     if (typeof mapped.value !== 'number') throw functionFailed(step, 'gave a value that is no number', sample);
     if (!Number.isSafeInteger(mapped.timestamp)) {
