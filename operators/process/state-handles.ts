@@ -75,7 +75,8 @@ export class StateHandles {
       if (value === null) continue;
       found ??= {};
       if (descriptor.kind === 'aggregating') found[name] = descriptor.aggregate.result(value);
-      else found[name] = descriptor.kind === 'map' ? new Map(value as Map<unknown, unknown>) : value;
+      else if (descriptor.kind === 'map') found[name] = new Map(value as Map<unknown, unknown>);
+      else found[name] = descriptor.kind === 'list' ? [...(value as unknown[])] : value;
     }
     return found;
   }
@@ -121,6 +122,7 @@ class ValueHandle implements ValueState<unknown> {
 }
 
 const NOTHING: readonly unknown[] = Object.freeze([]);
+const NOTHING_MAPPED: readonly (readonly [unknown, unknown])[] = Object.freeze([]);
 
 class ListHandle implements ListState<unknown> {
   readonly #cells: CellStore<unknown[]>;
@@ -132,13 +134,16 @@ class ListHandle implements ListState<unknown> {
   }
 
   get(): readonly unknown[] {
-    return this.#cells.read() ?? NOTHING;
+    const list = this.#cells.read();
+    // What was given out stays as it is: a change that no handle makes would be lost with the next restart.
+    return list === null ? NOTHING : Object.freeze(list);
   }
 
   add(value: unknown): void {
     const own = kept(value, this.#element);
     const list = this.#cells.change();
     if (list === null) this.#cells.write([own]);
+    else if (Object.isFrozen(list)) this.#cells.write([...list, own]);
     else list.push(own);
   }
 
@@ -192,7 +197,9 @@ class MapHandle implements MapState<unknown, unknown> {
   }
 
   entries(): Iterable<readonly [unknown, unknown]> {
-    return this.#cells.read() ?? [];
+    const map = this.#cells.read();
+    // As it is now, whatever happens to it while it is gone through.
+    return map === null ? NOTHING_MAPPED : [...map];
   }
 
   clear(): void {
