@@ -2,6 +2,7 @@
 
 import { AVRO_SLACK_BYTES, AvroReader } from '#operators/formats/avro-reader.ts';
 import { type AvroSchema, parseAvroSchema } from '#operators/formats/avro-schema.ts';
+import { jsonLoss } from '#operators/formats/json-loss.ts';
 import { nestsDeeperThan, parseJson } from '#operators/formats/json-value.ts';
 import { NESTING_MAX, RecordRefusal } from '#operators/formats/sample-decoder.ts';
 import type { ByteWriter } from '#runtime/std/byte-writer.ts';
@@ -45,6 +46,8 @@ const JSON_FORMAT: RecordFormat = {
     }
   },
   encode(value, out) {
+    const loss = jsonLoss(value);
+    if (loss !== null) throw new RecordFault(`${loss}, which JSON would lose`);
     const text = JSON.stringify(value);
     if (text === undefined) throw new RecordFault(`${typeof value} has no JSON`);
     writeText(text, out);
