@@ -117,7 +117,7 @@ function checkRegistries(
 }
 
 function buildGraph(spec: AnySpec, sources: readonly SourcePlan[], faults: Fault[]): readonly GraphStep[] {
-  const { steps, streams } = recordGraph(sources.length);
+  const { steps, streams, unkeyed } = recordGraph(sources.length);
   if (typeof spec.build !== 'function') {
     faults.push({ path: 'build', message: 'is missing', remedy: 'give build: (stream) => { … }' });
     return steps;
@@ -136,6 +136,10 @@ function buildGraph(spec: AnySpec, sources: readonly SourcePlan[], faults: Fault
       message,
       remedy: 'build only writes the dataflow down; see the stack with LOG_LEVEL=debug',
     });
+  }
+  for (const kind of unkeyed) {
+    const remedy = `put keyBy(id, (record) => key) behind the union, and the ${kind} before it or behind what comes then`;
+    faults.push({ path: 'union', message: `is followed by ${kind}, not by keyBy`, remedy });
   }
   return steps;
 }

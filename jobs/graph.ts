@@ -189,9 +189,18 @@ export type StreamOf<Source> =
       : SampleStream;
 
 /** A fresh list of steps and the streams that record into it, one for each source. */
-export function recordGraph(sources: number): { readonly steps: GraphStep[]; readonly streams: readonly unknown[] } {
+export function recordGraph(sources: number): RecordedGraph {
   const steps: GraphStep[] = [];
-  return { steps, streams: Array.from({ length: sources }, (_, place) => new StreamHandle(steps, sourceInput(place))) };
+  const unkeyed: string[] = [];
+  const place = (at: number) => new StreamHandle(steps, sourceInput(at), [], unkeyed);
+  return { steps, unkeyed, streams: Array.from({ length: sources }, (_, at) => place(at)) };
+}
+
+interface RecordedGraph {
+  readonly steps: GraphStep[];
+  readonly streams: readonly unknown[];
+  /** Kinds of the steps that stand behind a union although keyBy must. */
+  readonly unkeyed: readonly string[];
 }
 
 /** One class behind all stream types, so that a wrong order written without types becomes a fault and not a crash. */
@@ -199,11 +208,13 @@ class StreamHandle {
   readonly #steps: GraphStep[];
   readonly #at: number;
   readonly #others: readonly number[];
+  readonly #unkeyed: string[];
 
-  constructor(steps: GraphStep[], at: number, others: readonly number[] = []) {
+  constructor(steps: GraphStep[], at: number, others: readonly number[], unkeyed: string[]) {
     this.#steps = steps;
     this.#at = at;
     this.#others = others;
+    this.#unkeyed = unkeyed;
   }
 
   map(id: string, apply: (record: never) => unknown): StreamHandle {
@@ -220,7 +231,7 @@ class StreamHandle {
 
   union(...streams: readonly StreamHandle[]): StreamHandle {
     const others = streams.flatMap((stream) => [stream.#at, ...stream.#others]);
-    return new StreamHandle(this.#steps, this.#at, [...this.#others, ...others]);
+    return new StreamHandle(this.#steps, this.#at, [...this.#others, ...others], this.#unkeyed);
   }
 
   keyBy(selector: KeySelector | string, apply?: (record: never) => unknown): StreamHandle {
@@ -232,7 +243,7 @@ class StreamHandle {
       (step) =>
         step.kind === 'keyBy' && step.input === this.#at && JSON.stringify(step.selector) === JSON.stringify(selector),
     );
-    if (same >= 0) return new StreamHandle(this.#steps, same);
+    if (same >= 0) return this.#handle(same);
     return this.#add({ kind: 'keyBy', input: this.#at, others: this.#others, selector });
   }
 
@@ -243,7 +254,7 @@ class StreamHandle {
 
   side(name: string): StreamHandle {
     const same = this.#steps.findIndex((step) => step.kind === 'side' && step.input === this.#at && step.name === name);
-    return same >= 0 ? new StreamHandle(this.#steps, same) : this.#add({ kind: 'side', name, input: this.#at });
+    return same >= 0 ? this.#handle(same) : this.#add({ kind: 'side', name, input: this.#at });
   }
 
   window(id: string, window: RecordWindowDescription): StreamHandle {
@@ -295,8 +306,13 @@ class StreamHandle {
   }
 
   #add(step: GraphStep): StreamHandle {
+    if (step.kind !== 'keyBy' && this.#others.length > 0) this.#unkeyed.push(step.kind);
     this.#steps.push(step);
-    return new StreamHandle(this.#steps, this.#steps.length - 1);
+    return this.#handle(this.#steps.length - 1);
+  }
+
+  #handle(at: number): StreamHandle {
+    return new StreamHandle(this.#steps, at, [], this.#unkeyed);
   }
 }
 

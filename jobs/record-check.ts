@@ -12,6 +12,8 @@ import type { ProcessCallbacks, StateDescriptor } from '#operators/process/contr
 type CheckedProcess = Extract<CheckedStep, { kind: 'process' }>;
 
 const NAME_PATTERN = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
+/** What a function has beside its states. */
+const OWN_STATES = ['event-timers', 'clock-timers', 'time-to-live'];
 const STATE_KINDS = ['value', 'list', 'map', 'aggregating'];
 
 /** What a step gives, seen from the step behind it. */
@@ -39,6 +41,7 @@ export function checkProcess(step: ProcessStep, carried: Carried, faults: Fault[
     const where = `${path}.state.${name}`;
     if (!NAME_PATTERN.test(name))
       fault(`${show(name)} is no name of a state`, 'use letters, digits, _ and -', '.state');
+    if (OWN_STATES.includes(name)) fault(`'${name}' is taken`, 'choose another name', '.state');
     states[name] = checkState(description, where, faults);
   }
   const sides = Array.isArray(given['sides']) ? (given['sides'] as unknown[]) : [];
