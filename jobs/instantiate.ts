@@ -347,7 +347,8 @@ class StageWiring {
     const sink = this.#first(new RemoteWriteSink({ id, target, keys, names, ...letters, ...portions }));
     keys.usedBy(sink);
     const count = (counter: string, by: number) => sink.tell(counter, by);
-    this.#effects.push(new Delivery({ target, outbox: sink, receiver: receiverOf(connection), count }));
+    const receiver = this.#job.connect?.(target, connection) ?? receiverOf(connection);
+    this.#effects.push(new Delivery({ target, outbox: sink, receiver, count }));
     if (hold === null) return sink;
     const late = this.#late === null ? [] : [this.#late];
     const of = kind === 'rows' ? 'rollups' : 'samples';

@@ -8,6 +8,7 @@ import type { RowFormatName } from '#operators/formats/row-encoder.ts';
 import type { SampleFormatName } from '#operators/formats/sample-format.ts';
 import type { ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
 import type { RecordMetadata } from '#operators/sources/records-source.ts';
+import type { Receiver } from '#runtime/effect/contract.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type { TaskOptions } from '#runtime/task/task-environment.ts';
 
@@ -259,6 +260,8 @@ export interface CompiledJob {
   readonly registries: ReadonlyMap<string, RegistryConnection>;
   /** By the id of their step. */
   readonly targets: ReadonlyMap<string, TargetConnection>;
+  /** Makes the receiver of a target for one task. @default by HTTP */
+  readonly connect?: (target: string, connection: TargetConnection) => Receiver;
   /** Whether all that the module's options decide stands in the plan: then they are no part of the version. */
   readonly optionsInPlan: boolean;
 }

@@ -11,6 +11,7 @@ import { StreamError } from '#runtime/std/errors.ts';
 import { silentLogger } from '#runtime/std/logger.ts';
 import type { StageProgram } from '#runtime/task/contract.ts';
 import { type KeyState, PAGE_KEYS_MAX, readState, type StateQuery } from '#runtime/task/state-query.ts';
+import { DriverReceivers, type ReceivedSample } from '#test/harness/driver-receiver.ts';
 import {
   committedRecords,
   type DriverRecord,
@@ -35,13 +36,15 @@ const MAX_MESSAGE_BYTES = 1_048_588;
 export class JobDriver {
   readonly #job: CompiledJob;
   readonly #world: DriverWorld;
+  readonly #receivers: DriverReceivers;
   readonly #readers: ReadonlyMap<string, ReadValue>;
   /** By topic, how many records `take` gave already. */
   readonly #taken = new Map<string, number>();
 
-  private constructor(job: CompiledJob, world: DriverWorld) {
+  private constructor(job: CompiledJob, world: DriverWorld, receivers: DriverReceivers) {
     this.#job = job;
     this.#world = world;
+    this.#receivers = receivers;
     this.#readers = outputReaders(job.plan);
   }
 
@@ -49,7 +52,12 @@ export class JobDriver {
   static async start(job: JobDefinition, options: DriverOptions = {}): Promise<JobDriver> {
     const compiled = compileJob(job);
     // Partitions without data hear of the watermark at once: no time has to pass for it.
-    const driven: CompiledJob = { ...compiled, plan: { ...compiled.plan, watermarkIntervalMs: 0 } };
+    const receivers = new DriverReceivers();
+    const driven: CompiledJob = {
+      ...compiled,
+      plan: { ...compiled.plan, watermarkIntervalMs: 0 },
+      connect: (target) => receivers.connect(target),
+    };
     const { plan, settings } = driven;
     const partitions = options.partitions ?? {};
     const sources: SourceTopics = Object.fromEntries(
@@ -77,7 +85,7 @@ export class JobDriver {
         config,
       })),
     );
-    const driver = new JobDriver(driven, world);
+    const driver = new JobDriver(driven, world, receivers);
     await world.start();
     driver.#check();
     return driver;
@@ -240,6 +248,17 @@ export class JobDriver {
     await this.#world.settle();
     await this.#world.stop();
     this.#check();
+  }
+
+  /**
+   * Every sample that a receiver of remote writes took, in the order of arrival; those sent again after a crash stand there
+   * again. Error: job-invalid for a target that the job does not have.
+   */
+  written(target: string): readonly ReceivedSample[] {
+    this.#check();
+    const samples = this.#receivers.samples(target);
+    if (samples !== null) return samples;
+    throw unknown(`job '${this.#job.plan.job}'`, 'target', target, this.#receivers.names);
   }
 
   /** Names of the states of a function, null when other operators keep what they keep. */
