@@ -7,6 +7,7 @@ import type { CheckpointStore } from '#checkpoint/contract.ts';
 import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
+import { writersFirst } from '#jobs/job-order.ts';
 import type { LoadedInstallation } from '#jobs/load-job.ts';
 import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
@@ -154,7 +155,7 @@ export class MillraceProcess {
     const { installation, createSource } = this.#options;
     const { namespace } = this.#configuration;
     const { admin } = this.log;
-    for (const loaded of installation.jobs) {
+    for (const loaded of writersFirst(installation.jobs)) {
       const { name } = loaded.configuration;
       const job: RunningJob = { name, state: 'CREATED', failure: null, prepared: null, tasksLeft: 0 };
       this.#jobs.set(job.name, job);
