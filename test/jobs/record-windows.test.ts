@@ -62,6 +62,32 @@ describe('windows over records', () => {
     expect(hops).toContainEqual([t - 5_000, 'search']);
   });
 
+  test('give the same whenever the process is killed', async () => {
+    const outputs = [];
+    for (const steps of [null, 0, 15, 40, 75, 120, 160, 220, 300, 400]) {
+      const driver = await JobDriver.start(clicksJob(), { partitions: { clicks: 2 } });
+      const t = driver.nowMs;
+      if (steps !== null) driver.crashAfter(steps);
+      for (let i = 0; i < 24; i++) {
+        const user = `u${i % 3}`;
+        const second = i * 9 - (i % 4 === 3 ? 150 : 0);
+        await driver.send('clicks', { user, page: `p${i}`, at: t + second * 1000 }, { partition: i % 2 });
+        await driver.settle();
+        if (!driver.running) await driver.restore();
+      }
+      if (!driver.running) await driver.restore();
+      await driver.advance('5m');
+      if (!driver.running) await driver.restore();
+      await driver.advance('5m');
+      outputs.push(['visits', 'clicks.late', 'last-pages', 'hops'].map((name) => values(driver, name)));
+      expect(driver.crashes).toBe(steps === null ? 0 : 1);
+      await driver.stop();
+    }
+    const [plain, ...crashed] = outputs;
+    expect(plain.every((rows) => rows.length > 0)).toBe(true);
+    for (const output of crashed) expect(output).toEqual(plain);
+  });
+
   test('split before the exchange give what they give whole', async () => {
     const outputs = [];
     for (const split of [false, true]) {
