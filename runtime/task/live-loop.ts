@@ -7,9 +7,11 @@ import type { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { Committer } from '#runtime/task/committer.ts';
 import { type Entry, writeEntry } from '#runtime/task/entry.ts';
 import { EntryClock } from '#runtime/task/entry-clock.ts';
-import type { Idleness } from '#runtime/task/idleness.ts';
+import { Idleness } from '#runtime/task/idleness.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
+import type { StateAnswer, StateQuestions } from '#runtime/task/state-questions.ts';
 import type { ChainHead } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
@@ -30,8 +32,7 @@ export interface LiveLoopParts {
   readonly generation: number;
   /** Last entry in the log when the loop begins. */
   readonly lastEntry: Entry;
-  /** Null behind an exchange, whose writers say themselves when they are idle. */
-  readonly idleness: Idleness | null;
+  readonly questions: StateQuestions;
   readonly count: (counter: string, by: number) => void;
   /** Id of the attempt. */
   readonly seed: string;
@@ -42,6 +43,8 @@ export class LiveLoop {
   readonly #parts: LiveLoopParts;
   readonly #waiting: Waiting;
   readonly #clock: EntryClock;
+  /** Null behind an exchange, whose writers say themselves when they are idle. */
+  readonly #idleness: Idleness | null;
   #stopping = false;
   #open = false;
   #full = false;
@@ -57,8 +60,12 @@ export class LiveLoop {
     this.#parts = parts;
     this.#lastEntry = parts.lastEntry;
     this.#waiting = new Waiting(parts.environment.clock, parts.reader);
-    this.#clock = new EntryClock(parts.environment.clock);
-    const nowMs = parts.environment.clock.monotonicMs();
+    const { clock } = parts.environment;
+    const { rule } = parts.runner;
+    const { idleGapMaxMs } = parts.options;
+    this.#clock = new EntryClock(clock);
+    this.#idleness = rule.kind === 'source' ? new Idleness(clock, rule.idlenessMs, idleGapMaxMs) : null;
+    const nowMs = clock.monotonicMs();
     this.#committedMs = nowMs;
     this.#lookedMs = nowMs;
   }
@@ -70,13 +77,15 @@ export class LiveLoop {
 
   /** Runs until stopped; then every consumed record is committed and checkpointed. */
   async run(): Promise<void> {
-    const { signal, runner, checkpointing, environment } = this.#parts;
+    const { signal, runner, checkpointing, environment, questions } = this.#parts;
+    questions.begin(() => this.#waiting.wake());
     let sliceBytes = 0;
     while (!signal.aborted) {
       const before = runner.bytesConsumed;
       const worked = !this.#full && !this.#stopping && !this.#stale && this.#work();
       if (worked) sliceBytes += Math.max(64, runner.bytesConsumed - before);
       if (this.#sealDue()) await this.#seal();
+      if (questions.pending && !this.#open) questions.answer((query) => this.#look(query));
       if (this.#stopping && !this.#open) break;
       if (worked && sliceBytes < SLICE_BYTES) continue;
       sliceBytes = 0;
@@ -91,7 +100,8 @@ export class LiveLoop {
 
   // Consumes what is at hand; false when there was nothing.
   #work(): boolean {
-    const { runner, reader, plan, checkpointing, environment, idleness } = this.#parts;
+    const { runner, reader, plan, checkpointing, environment } = this.#parts;
+    const idleness = this.#idleness;
     if (this.#blocked) return this.#blockedTick();
     if (!runner.hasBatch) {
       const batch = reader.poll();
@@ -127,8 +137,8 @@ export class LiveLoop {
 
   // Input waits; what the clock owes does not.
   #blockedTick(): boolean {
-    const { runner, idleness } = this.#parts;
-    idleness?.interrupted();
+    const { runner } = this.#parts;
+    this.#idleness?.interrupted();
     if (this.#open || !runner.clockTimerDue(this.#clock.peek(runner.clockMs))) return false;
     this.#begin(null);
     return true;
@@ -136,7 +146,8 @@ export class LiveLoop {
 
   // While idle, time itself is input: it enters the log as an entry's clock.
   #idleTick(): boolean {
-    const { runner, reader, idleness, environment, options } = this.#parts;
+    const { runner, reader, environment, options } = this.#parts;
+    const idleness = this.#idleness;
     const nowMs = environment.clock.monotonicMs();
     if (nowMs - this.#lookedMs < options.idleTickMs) return false;
     this.#lookedMs = nowMs;
@@ -148,6 +159,15 @@ export class LiveLoop {
     this.#parts.checkpointing.worked(environment.clock.monotonicMs() - nowMs);
     idleness?.used();
     return true;
+  }
+
+  #look(query: StateQuery): StateAnswer | null {
+    const { runner, head, plan } = this.#parts;
+    const page = runner.readState(query);
+    if (page === null) return null;
+    const { valueMs } = runner.watermark;
+    const watermarkMs = Number.isFinite(valueMs) ? valueMs : null;
+    return { ...page, partition: plan.identity.partition, entry: head.number, watermarkMs, clockMs: runner.clockMs };
   }
 
   #begin(idleSinceMs: number | null): void {
@@ -168,6 +188,7 @@ export class LiveLoop {
   #sealDue(): boolean {
     if (!this.#open) return false;
     if (this.#full || this.#stopping || this.#stale || this.#idleSinceMs !== null) return true;
+    if (this.#parts.questions.pending) return true;
     const { options, environment, runner } = this.#parts;
     // Clock timers fire at the beginning of an entry.
     if (runner.clockTimerDue(this.#clock.peek(runner.clockMs))) return true;

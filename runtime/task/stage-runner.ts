@@ -23,6 +23,7 @@ import {
 import { sendDeadLetter } from '#runtime/task/dead-letters.ts';
 import { OutputStage } from '#runtime/task/output-stage.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
+import { readState, type StatePage, type StateQuery } from '#runtime/task/state-query.ts';
 import { Watermark } from '#runtime/task/watermark.ts';
 
 const ROWS_MAX = 2048;
@@ -310,6 +311,11 @@ export class StageRunner {
       if (due === null) return true;
       if (!due.fire(due.nextTimerMs(), this.#budget)) return false;
     }
+  }
+
+  /** Keyed state as it is; to be asked between entries. Null: no such operator. */
+  readState(query: StateQuery): StatePage | null {
+    return readState(this.#program, query);
   }
 
   /** What the entry ends with, so far. */

@@ -18,11 +18,11 @@ import {
   resolveStart,
   writtenPartitions,
 } from '#runtime/task/genesis.ts';
-import { Idleness } from '#runtime/task/idleness.ts';
 import { LiveLoop } from '#runtime/task/live-loop.ts';
 import { watchProgress } from '#runtime/task/progress.ts';
 import { replay } from '#runtime/task/replay.ts';
 import { StageRunner } from '#runtime/task/stage-runner.ts';
+import { StateQuestions } from '#runtime/task/state-questions.ts';
 import {
   stoppedWhile,
   superseded,
@@ -56,6 +56,8 @@ export class TaskAttempt {
   readonly #overdue = Promise.withResolvers<never>();
   readonly #counters = new Map<string, number>();
   readonly #head: ChainHead = { number: -1, chainHash: CHAIN_START, offset: -1n };
+  /** What people want to know of its keyed state. */
+  readonly questions: StateQuestions;
   /** When it began to take new input; null until then. */
   liveSinceMs: number | null = null;
   #phase = 'created';
@@ -75,6 +77,7 @@ export class TaskAttempt {
     this.#options = options;
     this.#environment = environment;
     this.#attempt = environment.attemptId();
+    this.questions = new StateQuestions(taskName(plan.identity));
   }
 
   readonly #count = (counter: string, by: number): void => {
@@ -147,6 +150,7 @@ export class TaskAttempt {
       throw error;
     } finally {
       this.#abort.abort();
+      this.questions.end();
       this.#runner?.close();
       this.#reader?.close();
       await this.#checkpointing?.abandon();
@@ -343,10 +347,6 @@ export class TaskAttempt {
     this.liveSinceMs = this.#environment.clock.monotonicMs();
     const runner = this.#runner as StageRunner;
     const reader = this.#reader as PartitionReader;
-    const { rule } = runner;
-    const { clock } = this.#environment;
-    const { idleGapMaxMs } = this.#options;
-    const idleness = rule.kind === 'source' ? new Idleness(clock, rule.idlenessMs, idleGapMaxMs) : null;
     const loop = new LiveLoop({
       plan: this.#plan,
       options: this.#options,
@@ -360,7 +360,7 @@ export class TaskAttempt {
       generation: this.#plan.identity.generation,
       lastEntry: this.#lastEntry as Entry,
       count: this.#count,
-      idleness,
+      questions: this.questions,
       seed: this.#attempt,
       signal: this.#abort.signal,
     });

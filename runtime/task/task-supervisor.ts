@@ -2,6 +2,8 @@
 // crash-loops fails alone; a fault of the world that may pass is waited out, however long.
 
 import { StreamError } from '#runtime/std/errors.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
+import { type StateAnswer, StateQuestions } from '#runtime/task/state-questions.ts';
 import { TaskAttempt } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
@@ -83,6 +85,12 @@ export class TaskSupervisor {
 
   status(): TaskStatus | null {
     return this.#attempt?.status() ?? null;
+  }
+
+  /** Keyed state behind an entry; null when the stage has no such operator. Errors: state-unreadable, config-invalid. */
+  readState(query: StateQuery): Promise<StateAnswer | null> {
+    const questions = this.#attempt?.questions ?? new StateQuestions(taskName(this.#plan.identity));
+    return questions.ask(query);
   }
 
   // Told to stop while the log was away: the next start replays instead of going on from a checkpoint.
