@@ -131,6 +131,10 @@ function interruption(): { readonly signal: AbortSignal; readonly heard: Promise
     };
     process.on('SIGINT', hear);
     process.on('SIGTERM', hear);
+    // Whoever read the rows has gone (`| head`): that is no reason to leave without a checkpoint.
+    process.stdout.on('error', () => {
+      if (!asked.signal.aborted) hear();
+    });
   });
   return { signal: asked.signal, heard };
 }
