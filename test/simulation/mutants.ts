@@ -100,8 +100,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'replays with the clock of now',
     patches: at('runtime/task/replay.ts', [
-      'clockMs: entry.clockMs,',
-      'clockMs: Math.max(entry.clockMs, step.environment.clock.nowMs()),',
+      'const start = { clockMs,',
+      'const start = { clockMs: Math.max(clockMs, step.environment.clock.nowMs()),',
     ]),
     killedBy: ['replay', 'digest', 'task-failed'],
   },
