@@ -2,32 +2,14 @@
 // to values as its sinks write them. Knows the plan of the job, nothing of tasks.
 
 import type { Plan, SourcePlan } from '#jobs/plan.ts';
-import { recordFormat } from '#operators/formats/record-format.ts';
+import { type RecordFormatName, recordFormat } from '#operators/formats/record-format.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import { BATCH_HEADER_BYTES, RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
+import type { DriverRecord, SendOptions } from '#test/harness/driver.ts';
 import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
-
-export interface SendOptions {
-  /** @default of a sample its series, of other records none */
-  readonly key?: string | null | undefined;
-  /** The record's timestamp in the log; event time too, where the record says nothing else. @default the clock */
-  readonly timestampMs?: number | undefined;
-  /** @default that of the key, 0 without one */
-  readonly partition?: number | undefined;
-}
-
-/** A committed record of a topic. */
-export interface DriverRecord<T = unknown> {
-  readonly key: string | null;
-  readonly value: T;
-  readonly timestampMs: number;
-  readonly partition: number;
-  readonly offset: number;
-  readonly headers: Readonly<Record<string, string>>;
-}
 
 /** How the value of a record is read. */
 export type ReadValue = (bytes: Buffer) => unknown;
@@ -41,16 +23,24 @@ export function outputReaders(plan: Plan): ReadonlyMap<string, ReadValue> {
   const readers = new Map<string, ReadValue>();
   for (const source of plan.sources) {
     if (source.kind === 'samples') readers.set(source.lateTopic, asJson);
-    readers.set(source.deadLetterTopic, source.kind === 'records' && source.format === 'bytes' ? asBytes : asText);
+    readers.set(source.deadLetterTopic, isText(source) ? asText : asBytes);
   }
   for (const { steps } of plan.stages) {
     for (const step of steps) {
       if (step.kind !== 'topic') continue;
-      const format = step.records?.format ?? 'json';
-      readers.set(step.topic, format === 'json' ? asJson : format === 'text' ? asText : asBytes);
+      if (step.records === undefined) readers.set(step.topic, step.rows === undefined ? asJson : asBytes);
+      else {
+        const format = recordFormat(step.records.format, step.records.avroSchema);
+        readers.set(step.topic, (bytes) => format.decode(bytes, 0, bytes.length));
+      }
     }
   }
   return readers;
+}
+
+/** Whether what cannot be read is a text that people can. */
+function isText(source: SourcePlan): boolean {
+  return source.kind === 'rows' || ['json', 'text', 'influx', 'auto'].includes(source.format);
 }
 
 /** One record as a producer would write it. Error: record-refused. */
@@ -74,10 +64,10 @@ export function recordBatch(
 function valueBytes(source: SourcePlan, value: unknown): Buffer | null {
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array) return Buffer.from(value);
-  const format = source.kind === 'records' ? source.format : typeof value === 'string' ? 'text' : 'json';
+  const format = formatOf(source, value);
   const out = new ByteWriter(256);
   try {
-    recordFormat(format).encode(value, out);
+    recordFormat(format, source.kind === 'rows' ? undefined : source.avroSchema).encode(value, out);
   } catch (cause) {
     throw new StreamError(
       'record-refused',
@@ -87,6 +77,15 @@ function valueBytes(source: SourcePlan, value: unknown): Buffer | null {
     );
   }
   return Buffer.from(out.bytes.subarray(0, out.length));
+}
+
+function formatOf(source: SourcePlan, value: unknown): RecordFormatName {
+  if (source.kind === 'records') return source.format;
+  if (typeof value === 'string') return 'text';
+  const format = source.kind === 'rows' || source.format === 'auto' ? 'json' : source.format;
+  if (format === 'json' || (format === 'avro' && source.kind === 'samples' && source.avroSchema)) return format;
+  const remedy = format === 'influx' ? 'send lines as a text' : 'send the bytes of a record in a Buffer';
+  throw new StreamError('record-refused', `topic ${source.topic} takes ${format}, not objects`, remedy);
 }
 
 /** Samples with what may be left out of them: the timestamp, numbers that JSON has no word for. */

@@ -12,14 +12,7 @@ import { silentLogger } from '#runtime/std/logger.ts';
 import type { StageProgram } from '#runtime/task/contract.ts';
 import { type KeyState, PAGE_KEYS_MAX, readState, type StateQuery } from '#runtime/task/state-query.ts';
 import { DriverReceivers, type ReceivedSample } from '#test/harness/driver-receiver.ts';
-import {
-  committedRecords,
-  type DriverRecord,
-  outputReaders,
-  type ReadValue,
-  recordBatch,
-  type SendOptions,
-} from '#test/harness/driver-records.ts';
+import { committedRecords, outputReaders, type ReadValue, recordBatch } from '#test/harness/driver-records.ts';
 import { DriverWorld } from '#test/harness/driver-world.ts';
 import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
 
@@ -28,6 +21,25 @@ export interface DriverOptions {
   readonly partitions?: Readonly<Record<string, number>> | undefined;
   /** What the clock shows at first: an ISO time, or milliseconds. @default '2026-01-01T00:00:00Z' */
   readonly start?: string | number | undefined;
+}
+
+export interface SendOptions {
+  /** @default of a sample its series, of other records none */
+  readonly key?: string | null | undefined;
+  /** The record's timestamp in the log; event time too, where the record says nothing else. @default the clock */
+  readonly timestampMs?: number | undefined;
+  /** @default that of the key, 0 without one */
+  readonly partition?: number | undefined;
+}
+
+/** A committed record of a topic. */
+export interface DriverRecord<T = unknown> {
+  readonly key: string | null;
+  readonly value: T;
+  readonly timestampMs: number;
+  readonly partition: number;
+  readonly offset: number;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 const START = '2026-01-01T00:00:00Z';
@@ -51,6 +63,10 @@ export class JobDriver {
   /** Compiles the job and starts its tasks. Errors: job-invalid, with all faults; what a task says at its start. */
   static async start(job: JobDefinition, options: DriverOptions = {}): Promise<JobDriver> {
     const compiled = compileJob(job);
+    if (compiled.registries.size > 0) {
+      const message = `job '${compiled.plan.job}' asks a schema registry, and here nobody answers`;
+      throw new StreamError('job-invalid', message, 'give its source an avroSchema in tests');
+    }
     // Partitions without data hear of the watermark at once: no time has to pass for it.
     const receivers = new DriverReceivers();
     const driven: CompiledJob = {
@@ -172,10 +188,10 @@ export class JobDriver {
     return source.kind === 'samples' ? this.output<T>(source.lateTopic) : [];
   }
 
-  /** Records of a source that were refused, as they came; their headers say why. */
-  deadLetters(topic?: string): DriverRecord<string>[] {
+  /** Records of a source that were refused, as they came (a Buffer where that is no text); their headers say why. */
+  deadLetters<T = string>(topic?: string): DriverRecord<T>[] {
     const { badRecords, deadLetterTopic } = this.#source(topic);
-    return badRecords === 'dead-letter' ? this.output<string>(deadLetterTopic) : [];
+    return badRecords === 'dead-letter' ? this.output<T>(deadLetterTopic) : [];
   }
 
   /** The least watermark over the tasks of a stage, by default of the last; -Infinity before the first record. */

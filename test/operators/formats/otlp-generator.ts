@@ -82,7 +82,10 @@ function resourceMetrics(next: Random): Json {
 
 function attributeList(next: Random): Json[] {
   if (next() < 0.005)
-    return Array.from({ length: pick(next, [61, 62, 63, 64, 65, 300]) }, (_, i) => ({ key: `k${i}`, value: { stringValue: 'v' } }));
+    return Array.from({ length: pick(next, [61, 62, 63, 64, 65, 300]) }, (_, i) => ({
+      key: `k${i}`,
+      value: { stringValue: 'v' },
+    }));
   return few(next, 3, () => attribute(next));
 }
 

@@ -8,6 +8,8 @@ import type { Batch, Operator, OutsideOutput, StageProgram } from '#runtime/task
 import { toyStage } from '#test/harness/toy-stage.ts';
 import { type RunningToy, ToyWorld } from '#test/runtime/task/toy-world.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
+import { drawFaults } from '#test/simulation/world/log-faults.ts';
+import { Random } from '#test/simulation/world/random.ts';
 import type { Inhabitant } from '#test/simulation/world/world.ts';
 
 const FULL = 40;
@@ -201,6 +203,38 @@ test('a crash at any step sends again what was not committed, in order, and repl
     expect(repeated).toBeLessThan(3 * 80 + 7 * receiver.requests);
   }
 });
+
+test('with faults of log and receiver, crashes and processes that live on: nothing is lost, changed or out of order', async () => {
+  let [repeated, zombies] = [0, 0];
+  for (let seed = 1; seed <= 40; seed++) {
+    const random = new Random(seed);
+    const toy = new ToyWorld(seed, drawFaults(random));
+    const receiver = new ToyReceiver();
+    receiver.bad.add('60').add('61');
+    receiver.mood = () => random.pick(['take', 'take', 'take', 'lose the answer', 'busy', 'away']);
+    let fed = 0;
+    for (let life = 0; life < 4; life++) {
+      const running = launch(toy, receiver);
+      for (let bit = 0; bit < 4; bit++) {
+        feed(toy, fed, fed + 20);
+        fed += 20;
+        await toy.pass(random.integer(4_000));
+      }
+      // One that is not killed finds out by itself that it was replaced.
+      if (random.integer(2) === 0) running.inhabitant.process.kill();
+      else zombies++;
+    }
+    receiver.mood = () => 'take';
+    const last = launch(toy, receiver);
+    expect(await toy.until(() => lastOffset(toy) >= fed, 600_000), `seed ${seed}`).toBe(true);
+    const good = numbers(0, fed).filter((n) => !receiver.bad.has(n));
+    expect(receiver.seen, `seed ${seed}`).toEqual(good);
+    expect(toy.committed('dead'), `seed ${seed}`).toEqual(['60 refused', '61 refused']);
+    expect(last.outcome, `seed ${seed}`).toBeNull();
+    repeated += receiver.taken.length - receiver.seen.length;
+  }
+  expect([repeated > 100, zombies > 10]).toEqual([true, true]);
+}, 60_000);
 
 test('replay sends nothing, and takes no notice of what was refused', async () => {
   const toy = new ToyWorld();
