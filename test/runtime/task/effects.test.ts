@@ -218,10 +218,10 @@ test('with faults of log and receiver, crashes and processes that live on: nothi
       for (let bit = 0; bit < 4; bit++) {
         feed(toy, fed, fed + 20);
         fed += 20;
-        await toy.pass(random.integer(4_000));
+        await toy.pass(random.int(4_000));
       }
       // One that is not killed finds out by itself that it was replaced.
-      if (random.integer(2) === 0) running.inhabitant.process.kill();
+      if (random.int(2) === 0) running.inhabitant.process.kill();
       else zombies++;
     }
     receiver.mood = () => 'take';
