@@ -344,6 +344,6 @@ function corrupt(problem: string): never {
   throw new StreamError(
     'exchange-corrupt',
     `a record of an exchange ${problem}`,
-    'an internal topic was written by something else or by a newer version: start with the version that wrote it, or start a new generation from a savepoint',
+    'an internal topic was written by something else or by a newer version: start with the version that wrote it; to begin anew, give the job another name and other output topics',
   );
 }

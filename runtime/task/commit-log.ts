@@ -124,7 +124,7 @@ function checkChain(entries: readonly CommitLogEntry[], where: string): void {
     throw new StreamError(
       'commit-log-corrupt',
       `${where}: entry ${entry.number} at offset ${offset} does not continue entry ${before.entry.number}`,
-      'two writers or a damaged log: restore the log from a replica, or open a new generation from a savepoint',
+      'two writers or a damaged log: restore the log from a replica; to begin anew, give the job another name and other output topics',
     );
   }
 }

@@ -107,7 +107,7 @@ function lostInput({ name, input, reader }: ReplayStep, endOffset: bigint): Stre
   return new StreamError(
     'offset-out-of-range',
     `task ${name}: ${input.topic}/${input.partition} ends at offset ${highWatermark}, but offsets up to ${endOffset} were processed: the log lost offsets ${highWatermark} to ${endOffset - 1n}`,
-    'restore the topic from a replica that has them, or purge the job and start it anew (its output would be published again)',
+    'restore the topic from a replica that has them; to begin anew, give the job another name and other output topics',
   );
 }
 
