@@ -1,0 +1,61 @@
+// The driver writes and reads what topics hold in the format that the job says of them.
+
+import { expect, test } from 'vitest';
+import { defineJob, records, samples, topic } from '#jobs/millrace.ts';
+import { JobDriver } from '#test/harness/driver.ts';
+
+interface Visit {
+  readonly user: string;
+  readonly page: string;
+}
+
+const avroSchema = {
+  type: 'record',
+  name: 'Visit',
+  fields: [
+    { name: 'user', type: 'string' },
+    { name: 'page', type: 'string' },
+  ],
+};
+
+test('records go in and come out as their topics have them', async () => {
+  const job = defineJob({
+    name: 'avro',
+    source: records<Visit>({ topic: 'in', format: 'avro', avroSchema }),
+    build: (visits) => {
+      visits.to(topic('again', { format: 'avro', avroSchema }));
+      visits.map('bytes', ({ user }) => Buffer.from(user)).to(topic('bytes', { format: 'bytes' }));
+    },
+  });
+  const driver = await JobDriver.start(job);
+  await driver.send('in', { user: 'ann', page: 'a' });
+  await driver.send('in', Buffer.from([1, 2, 3]));
+  await expect(driver.send('in', { user: 5 })).rejects.toMatchObject({ code: 'record-refused' });
+  await driver.settle();
+  expect(driver.output('again').map(({ value }) => ({ ...(value as Visit) }))).toEqual([{ user: 'ann', page: 'a' }]);
+  expect(driver.output<Buffer>('bytes').map(({ value }) => value.toString())).toEqual(['ann']);
+  expect(driver.deadLetters<Buffer>().map(({ value }) => [...value])).toEqual([[1, 2, 3]]);
+  await driver.stop();
+});
+
+const sample = { metric_name: 'cpu', labels: { host: 'a' }, value: 1 };
+
+test('formats of samples that objects do not become are told', async () => {
+  const job = (format: 'influx' | 'otlp') =>
+    defineJob({
+      name: 'formats',
+      source: samples({ topic: 'in', format }),
+      build: (raw) => {
+        raw.flatMap('all', (sample) => [sample]).to(topic('out'));
+      },
+    });
+  const influx = await JobDriver.start(job('influx'));
+  await influx.send('in', `cpu,host=a usage=1 ${influx.nowMs}000000`);
+  await influx.settle();
+  expect(influx.output('out').map(({ value }) => value)).toMatchObject([
+    { labels: { host: 'a' }, value: 1, timestamp: influx.nowMs },
+  ]);
+  await expect(influx.send('in', sample)).rejects.toMatchObject({ remedy: 'send lines as a text' });
+  const otlp = await JobDriver.start(job('otlp'));
+  await expect(otlp.send('in', sample)).rejects.toMatchObject({ code: 'record-refused' });
+});
