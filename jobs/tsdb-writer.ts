@@ -2,7 +2,7 @@
 // tasks of their own: a slow target holds nobody up.
 
 import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
-import { type SamplesDescription, samples } from '#jobs/descriptions.ts';
+import { type SamplesDescription, type SamplesOptions, samples } from '#jobs/descriptions.ts';
 import { type Fault, faultsError } from '#jobs/faults.ts';
 import { isPlainObject, OptionReader, show } from '#jobs/option-reader.ts';
 import { type RemoteWriteOptions, type RowsDescription, remoteWrite, rows } from '#jobs/tsdb-words.ts';
@@ -12,8 +12,8 @@ export interface TsdbWriterOptions {
   readonly targets: readonly Omit<RemoteWriteOptions, 'id'>[];
   /** Prefix of rollup topics (`<prefix>.1m`, `.5m`, `.1h`, `.1d`), the topics themselves, or false. @default 'metrics.rollup' */
   readonly rollups?: string | readonly string[] | false | undefined;
-  /** Topic of raw samples; true: 'metrics.raw'. @default false */
-  readonly raw?: string | boolean | undefined;
+  /** Topic of raw samples, or all options of samples(); true: 'metrics.raw'. @default false */
+  readonly raw?: string | boolean | Omit<SamplesOptions, 'id' | 'consumerGroup'> | undefined;
   /** Where the very first start begins, as in samples(). @default 'earliest' */
   readonly start?: 'earliest' | 'latest' | (string & {}) | number | undefined;
   /** How far a row's window may lie behind the latest seen; only final targets wait. @default '1m' */
@@ -67,12 +67,12 @@ export default function tsdbWriter(options: TsdbWriterOptions): JobDefinition {
       const { outOfOrderness } = options;
       ways.set(`${target.name}-${part}`, { target, source: rows({ ...common, topic, outOfOrderness }) });
     }
-    const raw = options.raw === true ? 'metrics.raw' : options.raw;
-    if (typeof raw !== 'string') continue;
+    const raw = rawOptions(options.raw);
+    if (raw === null) continue;
     const outOfOrderness = options.rawOutOfOrderness;
     // Rollups have late samples of their own in the same topic's name.
-    const lateTopic = `${raw}.late.${target.name}`;
-    const source = samples({ ...common, topic: raw, outOfOrderness, lateTopic });
+    const lateTopic = `${raw.topic}.late.${target.name}`;
+    const source = samples({ ...common, outOfOrderness, lateTopic, ...raw });
     // Samples are not corrected: they need not wait for it.
     ways.set(`${target.name}-raw`, { target: { ...target, lateness: undefined, corrections: undefined }, source });
   }
@@ -92,6 +92,12 @@ function rollupTopics(rollups: TsdbWriterOptions['rollups'] = 'metrics.rollup'):
   if (rollups === false) return [];
   if (typeof rollups === 'string') return SIZES.map((size) => [size, `${rollups}.${size}`]);
   return rollups.map((topic) => [topic.toLowerCase().replace(/[^a-z0-9]+/g, '-'), topic]);
+}
+
+function rawOptions(raw: TsdbWriterOptions['raw']): SamplesOptions | null {
+  if (raw === undefined || raw === false) return null;
+  if (typeof raw === 'object') return raw;
+  return { topic: raw === true ? 'metrics.raw' : raw };
 }
 
 function checkOptions(options: TsdbWriterOptions): void {
@@ -124,8 +130,8 @@ function checkOptions(options: TsdbWriterOptions): void {
       "give a prefix such as 'metrics.rollup', topics, or false",
     );
   }
-  if (raw !== undefined && typeof raw !== 'boolean' && typeof raw !== 'string') {
-    reader.fault('raw', `${show(raw)} is no topic`, "give a topic, or true for 'metrics.raw'");
+  if (raw !== undefined && typeof raw !== 'boolean' && typeof raw !== 'string' && !isPlainObject(raw)) {
+    reader.fault('raw', `${show(raw)} is no topic`, "give a topic, true for 'metrics.raw', or options of samples()");
   }
   if (rollups === false && (raw === undefined || raw === false)) {
     reader.fault('raw', 'is off beside rollups: nothing is read', "give rollups: 'metrics.rollup', or raw: true");

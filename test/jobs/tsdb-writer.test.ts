@@ -91,6 +91,16 @@ test('rows wait for corrections, samples do not', () => {
   expect(holds({ lateness: undefined, corrections: 'drop' })).toEqual([{ latenessMs: 0, corrections: 'drop' }, atOnce]);
 });
 
+test('raw samples are read as their own options say', () => {
+  const sourceOf = (raw: TsdbWriterOptions['raw']) =>
+    compileJob(tsdbWriter({ targets: [PROMETHEUS], rollups: false, raw, rawOutOfOrderness: '1s' })).plan.sources[0];
+  expect(sourceOf('r')).toMatchObject({ topic: 'r', outOfOrdernessMs: 1_000, consumerGroup: 'tsdb-writers' });
+  expect(sourceOf({ topic: 'r', outOfOrderness: '9s', lateTopic: 'l', badRecords: 'skip' })).toMatchObject({
+    ...{ topic: 'r', outOfOrdernessMs: 9_000, lateTopic: 'l', badRecords: 'skip' },
+    consumerGroup: 'tsdb-writers',
+  });
+});
+
 test('addresses and credentials stand in no plan and in no version; what decides output does', () => {
   const plain = compileJob(tsdbWriter({ targets: [PROMETHEUS] }));
   const moved = compileJob(
