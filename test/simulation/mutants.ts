@@ -174,7 +174,7 @@ export const MUTANTS: readonly Mutant[] = [
       'const fromMs = Math.max(previousMs, start.idleSinceMs);',
       'const fromMs = previousMs;',
     ]),
-    killedBy: ['rows', 'exchange', 'late'],
+    killedBy: ['liveness', 'rows', 'exchange', 'late'],
   },
   {
     name: 'calls a reader idle that is behind',
