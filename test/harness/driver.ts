@@ -14,6 +14,7 @@ import { type KeyState, PAGE_KEYS_MAX, readState, type StateQuery } from '#runti
 import { DriverReceivers, type ReceivedSample } from '#test/harness/driver-receiver.ts';
 import { committedRecords, outputReaders, type ReadValue, recordBatch } from '#test/harness/driver-records.ts';
 import { DriverWorld } from '#test/harness/driver-world.ts';
+import { type Looks, lookAtAll, lookDifference } from '#test/harness/state-comparison.ts';
 import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
 
 export interface DriverOptions {
@@ -251,11 +252,24 @@ export class JobDriver {
     this.#check();
   }
 
-  /** Stops cleanly, with a checkpoint at the last entry, and starts from it. */
+  /**
+   * Stops cleanly, with a checkpoint at the last entry, and starts from it. Error replay-diverged when a state that was
+   * read is another than was written.
+   */
   async restart(): Promise<void> {
+    await this.settle();
+    const before = this.#looks();
     await this.stop();
     await this.#world.start();
     this.#check();
+    const difference = lookDifference(before, this.#looks());
+    if (difference === null) return;
+    const remedy = 'look for a codec that does not read what it wrote, and for values that are changed in place';
+    throw new StreamError('replay-diverged', `${difference} is another than before the restart`, remedy);
+  }
+
+  #looks(): Looks {
+    return lookAtAll(this.#world.tasks.map(({ program }) => program()));
   }
 
   /** Ends the tasks cleanly: all state is written once, as a deploy would. */
