@@ -10,6 +10,7 @@ import { type KafkaHandle, startKafka } from '#test/harness/kafka.ts';
 import { RawKafka } from '#test/harness/kafka-raw.ts';
 import { readTo, texts } from '#test/suites/log/bench.ts';
 import { decodeBatches, decodeRecords, encodeBatch, record, type StoredBatch } from '#test/suites/log/bytes.ts';
+import { until } from './oracle/until.ts';
 
 interface Scene {
   readonly kafka: KafkaHandle;
@@ -71,7 +72,8 @@ async function writeOn(
   partitionCount: number,
   stopped: () => boolean,
 ): Promise<{ count: number; failures: number }> {
-  const writer = at.client.writer('outage-writer');
+  const outputs = Array.from({ length: partitionCount }, (_, partition) => ({ topic: at.topic, partition }));
+  const writer = at.client.writer('outage-writer', [...outputs, { topic: at.commits, partition: 0 }]);
   await persist(() => writer.fence());
   let failures = 0;
   let expectedEntryOffset = 0n;
@@ -129,6 +131,8 @@ async function readOn(
 }
 
 const WRITES_MIN = 60;
+/** The outage comes while transactions are on their way, however slow the machine. */
+const WRITES_BEFORE = 20;
 
 async function outage(
   at: Scene,
@@ -148,7 +152,7 @@ async function outage(
   let asked = 0;
   const writing = writeOn(at, partitionCount, () => ++asked > WRITES_MIN && over);
   try {
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await until(() => asked > WRITES_BEFORE, 'the first transactions', 60_000);
     await happen();
     await new Promise((resolve) => setTimeout(resolve, 1000));
     over = true;
