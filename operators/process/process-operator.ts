@@ -25,6 +25,9 @@ import type {
   OperatorContext,
 } from '#runtime/task/contract.ts';
 
+/** One record's: no entry can end among them. */
+const PAST_FIRINGS_MAX = 100_000;
+
 export interface ProcessOptions {
   readonly id: string;
   readonly keys: KeyTable;
@@ -132,9 +135,12 @@ export class ProcessOperator implements Operator, FunctionContext {
 
   // What the record asked for in the past, before the next record: when a batch ends must not matter.
   #firePast(watermarkMs: number): void {
-    for (;;) {
+    for (let fired = 0; ; fired++) {
       const timeMs = this.#eventTimers.nextMs();
       if (timeMs > watermarkMs) return;
+      if (fired === PAST_FIRINGS_MAX) {
+        throw this.#failed(`asked for more than ${PAST_FIRINGS_MAX} timers of the past, one after the other,`, null);
+      }
       this.#bind(this.#eventTimers.take(timeMs), timeMs);
       this.#onTimer('event-time', timeMs);
     }

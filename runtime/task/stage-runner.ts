@@ -27,6 +27,8 @@ import { readState, type StatePage, type StateQuery } from '#runtime/task/state-
 import { Watermark } from '#runtime/task/watermark.ts';
 
 const ROWS_MAX = 2048;
+/** Timers that fire in one entry, whatever they put out: a leap of the watermark may owe millions, and nothing runs beside them. */
+const FIRINGS_MAX = 100_000;
 
 export interface StageRunnerOptions {
   readonly program: StageProgram;
@@ -106,10 +108,9 @@ export class StageRunner {
     };
     this.#budget = {
       take: () => {
+        const fired = this.timersFired.clock + this.timersFired.event;
         const stop =
-          this.#recordedFirings === null
-            ? this.full
-            : this.timersFired.clock + this.timersFired.event >= this.#recordedFirings;
+          this.#recordedFirings === null ? this.full || fired >= FIRINGS_MAX : fired >= this.#recordedFirings;
         if (stop) return false;
         this.timersFired[this.#firing]++;
         return true;

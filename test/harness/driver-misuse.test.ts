@@ -90,6 +90,7 @@ describe('a function that answers later', () => {
 
 interface Context {
   readonly key: string;
+  readonly watermarkMs: number;
   readonly state: Record<string, LooseHandle>;
   readonly timers: Record<string, (timeMs: unknown) => void>;
   emit(value: unknown, timestampMs?: unknown): void;
@@ -137,6 +138,14 @@ describe('a function that', () => {
       processed({
         process: (_: unknown, c: Context) => c.timers.onEventTime(5),
         onTimer: (_: unknown, c: Context) => c.timers.onEventTime(5),
+      }),
+    ],
+    [
+      'asks for a timer of each second since 1970',
+      'asked for more than 100000 timers of the past, one after the other, for key a at 99999000',
+      processed({
+        process: (_: unknown, c: Context) => (c.watermarkMs > 0 ? c.timers.onEventTime(0) : undefined),
+        onTimer: ({ timeMs }: { timeMs: number }, c: Context) => c.timers.onEventTime(timeMs + 1_000),
       }),
     ],
     [
@@ -209,7 +218,7 @@ describe('a function that', () => {
     ],
   ])('%s is named', async (_, message, build) => {
     const failure = { code: 'operator-failed', message: expect.stringMatching(message) };
-    await expect(outcome(looseJob(build), ONE)).rejects.toMatchObject(failure);
+    await expect(outcome(looseJob(build), [...ONE, ...ONE])).rejects.toMatchObject(failure);
   });
 
   test.each<[string, string, (stream: LooseStream) => unknown]>([

@@ -2,6 +2,7 @@
 // batch, and a crash at every step of both.
 
 import { expect, test } from 'vitest';
+import type { Operator } from '#runtime/task/contract.ts';
 import { toyStage } from '#test/harness/toy-stage.ts';
 import { ToyWorld } from '#test/runtime/task/toy-world.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
@@ -51,6 +52,37 @@ test('one firing larger than an entry goes on through as many entries as it need
   const unfinished = firing.slice(1, -1);
   expect(new Set(unfinished.map((entry) => entry.inputs[0].endOffset)).size).toBe(1);
   expect(new Set(unfinished.map((entry) => entry.clockMs)).size).toBe(1);
+});
+
+test('timers that put nothing out end an entry too, and all of them fire', async () => {
+  const toy = new ToyWorld();
+  const owed = 250_000;
+  let fired = 0;
+  toy.program = () => {
+    const stage = toyStage({ outputTopic: 'out', deadLetterTopic: 'dead' });
+    const silent: Operator = {
+      id: 'silent',
+      open: () => {},
+      process: () => {},
+      nextBoundaryMs: () => Number.POSITIVE_INFINITY,
+      nextTimerMs: () => (fired < owed ? WORLD_EPOCH_MS - 60_000 : Number.POSITIVE_INFINITY),
+      fire(_, budget) {
+        while (fired < owed) {
+          if (!budget.take()) return false;
+          fired++;
+        }
+        return true;
+      },
+      usesKey: () => false,
+      endEntry: () => {},
+      wantsEntry: () => false,
+    };
+    return { ...stage, operators: [...stage.operators, silent] };
+  };
+  toy.launch();
+  toy.feed(`${WORLD_EPOCH_MS} 1`);
+  await toy.pass(20_000);
+  expect(entriesOf(toy).map((entry) => entry.timersFired.event)).toEqual([0, 100_000, 100_000, 50_000]);
 });
 
 test('what waits behind a firing is taken when it is finished', async () => {
