@@ -54,11 +54,11 @@ async function expectFound(
   before: ReadonlyMap<string, string[]>,
 ): Promise<void> {
   for (const [manifest, file] of suffered) {
-    const line = await product.waitForLine(new RegExp(`${manifest}.*passed over`), 30_000);
+    const line = await product.waitForLine(new RegExp(`${manifest}.*passed over`), 120_000);
     expect(line).toContain(file);
   }
   for (const [task, manifests] of before) {
-    await product.waitForLine(new RegExp(`"task":"rollups/${task}".*restored from a checkpoint`), 30_000);
+    await product.waitForLine(new RegExp(`"task":"rollups/${task}".*restored from a checkpoint`), 120_000);
     const used = manifests.findLast((path) => !damaged.has(path.split('/').at(-1) ?? '')) ?? '';
     expect(`${task} at ${restored(product)[task]}`).toBe(`${task} at ${entryOf(used)}`);
   }
@@ -127,7 +127,7 @@ test('without any checkpoint left, a task replays from entry 0 while its logs re
     await rm(join(installation.checkpointsDirectory, 'millrace'), { recursive: true });
     await withLog(installation, (client) => feed(client, script, Number.POSITIVE_INFINITY));
     const product = installation.start();
-    await product.waitForLine(/"task":"rollups\/1m\/0".*no usable checkpoint, replaying from entry 0/, 30_000);
+    await product.waitForLine(/"task":"rollups\/1m\/0".*no usable checkpoint, replaying from entry 0/, 120_000);
     await finishWork(product, installation);
     await expectRows(installation, script);
   } finally {

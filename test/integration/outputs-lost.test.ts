@@ -42,7 +42,7 @@ test('an output topic deleted while stopped is created again, and what is lost i
     const ends = await withLog(installation, publishedEnds);
     expect(ends[DELETED]).toMatch(/[1-9]/);
     const second = installation.start();
-    await second.waitForLine(/installation claimed/, 30_000);
+    await second.waitForLine(/installation claimed/, 120_000);
     await second.stop();
     expect(warnings(second)).toEqual([]);
   } finally {

@@ -7,7 +7,7 @@ import type { Product } from './process-harness.ts';
 /** As a user runs it: without debugging. */
 export const USER_VIEW = { LOG_LEVEL: 'info' } as const;
 
-const END_PATIENCE_MS = 60_000;
+const END_PATIENCE_MS = 120_000;
 
 export interface Refusal {
   readonly code: number | null;

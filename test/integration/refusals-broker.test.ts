@@ -24,7 +24,7 @@ test('a broker that is away at start and later is waited for visibly and costs n
     expect((await (await run.start()).stop()).code).toBe(0);
     proxy.down();
     const product = run.installation.start();
-    const waiting = await product.waitForLine(/waiting for the log/, 30_000);
+    const waiting = await product.waitForLine(/waiting for the log/, 120_000);
     expect(waiting).toMatch(/no broker answers: broker 127\.0\.0\.1:\d+.*; trying for another \d+s/);
     const before = await run.entries();
     proxy.up();
@@ -32,9 +32,9 @@ test('a broker that is away at start and later is waited for visibly and costs n
     await run.untilEntriesAbove(before, product);
     proxy.down();
     await run.write(500);
-    expect(await product.waitForLine(/the log is away/, 60_000)).toMatch(/"remedy":"check that the brokers run/);
+    expect(await product.waitForLine(/the log is away/, 120_000)).toMatch(/"remedy":"check that the brokers run/);
     proxy.up();
-    await product.waitForLine(/the log answers again/, 60_000);
+    await product.waitForLine(/the log answers again/, 120_000);
     await run.write(run.size);
     expect(await run.verdict(product)).toBe('');
   } finally {
@@ -48,7 +48,7 @@ test('a broker that never comes is given up with a remedy, and Ctrl-C ends the w
   const installation = await Installation.create({ brokers: [`127.0.0.1:${port}`], jobs: JOBS, env: USER_VIEW });
   try {
     const interrupted = installation.start();
-    await interrupted.waitForLine(/waiting for the log.*trying for another 60s/, 30_000);
+    await interrupted.waitForLine(/waiting for the log.*trying for another 60s/, 120_000);
     expect(await interrupted.stop(5_000)).toEqual({ code: 0, signal: null });
     await setStartTimeout(installation, '1s');
     const refusal = await refusalOf(installation.start());

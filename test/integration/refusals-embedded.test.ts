@@ -122,7 +122,7 @@ async function takeStoreOfAnother({ checkpointsDirectory }: Installation): Promi
   const other = await Installation.create(OPTIONS);
   await withLog(other, ({ admin }) => admin.createTopics([{ topic: SOURCE, partitionCount: PARTITIONS }]));
   const owner = other.start();
-  await owner.waitForLine(/installation claimed/, 30_000);
+  await owner.waitForLine(/installation claimed/, 120_000);
   await owner.stop();
   await rm(checkpointsDirectory, { recursive: true });
   await cp(other.checkpointsDirectory, checkpointsDirectory, { recursive: true });

@@ -13,7 +13,7 @@ import { smallScript } from './refusals-embedded-world.ts';
 
 /** One is enough to lose, and many jobs share the machine. */
 const PARTITIONS = 1;
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 export interface JobFailure {
   readonly code: string;

@@ -170,7 +170,7 @@ test('of two installations that begin at once one runs; a second process of it t
     await small.untilEndsChange('twin', '', winner.product);
     const before = await small.ends('twin');
     const successor = winner.installation.start();
-    await successor.waitForLine(/installation claimed/, 30_000);
+    await successor.waitForLine(/installation claimed/, 120_000);
     await small.write(['twin'], second);
     const ended = await refusalOf(winner.product);
     expect(ended).toMatchObject({ code: 1, stack: [] });

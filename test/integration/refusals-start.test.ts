@@ -172,7 +172,7 @@ test('directories that this user cannot write are refused, before anything is wr
   try {
     await withLog(installation, (client) => feed(client, smallScript(2), 10));
     const first = installation.start();
-    await first.waitForLine(/installation claimed/, 30_000);
+    await first.waitForLine(/installation claimed/, 120_000);
     expect((await first.stop()).code).toBe(0);
     const hidden = process.getuid?.() === 0 && !(await reachable(ROOT));
     skip(hidden, 'root may write everywhere, and nobody else can read the program here');
@@ -203,7 +203,7 @@ test('a log that another process holds is refused by name, and that process goes
   try {
     await withLog(installation, (client) => feed(client, smallScript(2), 10));
     const holder = installation.start();
-    await holder.waitForLine(/installation claimed/, 30_000);
+    await holder.waitForLine(/installation claimed/, 120_000);
     const refusal = await refusalOf(installation.start());
     expect(refusal).toMatchObject({ code: 1, stack: [] });
     const held = new RegExp(`^the log's directory \\S+/data/log is in use by process ${holder.pid} on host \\S+$`);

@@ -32,7 +32,7 @@ test.each([1, 3] as const)(
       ).toBe(true);
       expect(product.lines.filter((line) => BEGAN_AGAIN.test(line))).toEqual([]);
       // A process that does restore says what was looked for.
-      await run.installation.start().waitForLine(BEGAN_AGAIN, 60_000);
+      await run.installation.start().waitForLine(BEGAN_AGAIN, 120_000);
     } finally {
       await run.end();
       await kafka.stop();

@@ -28,7 +28,7 @@ export const BEGAN_AGAIN = /restored from a checkpoint|no usable checkpoint, rep
 export const TRANSACTION_FAILED = /transaction failed: /;
 
 const CHUNK_RECORDS = 1000;
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 export interface KafkaRunOptions {
   readonly brokers: readonly string[];

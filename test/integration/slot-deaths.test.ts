@@ -24,7 +24,7 @@ test('a job that needs more memory than its thread has fails alone, with what to
       await feedMinutes(client, 999);
     });
     const product = installation.start();
-    const failed = JSON.parse(await product.waitForLine(/"job":"hungry","state":"FAILED"/, 90_000));
+    const failed = JSON.parse(await product.waitForLine(/"job":"hungry","state":"FAILED"/, 120_000));
     expect(failed).toMatchObject({ code: 'task-crash-loop', remedy: expect.stringMatching(/max-old-space-size/) });
     expect(failed.msg).toMatch(/^job hungry ended the thread it runs in .*memory/);
     product.signal('SIGINT');

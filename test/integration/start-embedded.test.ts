@@ -37,13 +37,13 @@ test('rows appear, Ctrl-C ends with checkpoints, and the next start goes on wher
   const first = start();
   let second: Product | null = null;
   try {
-    await first.waitForLine(/^1m {2}\d{4}-\d\d-\d\d \d\d:\d\d:00 {2}\d+ rows$/, 60_000);
+    await first.waitForLine(/^1m {2}\d{4}-\d\d-\d\d \d\d:\d\d:00 {2}\d+ rows$/, 120_000);
     expect(await first.stop()).toEqual({ code: 0, signal: null });
     const before = await withLog(installation, counted);
     expect(before.rows.size, 'of five minutes made up').toBeGreaterThan(100);
     second = start();
     for (const task of TASKS) {
-      const line = await second.waitForLine(new RegExp(`"task":"rollups/${task}".*restored`), 30_000);
+      const line = await second.waitForLine(new RegExp(`"task":"rollups/${task}".*restored`), 120_000);
       const { entry, last } = JSON.parse(line);
       expect(`${task} at ${entry}`, 'nothing is left to replay').toBe(`${task} at ${last}`);
     }

@@ -47,7 +47,7 @@ test('Ctrl-C ends the start of a process at once that waits for a broker that ha
   try {
     proxy.hang();
     const product = run.installation.start();
-    await product.waitForLine(/waiting for the log/, 60_000);
+    await product.waitForLine(/waiting for the log/, 120_000);
     expect(await product.stop(AT_ONCE_MS)).toEqual({ code: 0, signal: null });
   } finally {
     await run.end();

@@ -104,7 +104,7 @@ test('through refusals, lost answers, dead receivers and three kills nothing is 
     await untilTaken(prometheus.proxy, samples * 0.5, product);
     await prometheus.server.kill();
     await victoria.server.stop();
-    await product.waitForLine(/answers 502 no receiver/, 30_000);
+    await product.waitForLine(/answers 502 no receiver/, 120_000);
     await Promise.all([prometheus.server.start(), victoria.server.start()]);
     await untilRight(rows, prometheus, victoria, product);
     expect((await product.stop()).code).toBe(0);
