@@ -8,6 +8,7 @@ import type { Committer } from '#runtime/task/committer.ts';
 import { type Entry, writeEntry } from '#runtime/task/entry.ts';
 import { EntryClock } from '#runtime/task/entry-clock.ts';
 import { Idleness } from '#runtime/task/idleness.ts';
+import { SetAside } from '#runtime/task/set-aside.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
@@ -34,6 +35,8 @@ export interface LiveLoopParts {
   readonly lastEntry: Entry;
   readonly questions: StateQuestions;
   readonly count: (counter: string, by: number) => void;
+  /** What was counted so far. */
+  readonly counters: ReadonlyMap<string, number>;
   /** Id of the attempt. */
   readonly seed: string;
   readonly signal: AbortSignal;
@@ -43,6 +46,7 @@ export class LiveLoop {
   readonly #parts: LiveLoopParts;
   readonly #waiting: Waiting;
   readonly #clock: EntryClock;
+  readonly #setAside: SetAside;
   /** Null behind an exchange, whose writers say themselves when they are idle. */
   readonly #idleness: Idleness | null;
   #stopping = false;
@@ -68,6 +72,7 @@ export class LiveLoop {
     const nowMs = clock.monotonicMs();
     this.#committedMs = nowMs;
     this.#lookedMs = nowMs;
+    this.#setAside = new SetAside(parts.counters, nowMs);
   }
 
   stop(): void {
@@ -94,6 +99,7 @@ export class LiveLoop {
       await checkpointing.relieve(signal);
       if (!this.#open) await checkpointing.makeRoom();
     }
+    this.#tellSetAside(Number.POSITIVE_INFINITY);
     if (signal.aborted) return;
     await checkpointing.finish(this.#lastEntry, this.#parts.head.chainHash, this.#parts.head.offset, runner);
   }
@@ -256,6 +262,7 @@ export class LiveLoop {
     this.#full = false;
     this.#idleSinceMs = null;
     this.#committedMs = this.#parts.environment.clock.monotonicMs();
+    this.#tellSetAside(this.#committedMs);
     checkpointing.entryCommitted();
     if (captured) checkpointing.write(entry, head.offset);
     await checkpointing.makeRoom();
@@ -268,6 +275,10 @@ export class LiveLoop {
     for (const effect of runner.effects) {
       await effect.flush({ output: runner.output.outside, clock, logger, signal, task: taskName(plan.identity), seed });
     }
+  }
+
+  #tellSetAside(nowMs: number): void {
+    this.#setAside.tell(nowMs, this.#parts.environment.logger, taskName(this.#parts.plan.identity));
   }
 
   #inputPosition(): InputPosition {

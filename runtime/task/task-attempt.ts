@@ -360,6 +360,7 @@ export class TaskAttempt {
       generation: this.#plan.identity.generation,
       lastEntry: this.#lastEntry as Entry,
       count: this.#count,
+      counters: this.#counters,
       questions: this.questions,
       seed: this.#attempt,
       signal: this.#abort.signal,
