@@ -4,10 +4,11 @@
 
 import type { MergeableAggregate } from '#operators/windows/contract.ts';
 import { PaneFiring, type RowEmitter } from '#operators/windows/pane-firing.ts';
+import { PaneLook } from '#operators/windows/pane-look.ts';
 import { type Pane, PaneRows } from '#operators/windows/pane-rows.ts';
 import { WindowResults } from '#operators/windows/window-results.ts';
 import { invariant } from '#runtime/std/errors.ts';
-import type { Batch, BatchConsumer, FiringBudget, Operator, OperatorContext } from '#runtime/task/contract.ts';
+import type { Batch, BatchConsumer, FiringBudget, KeyLook, Operator, OperatorContext } from '#runtime/task/contract.ts';
 
 export interface MergedWindowOptions<A extends MergeableAggregate<A>> {
   readonly id: string;
@@ -41,6 +42,7 @@ export class MergedWindow<A extends MergeableAggregate<A>> implements Operator, 
   /** Null without lateness: every pane is final when it comes. */
   readonly #waiting: Waiting<A> | null;
   readonly #firing: PaneFiring;
+  readonly #look: PaneLook;
   readonly #results: WindowResults;
   #rows: Int32Array = new Int32Array(0);
   #context: OperatorContext | null = null;
@@ -56,6 +58,10 @@ export class MergedWindow<A extends MergeableAggregate<A>> implements Operator, 
     this.#windows = new PaneRows({ stateId: `${id}/windows`, sizeMs, aggregate: this.#aggregate, panesMax });
     this.#waiting = allowedLatenessMs > 0 ? waitingPanes(`${id}/panes`, paneMs, makeAggregate, panesMax) : null;
     this.#firing = new PaneFiring(this.#windows, allowedLatenessMs, this);
+    this.#look = new PaneLook(this.#windows, allowedLatenessMs, (pane, slot, row) => {
+      if (this.#waiting === null) return { aggregate: this.#aggregate, row };
+      return { aggregate: this.#addUp(this.#waiting, pane, slot, row), row: 0 };
+    });
     this.#results = new WindowResults(options.results);
   }
 
@@ -105,32 +111,38 @@ export class MergedWindow<A extends MergeableAggregate<A>> implements Operator, 
   }
 
   emitRow(window: Pane, slot: number, row: number, revision: number, late: boolean): void {
-    const waiting = this.#waiting;
     const { startMs, endMs } = window;
-    if (waiting === null) {
-      this.#results.add(this.#aggregate, row, slot, startMs, endMs, revision, late);
-      return;
-    }
-    const { rows, aggregate, sum } = waiting;
-    sum.mergeFrom(this.#aggregate, row, 0);
-    for (let at = rows.placeOf(startMs / this.#paneMs); at < rows.panes.length; at++) {
-      const pane = rows.panes[at];
-      if (pane.startMs >= endMs) break;
-      const paneRow = rows.rowOf(pane, slot);
-      if (paneRow >= 0) sum.mergeFrom(aggregate, paneRow, 0);
-    }
-    this.#results.add(sum, 0, slot, startMs, endMs, revision, late);
-    sum.clear(0);
+    const waiting = this.#waiting;
+    if (waiting === null) this.#results.add(this.#aggregate, row, slot, startMs, endMs, revision, late);
+    else this.#results.add(this.#addUp(waiting, window, slot, row), 0, slot, startMs, endMs, revision, late);
   }
 
   usesKey(slot: number): boolean {
     return this.#windows.usesKey(slot);
   }
 
+  look(slot: number): KeyLook | null {
+    return this.#look.look(slot);
+  }
+
   endEntry(): void {}
 
   wantsEntry(): boolean {
     return false;
+  }
+
+  // Row 0 of what it gives: the window's final panes and those that wait. Good until the next call.
+  #addUp(waiting: Waiting<A>, window: Pane, slot: number, row: number): A {
+    const { rows, aggregate, sum } = waiting;
+    sum.clear(0);
+    sum.mergeFrom(this.#aggregate, row, 0);
+    for (let at = rows.placeOf(window.startMs / this.#paneMs); at < rows.panes.length; at++) {
+      const pane = rows.panes[at];
+      if (pane.startMs >= window.endMs) break;
+      const paneRow = rows.rowOf(pane, slot);
+      if (paneRow >= 0) sum.mergeFrom(aggregate, paneRow, 0);
+    }
+    return sum;
   }
 
   // Keeps a copy of a pane that may change, in place of the one before; a window that has fired fires again.

@@ -3,6 +3,7 @@
 
 import type { WindowAggregate } from '#operators/windows/contract.ts';
 import { PaneFiring, type RowEmitter } from '#operators/windows/pane-firing.ts';
+import { PaneLook } from '#operators/windows/pane-look.ts';
 import { BLOCK_MASK, BLOCK_SHIFT, PANE_NUMBER_MAX, type Pane, PaneRows } from '#operators/windows/pane-rows.ts';
 import { WindowResults } from '#operators/windows/window-results.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -10,6 +11,7 @@ import {
   Batch,
   type BatchConsumer,
   type FiringBudget,
+  type KeyLook,
   type Operator,
   type OperatorContext,
 } from '#runtime/task/contract.ts';
@@ -41,6 +43,7 @@ export class TumblingWindow implements Operator, RowEmitter {
   readonly #aggregate: WindowAggregate;
   readonly #panes: PaneRows;
   readonly #firing: PaneFiring;
+  readonly #look: PaneLook;
   readonly #results: WindowResults;
   readonly #lateConsumers: readonly BatchConsumer[];
   readonly #late = new Batch(LATE_ROWS_MAX);
@@ -65,6 +68,8 @@ export class TumblingWindow implements Operator, RowEmitter {
       panesMax: options.panesMax,
     });
     this.#firing = new PaneFiring(this.#panes, options.allowedLatenessMs, this);
+    const { aggregate } = options;
+    this.#look = new PaneLook(this.#panes, options.allowedLatenessMs, (_pane, _slot, row) => ({ aggregate, row }));
     this.#results = new WindowResults(options.results);
     this.#lateConsumers = options.late;
   }
@@ -147,6 +152,10 @@ export class TumblingWindow implements Operator, RowEmitter {
 
   usesKey(slot: number): boolean {
     return this.#panes.usesKey(slot);
+  }
+
+  look(slot: number): KeyLook | null {
+    return this.#look.look(slot);
   }
 
   endEntry(): void {}

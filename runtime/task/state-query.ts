@@ -30,6 +30,8 @@ export interface StatePage {
 export const PAGE_KEYS_MAX = 1_000;
 /** Slots looked at for one page: the task waits as long. */
 const PAGE_SLOTS_MAX = 20_000;
+/** Elements of lists (open windows, …) in one page; the key that brings it there is the last. */
+const PAGE_ELEMENTS_MAX = 10_000;
 
 /** Null when the stage has no such operator. Error config-invalid for a query that cannot be meant. */
 export function readState(program: StageProgram, query: StateQuery): StatePage | null {
@@ -49,13 +51,16 @@ function pageOf(operator: Operator, keys: KeyDirectory, query: StateQuery): Stat
   const found: KeyState[] = [];
   const last = Math.min(keys.slotCount, first + PAGE_SLOTS_MAX);
   let slot = first;
-  for (; slot < last && found.length < limit; slot++) {
+  let elements = 0;
+  for (; slot < last && found.length < limit && elements < PAGE_ELEMENTS_MAX; slot++) {
     if (!keys.isLive(slot)) continue;
     const bytes = keys.canonicalBytes(slot);
     const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     if (!key.subarray(0, prefix.length).equals(prefix)) continue;
     const look = operator.look?.(slot) ?? null;
-    if (look !== null) found.push({ key: key.toString(), ...look });
+    if (look === null) continue;
+    found.push({ key: key.toString(), ...look });
+    for (const state of Object.values(look.states)) if (Array.isArray(state)) elements += state.length;
   }
   return { keys: found, next: slot < keys.slotCount ? String(slot) : null };
 }

@@ -81,6 +81,18 @@ test('a prefix picks keys; a page that looked at too many comes back short, with
   });
 });
 
+test('a page of keys that hold much comes back short, with its place', () => {
+  const keys = new Keys();
+  keys.add('a', 'b', 'c');
+  const states = { windows: Array.from({ length: 6_000 }, (_, start) => ({ start })) };
+  const look = (): KeyLook => ({ states, eventTimersMs: [], clockTimersMs: [] });
+  const program = { ...keys.program, operators: [{ id: 'p', look }] } as unknown as StageProgram;
+  const first = readState(program, { operator: 'p' });
+  expect(first?.keys.map(({ key }) => key)).toEqual(['a', 'b']);
+  const rest = readState(program, { operator: 'p', after: first?.next ?? undefined });
+  expect(rest).toMatchObject({ keys: [{ key: 'c' }], next: null });
+});
+
 test.each([{ limit: 0 }, { limit: 1_001 }, { limit: 1.5 }, { after: 'x' }, { after: '-1' }])(
   '%j is refused',
   (query) => {
