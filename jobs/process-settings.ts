@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { JobConfiguration, LogConfiguration, StoreConfiguration } from '#jobs/configuration.ts';
 import type { SourceTopics } from '#jobs/topics.ts';
+import type { SharedPace } from '#runtime/task/commit-pace.ts';
 
 export interface JobAssignment {
   readonly configuration: JobConfiguration;
@@ -24,6 +25,8 @@ export interface SlotSettings {
   /** Where keyed state lies that is not in memory, and how much of it this slot may have there. */
   readonly state: { readonly directory: string; readonly memoryBytes: number };
   readonly jobs: readonly JobAssignment[];
+  /** The cap on transactions per second, which all slots keep together. */
+  readonly pace: SharedPace;
   readonly logLevel: string;
   readonly pretty: boolean;
 }

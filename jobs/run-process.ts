@@ -31,6 +31,7 @@ import { systemClock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
+import { sharedPace } from '#runtime/task/commit-pace.ts';
 import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
 
 export interface ProcessOptions {
@@ -62,6 +63,8 @@ interface RunningJob {
   tasksLeft: number;
 }
 
+/** Of all tasks together: a broker takes about 2,800. */
+const TRANSACTIONS_PER_SECOND_MAX = 1_000;
 /** How long the end of a process waits for connections: one that hangs has nothing more to say. */
 const CLOSE_PATIENCE_MS = 500;
 
@@ -76,6 +79,7 @@ export class MillraceProcess {
   readonly #reader: LogReader;
   readonly #jobs = new Map<string, RunningJob>();
   readonly #closing = new AbortController();
+  readonly #pace = sharedPace(TRANSACTIONS_PER_SECOND_MAX);
   #control: ControlLog | null = null;
   #pool: SlotPool | null = null;
   #processFailure: Failure | null = null;
@@ -251,6 +255,7 @@ export class MillraceProcess {
       checkpoints,
       state: { directory: state.directory, memoryBytes: Math.floor(state.memoryBytes / slots) },
       jobs: [...this.#jobs.values()].flatMap((job) => (job.prepared === null ? [] : [job.prepared.assignment])),
+      pace: this.#pace,
       logLevel,
       pretty,
     };

@@ -26,9 +26,6 @@ import { ulid } from '#runtime/std/ulid.ts';
 import { CommitPace } from '#runtime/task/commit-pace.ts';
 import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
 
-/** Of one slot: a broker takes about 2,800 in all. */
-const TRANSACTIONS_PER_SECOND_MAX = 500;
-
 /** How long the end of a slot waits for connections. */
 const CLOSE_PATIENCE_MS = 500;
 
@@ -50,7 +47,7 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
       return new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger, swap });
     },
     attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),
-    pace: new CommitPace(systemClock, logger, TRANSACTIONS_PER_SECOND_MAX),
+    pace: new CommitPace({ clock: systemClock, logger, ...settings.pace }),
     breathe: () => new Promise((resolve) => setImmediate(resolve)),
   };
 }

@@ -3,7 +3,7 @@
 export interface Clock {
   /** Milliseconds since the epoch (may jump). */
   nowMs(): number;
-  /** Milliseconds that only grow, for durations and deadlines. */
+  /** Milliseconds that only grow, for durations and deadlines; in all threads of a process the same. */
   monotonicMs(): number;
   /** Resolves after `ms`, or at once when `signal` aborts; never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;

@@ -85,7 +85,7 @@ export interface TaskEnvironment {
   checkpoints(identity: TaskIdentity, attempt: string): TaskCheckpoints;
   /** A fresh id for an attempt, unique over all processes and time. */
   attemptId(): string;
-  /** Cap on the transactions of all tasks of the slot; absent: none. */
+  /** Cap on the transactions of all tasks of the process; absent: none. */
   readonly pace?: CommitPace;
   /** Lets other tasks and sockets run. */
   breathe(): Promise<void>;

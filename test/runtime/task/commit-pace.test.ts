@@ -1,15 +1,19 @@
-// The cap on transactions: intervals stretch, output waits and is not lost.
+// The cap on transactions: intervals stretch, output waits and is not lost. Threads keep it together.
 
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
-import { CommitPace } from '#runtime/task/commit-pace.ts';
+import { systemClock } from '#runtime/std/clock.ts';
+import { silentLogger } from '#runtime/std/logger.ts';
+import { CommitPace, sharedPace } from '#runtime/task/commit-pace.ts';
 import { ToyWorld } from '#test/runtime/task/toy-world.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
-test('many tasks of a slot stay below the cap together, visibly, and lose nothing', async () => {
+test('many tasks stay below the cap together, visibly, and lose nothing', async () => {
   const toy = new ToyWorld();
   const inhabitant = toy.world.start('p');
   toy.owner = inhabitant.process.id;
-  const pace = new CommitPace(inhabitant.clock, toy.logger, 10);
+  const pace = new CommitPace({ ...sharedPace(10), clock: inhabitant.clock, logger: toy.logger });
   const environment = toy.environment(inhabitant, { pace });
   const tasks = Array.from({ length: 8 }, (_, i) => {
     const identity = { ...toy.plan().identity, job: `toy${i}` };
@@ -36,8 +40,8 @@ test('below the cap nothing waits', () => {
   let nowMs = 0;
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => {} };
   const warned: string[] = [];
-  const logger = new ToyWorld().logger;
-  const pace = new CommitPace(clock, { ...logger, warn: (_, message) => warned.push(message) }, 100);
+  const logger = { ...silentLogger, warn: (_: object, message: string) => warned.push(message) };
+  const pace = new CommitPace({ ...sharedPace(100), clock, logger });
   for (let i = 0; i < 1_000; i++) {
     expect(pace.waitMs()).toBe(0);
     pace.began();
@@ -48,4 +52,44 @@ test('below the cap nothing waits', () => {
   nowMs += 1_000;
   expect(pace.waitMs()).toBe(0);
   expect(warned).toHaveLength(1);
+});
+
+test('slots share the cap of their process, one takes what the others leave, and one of them tells', () => {
+  let nowMs = 0;
+  const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => {} };
+  const warned: string[] = [];
+  const logger = { ...silentLogger, warn: (_: object, message: string) => warned.push(message) };
+  const shared = sharedPace(100);
+  const slots = Array.from({ length: 4 }, () => new CommitPace({ ...shared, clock, logger }));
+  const begin = (busy: readonly CommitPace[]) => {
+    let begun = 0;
+    for (const endMs = nowMs + 10_000; nowMs < endMs; nowMs += 5) {
+      for (const pace of busy) {
+        if (pace.waitMs() > 0) continue;
+        pace.began();
+        begun++;
+      }
+    }
+    return begun;
+  };
+  for (const busy of [slots, slots.slice(0, 1)]) {
+    const begun = begin(busy);
+    expect(begun).toBeGreaterThan(950);
+    expect(begun).toBeLessThan(1_050);
+  }
+  expect(warned).toEqual([expect.stringMatching(/^more transactions are due than a process may begin/)]);
+});
+
+test('what is shared means the same in another thread', async () => {
+  const shared = sharedPace(1);
+  const beforeMs = systemClock.monotonicMs();
+  const worker = new Worker(new URL('./pace-main.ts', import.meta.url), { workerData: shared, execArgv: [] });
+  const [threadMs] = await once(worker, 'message');
+  const afterMs = systemClock.monotonicMs();
+  expect(threadMs).toBeGreaterThanOrEqual(beforeMs);
+  expect(threadMs).toBeLessThanOrEqual(afterMs);
+  const pace = new CommitPace({ ...shared, clock: systemClock, logger: silentLogger });
+  // 60 transactions at one a second began there.
+  expect(pace.waitMs()).toBeGreaterThan(30_000);
+  expect(pace.waitMs()).toBeLessThanOrEqual(60_000);
 });
