@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { areDigits, fourDigits, JsonNumberScanner } from '#operators/formats/json-number.ts';
 import { parseJson } from '#operators/formats/json-value.ts';
+import { PlainSeries } from '#operators/formats/plain-series.ts';
 import {
   finishHash,
   HASH_SEED,
@@ -67,6 +68,7 @@ export class JsonSampleScanner {
   #view: DataView = new DataView(new ArrayBuffer(0));
   readonly #cache: RawSeriesCache;
   readonly #number = new JsonNumberScanner();
+  readonly #plain = new PlainSeries();
   #bytes: Buffer = Buffer.alloc(0);
   #end = 0;
 
@@ -375,6 +377,8 @@ export class JsonSampleScanner {
 
   #parseSeries(): string | null {
     const bytes = this.#bytes;
+    const plain = this.#plain.canonical(bytes, this.#nameStart, this.#nameSize, this.#labelsStart, this.#labelsSize);
+    if (plain !== null) return plain;
     const name = bytes.subarray(this.#nameStart - 1, this.#nameStart + this.#nameSize + 1);
     const labels = bytes.subarray(this.#labelsStart, this.#labelsStart + this.#labelsSize + 1);
     if (!isUtf8(name)) return null;

@@ -5,7 +5,8 @@
 import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
 import { ByteSlabs } from '#operators/series/byte-slabs.ts';
 import { parseCanonical, seriesJson } from '#operators/series/canonical.ts';
-import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
+import { writeSeriesJson } from '#operators/series/series-json-bytes.ts';
+import { type ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import { murmur2 } from '#runtime/std/murmur2.ts';
 import type { KeyTable } from '#runtime/task/contract.ts';
@@ -39,6 +40,7 @@ export class SeriesTable implements KeyTable, PagedState {
   #canonical: (Buffer | null)[] = [];
   #json: (Buffer | null)[] = [];
   #slabs = new ByteSlabs();
+  readonly #text = new ByteWriter(256);
   #liveBytes = 0;
   /** Open addressing by hash: slot + 1, 0 where nothing is. */
   #index = new Int32Array(SLOTS_FIRST * 4);
@@ -279,8 +281,11 @@ export class SeriesTable implements KeyTable, PagedState {
   }
 
   #makeJson(slot: number): Buffer {
-    const text = Buffer.from(seriesJson(parseCanonical(this.canonicalBytes(slot).toString())));
-    const json = this.#slabs.copy(text, 0, text.length);
+    const canonical = this.canonicalBytes(slot);
+    const text = this.#text;
+    text.clear();
+    if (!writeSeriesJson(text, canonical)) text.raw(Buffer.from(seriesJson(parseCanonical(canonical.toString()))));
+    const json = this.#slabs.copy(text.bytes, 0, text.length);
     this.#liveBytes += json.length;
     this.#json[slot] = json;
     return json;

@@ -24,8 +24,8 @@ export class OutputStage implements Output {
   #full: StagedBatch[] = [];
   #hashLow = 0;
   #hashHigh = 0;
-  #viewBytes: ArrayBufferLike | null = null;
-  #view: DataView<ArrayBufferLike> = new DataView(new ArrayBuffer(0));
+  readonly #keyView = new WordView();
+  readonly #valueView = new WordView();
   #second = 0;
 
   /** @param batchBytesMax uncompressed size at which a batch is closed @default 900,000 */
@@ -51,11 +51,13 @@ export class OutputStage implements Output {
 
     this.#second = 0;
     let hash = Math.imul(sinkIndex + 1, 0x9e3779b1) ^ Math.imul(partition + 1, 0x85ebca6b);
-    if (key !== null) hash = this.#mix(hash, key, 0, keySize);
-    if (value !== null) hash = this.#mix(hash ^ 0x27d4eb2f, value, valueStart, valueEnd);
+    if (key !== null) hash = this.#mix(hash, this.#keyView, key, 0, keySize);
+    if (value !== null) hash = this.#mix(hash ^ 0x27d4eb2f, this.#valueView, value, valueStart, valueEnd);
     for (let i = 0; i < hashedHeaders; i++) {
-      hash = this.#mix(hash, Buffer.from(headers[i].key), 0, Buffer.byteLength(headers[i].key));
-      hash = this.#mix(hash, headers[i].value, 0, headers[i].value.length);
+      const name = Buffer.from(headers[i].key);
+      const { value: content } = headers[i];
+      hash = this.#mix(hash, this.#keyView, name, 0, name.length);
+      hash = this.#mix(hash, this.#keyView, content, 0, content.length);
     }
     this.#hashLow = (this.#hashLow + hash) >>> 0;
     this.#hashHigh = (this.#hashHigh + Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) + this.#second) >>> 0;
@@ -85,12 +87,8 @@ export class OutputStage implements Output {
 
   // Two multiply-rotate lanes over 32-bit words: 0.1 µs for a 350 B row against 0.4 µs byte by byte. The second lane
   // is left in #second so that no pair is allocated.
-  #mix(seed: number, bytes: Uint8Array, start: number, end: number): number {
-    if (this.#viewBytes !== bytes.buffer) {
-      this.#viewBytes = bytes.buffer;
-      this.#view = new DataView(bytes.buffer);
-    }
-    const view = this.#view;
+  #mix(seed: number, words: WordView, bytes: Uint8Array, start: number, end: number): number {
+    const view = words.of(bytes.buffer);
     const base = bytes.byteOffset;
     let at = base + start;
     const stop = base + end;
@@ -139,5 +137,19 @@ export class OutputStage implements Output {
     this.outsideRecords = 0;
     this.#hashLow = 0;
     this.#hashHigh = 0;
+  }
+}
+
+/** The view of the buffer seen last: keys lie in one buffer and values in another, a record after the other. */
+class WordView {
+  #buffer: ArrayBufferLike = new ArrayBuffer(0);
+  #view: DataView<ArrayBufferLike> = new DataView(this.#buffer);
+
+  of(buffer: ArrayBufferLike): DataView<ArrayBufferLike> {
+    if (this.#buffer !== buffer) {
+      this.#buffer = buffer;
+      this.#view = new DataView(buffer);
+    }
+    return this.#view;
   }
 }
