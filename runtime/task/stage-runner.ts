@@ -178,6 +178,16 @@ export class StageRunner {
     return this.output.stagedBytes >= this.#commitBytesMax || this.effects.some((effect) => effect.full);
   }
 
+  /** Everything that has a hand in the output, in plan order. */
+  get operatorIds(): readonly string[] {
+    const { source, operators } = this.#program;
+    return [source.id, ...operators.map(({ id }) => id)];
+  }
+
+  get outputTopics(): readonly string[] {
+    return this.#program.outputs.map(({ topic }) => topic);
+  }
+
   get rule(): WatermarkRule {
     return this.#program.watermark;
   }

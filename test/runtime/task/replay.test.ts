@@ -50,6 +50,9 @@ test('an operator that is not deterministic is caught and nothing is emitted', a
   expect(second.outcome).toMatchObject({ kind: 'failed', failure: { code: 'replay-diverged' } });
   const failure = second.outcome?.kind === 'failed' ? second.outcome.failure : null;
   expect(failure?.message, 'names job, stage, partition and entry').toMatch(/task toy\/toy\/0: replay of entry \d+/);
+  expect(failure?.message, 'and where to look').toMatch(
+    /; records this time: 1 to out; operators of the stage: 'toy', 'sums'$/,
+  );
   expect(failure?.remedy).not.toBe('');
   await work(toy, 10, 13);
   expect(toy.committed('out')).toHaveLength(before);
@@ -69,6 +72,8 @@ test('a function that swallows records on replay is caught by what it does not e
   const second = toy.launch();
   expect(await toy.until(() => second.outcome !== null)).toBe(true);
   expect(second.outcome).toMatchObject({ kind: 'failed', failure: { code: 'replay-diverged' } });
+  const failure = second.outcome?.kind === 'failed' ? second.outcome.failure : null;
+  expect(failure?.message).toMatch(/"event":0}, recorded .*"event":1}; records this time: 0 to out; operators/);
 });
 
 test('input that changed under the log is caught', async () => {
