@@ -4,7 +4,7 @@
 
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Level } from 'level';
+import type { Level } from 'level';
 import type { ColdPages, ColdWrite } from '#checkpoint/cold-pages.ts';
 import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -43,6 +43,8 @@ export class LevelPages implements ColdPages {
       for (const left of await readdir(task, { withFileTypes: true })) {
         if (left.isDirectory()) await clear(join(task, left.name));
       }
+      // Only jobs that ask for it pay for loading it.
+      const { Level } = await import('level');
       const level = new Level<Buffer, Buffer>(directory, {
         keyEncoding: 'buffer',
         valueEncoding: 'buffer',
@@ -87,7 +89,8 @@ export class LevelPages implements ColdPages {
 }
 
 /** In Node `Level` is ClassicLevel, whose static functions its types leave out. */
-function destroy(directory: string): Promise<void> {
+async function destroy(directory: string): Promise<void> {
+  const { Level } = await import('level');
   return (Level as unknown as { destroy(location: string): Promise<void> }).destroy(directory);
 }
 

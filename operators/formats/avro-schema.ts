@@ -1,8 +1,7 @@
-// Owns what an Avro schema is to us: a tree of nodes that says how many bytes a value takes, and the type that avsc makes
-// of it for whole records. The door of avsc. Invariant: a schema that avsc does not take is a problem in words, never an
-// exception.
+// Owns what an Avro schema is to us: a tree of nodes that says how many bytes a value takes, and the type that reads
+// and writes whole records of it. Invariant: a schema that cannot be one is a problem in words, never an exception.
 
-import avsc from 'avsc';
+import { avroType } from '#runtime/std/avro-types.ts';
 
 /** Schema texts are at most this long. */
 export const SCHEMA_BYTES_MAX = 1024 * 1024;
@@ -63,8 +62,7 @@ const KINDS: ReadonlySet<string> = new Set([
 export function parseAvroSchema(json: unknown): AvroSchema | string {
   try {
     const described: unknown = typeof json === 'string' ? JSON.parse(json) : structuredClone(json);
-    const written = described as Parameters<typeof avsc.Type.forSchema>[0];
-    const type = avsc.Type.forSchema(written, { omitRecordMethods: true });
+    const type = avroType(described);
     const node = nodeOf(type as unknown as Described, new Map());
     return {
       node,

@@ -2,10 +2,13 @@
 // terminal. The door of both packages. Works in worker threads, because it writes to the descriptor itself and not to
 // the thread's piped streams.
 
+import { createRequire } from 'node:module';
 import { isatty } from 'node:tty';
 import { type DestinationStream, pino, stdSerializers, stdTimeFunctions } from 'pino';
-import { PinoPretty } from 'pino-pretty';
+import { lazily } from '#runtime/std/lazily.ts';
 import type { Logger } from '#runtime/std/logger.ts';
+
+const pinoPretty = lazily<typeof import('pino-pretty')>(() => createRequire(import.meta.url)('pino-pretty'));
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -36,7 +39,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 
 /** A factory instead of pino-pretty's stream: each line is written before the call that logs it returns. */
 function prettyDestination(output: DestinationStream): DestinationStream {
-  const prettify = PinoPretty.prettyFactory({
+  const prettify = pinoPretty().prettyFactory({
     colorize: true,
     translateTime: 'SYS:HH:MM:ss.l',
     errorLikeObjectKeys: ['err', 'error'],

@@ -1,9 +1,12 @@
 // Owns decompression of record batches: gzip, snappy (raw and in xerial frames), lz4 frames, zstd. Output is bounded
 // before it is made, so a small batch cannot fill the memory. The door of lz4-napi.
 
+import { createRequire } from 'node:module';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
-import { uncompressSync as lz4BlockSync } from 'lz4-napi';
+import { lazily } from '#runtime/std/lazily.ts';
 import { uncompressSnappy } from '#runtime/std/snappy.ts';
+
+const lz4 = lazily<typeof import('lz4-napi')>(() => createRequire(import.meta.url)('lz4-napi'));
 
 export const CODEC_NONE = 0;
 const GZIP = 1;
@@ -104,7 +107,9 @@ function lz4Block(prefixed: Buffer, room: number, before: Buffer | null): Buffer
   const size = prefixed.readUInt32LE(0);
   prefixed.writeUInt32LE(room, 0);
   try {
-    return before === null || before.length === 0 ? lz4BlockSync(prefixed) : lz4BlockSync(prefixed, before);
+    return before === null || before.length === 0
+      ? lz4().uncompressSync(prefixed)
+      : lz4().uncompressSync(prefixed, before);
   } finally {
     prefixed.writeUInt32LE(size, 0);
   }
