@@ -51,6 +51,7 @@ export class RecordTransform implements Operator {
         if (answer === undefined) throw this.#failed('gave nothing', record);
         rows.add(slot, timestampMs, answer);
       } else if (kind === 'filter') {
+        if (typeof answer !== 'boolean') throw this.#failed(`gave ${shown(answer)} instead of a boolean`, record);
         if (answer) rows.add(slot, timestampMs, record);
       } else {
         if (!Array.isArray(answer)) throw this.#failed(`gave ${shown(answer)} instead of an array`, record);

@@ -172,6 +172,11 @@ describe('a function that', () => {
         (s.get() as unknown[]).push(2);
       }),
     ],
+    ...[1, 'yes', null, undefined].map((answer): [string, string, (stream: LooseStream) => unknown] => [
+      `keeps records by ${JSON.stringify(answer)}`,
+      `filter 'f' gave ${JSON.stringify(answer)} instead of a boolean`,
+      (s) => s.filter('f', () => answer).to(topic('out')),
+    ]),
     [
       'emits a promise',
       'a promise, which JSON would lose',
