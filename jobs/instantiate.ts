@@ -152,7 +152,8 @@ class StageWiring {
   }
 
   #consumers(id: string): readonly BatchConsumer[] {
-    return this.#behind.get(id) ?? [];
+    const consumers = this.#behind.get(id) ?? [];
+    return consumers.length > 1 ? [new EachConsumer(consumers)] : consumers;
   }
 
   #addStep(step: StepPlan): void {

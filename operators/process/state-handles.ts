@@ -14,6 +14,7 @@ import type {
   ValueState,
 } from '#operators/process/contract.ts';
 import { KeyedTimers } from '#operators/process/keyed-timers.ts';
+import { frozen } from '#operators/records/frozen.ts';
 import type { OperatorContext } from '#runtime/task/contract.ts';
 
 export class StateHandles {
@@ -258,11 +259,4 @@ function freezing<V>(codec: ValueCodec<V>, freeze: (value: V) => void): ValueCod
 
 function frozenEach(values: Iterable<unknown>): void {
   for (const value of values) frozen(value);
-}
-
-function frozen<V>(value: V): V {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value;
-  Object.freeze(value);
-  for (const inner of Object.values(value)) frozen(inner);
-  return value;
 }

@@ -2,6 +2,9 @@
 
 import { StreamError } from '#runtime/std/errors.ts';
 
+/** How engines say that something frozen would have been changed. */
+const CHANGES_FROZEN = /read only property|is not extensible|Cannot delete property/;
+
 /** What went wrong in a function of a job; `step` names it: `map 'celsius'`. A StreamError inside keeps code and remedy. */
 export function functionFailed(step: string, problem: string, where: string, cause?: unknown): StreamError {
   if (cause instanceof StreamError) {
@@ -9,10 +12,14 @@ export function functionFailed(step: string, problem: string, where: string, cau
     if (cause.message.includes(where)) return cause;
     return new StreamError(cause.code, `${step} ${where}: ${cause.message}`, cause.remedy, { cause });
   }
+  const rule =
+    cause instanceof TypeError && CHANGES_FROZEN.test(cause.message)
+      ? 'what other steps or a state have too cannot be changed: give a new value, such as { ...record, name: value }'
+      : 'it must depend on what it is given alone';
   return new StreamError(
     'operator-failed',
     `the function of ${step} ${problem} ${where}`,
-    `mend the function of ${step} in the job's module; it must depend on what it is given alone`,
+    `mend the function of ${step} in the job's module; ${rule}`,
     { cause },
   );
 }
