@@ -17,6 +17,8 @@ const WINDOW_MS_MAX = 366 * 86_400_000;
 const WINDOWS_OF_RECORD_MAX = 10_000;
 const SIZE_WORDS = "use tumbling('1m'), sliding('10m', '1m'), session('5m'), globalWindow({ … }) or countWindow(100)";
 
+const KEEPS_LESS = 'choose purge: true, or reduce or aggregate, which keep one value of each key';
+
 type CheckedFunction = { readonly function: WindowFunction; readonly codec: OwningCodec<unknown> };
 
 /** Whether a window is one over records: stats windows are checked elsewhere. */
@@ -50,6 +52,9 @@ export function checkRecordWindow(
       ? { type: 'count-window' as const, ...checkCount(step, faults), ...plan }
       : { type: 'window' as const, ...checkWindows(step, faults, fault), splitMs: null, ...plan };
   checkFits(operator, windowFunction, description, fault);
+  const isGlobal = isPlainObject(step.window) && step.window['kind'] === 'global';
+  if (isGlobal && windowFunction.kind === 'process' && operator.type === 'window' && !operator.trigger.purge)
+    fault('.trigger.purge', 'is missing: all records of every key would be kept for ever', KEEPS_LESS);
   const splitMs = checkSplit(operator, windowFunction, description, input, fault);
   return {
     kind: 'keyed',

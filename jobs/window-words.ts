@@ -55,7 +55,10 @@ export function session(gap: Duration, options: WindowOptions = {}): RecordWindo
   return { kind: 'session', gap, options };
 }
 
-/** All records of a key; fires as its trigger says and never by itself. */
+/**
+ * All records of a key; fires as its trigger says and never by itself. Nothing ends it: without `purge` a value of each key
+ * that ever came is kept.
+ */
 export function globalWindow(options: { readonly trigger: TriggerOptions }): RecordWindowDescription {
   return { kind: 'global', options };
 }

@@ -196,6 +196,14 @@ describe('the compiler', () => {
           .to(out),
     ],
     [
+      /w'.trigger.purge: is missing: all records of every key would be kept for ever/,
+      (it) =>
+        keyed(it)
+          .window('w', globalWindow({ trigger: { count: 2 } }))
+          .process(() => [])
+          .to(out),
+    ],
+    [
       /by event time fires at the end as well/,
       (it) =>
         keyed(it)
