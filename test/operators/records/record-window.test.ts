@@ -120,6 +120,18 @@ describe('windows over records', () => {
     }
   });
 
+  it('without an end forget a key with the firing that empties its window, and keep what no firing has met', () => {
+    const options = { ...randomOptions(new Random(1)), kind: 'global', atEnd: false, earlyMs: null, count: 2 } as const;
+    const usedAfter = (purge: boolean) => {
+      const rig = rigOf({ ...options, purge });
+      rig.process([0, 1, 0].map((slot, at) => ({ slot, timeMs: at, value: 0, record: at })));
+      const [window] = rig.operators;
+      return [window.usesKey(0), window.usesKey(1), rig.pages.snapshot().size];
+    };
+    expect(usedAfter(true)).toEqual([false, true, 1]);
+    expect(usedAfter(false).slice(0, 2)).toEqual([true, true]);
+  });
+
   it('give the same state however they came to it', () => {
     for (let seed = 1; seed <= 60; seed++) {
       const options = randomOptions(new Random(seed));
