@@ -107,6 +107,7 @@ export class MillraceProcess {
     const running = new MillraceProcess(options, embedded, client);
     try {
       await running.#prepareJobs(await running.#look());
+      if (running.#startable.length > 0) await running.#openSlots();
       if (running.#startable.length > 0) await running.#claim();
       if (running.#startable.length > 0) running.#runJobs();
       running.#checkEnded();
@@ -222,7 +223,8 @@ export class MillraceProcess {
     return new StreamError('superseded', message, 'none needed: the newer process goes on');
   }
 
-  #runJobs(): void {
+  /** A process whose threads do not start takes nothing over. */
+  async #openSlots(): Promise<void> {
     const pool = new SlotPool({
       slotCount: this.#configuration.slots,
       spawn: (index) => this.#spawnSlot(index),
@@ -233,12 +235,18 @@ export class MillraceProcess {
       slotDied: (tasks) => endOpenTransactions(this.log, this.#configuration.namespace, tasks),
     });
     this.#pool = pool;
+    const prepared = this.#startable.flatMap((job) => job.prepared ?? []);
+    const sizes = prepared.map(({ parallelism, tasks }) => ({ parallelism, taskCount: tasks.length }));
+    await this.#patiently(() => pool.open(sizes));
+  }
+
+  #runJobs(): void {
     const starting = this.#startable;
     for (const job of starting) {
       job.state = 'RUNNING';
       job.tasksLeft = job.prepared?.tasks.length ?? 0;
     }
-    for (const { prepared } of starting) if (prepared !== null) pool.start(prepared.tasks, prepared.parallelism);
+    for (const { prepared } of starting) if (prepared !== null) this.#pool?.start(prepared.tasks, prepared.parallelism);
     this.#watch();
   }
 

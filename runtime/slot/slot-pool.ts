@@ -12,6 +12,7 @@ import {
   type ToSlot,
 } from '#runtime/slot/messages.ts';
 import type { Clock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
@@ -26,6 +27,8 @@ const DEATHS_TOGETHER_MAX = 2;
 /** At this many deaths of a slot that runs one job that job fails. */
 const DEATHS_ALONE_MAX = 5;
 const STATUS_TIMEOUT_MS = 2_000;
+/** How long the start of a process waits for a worker to hear. */
+const OPEN_PATIENCE_MS = 60_000;
 /** While the pool closes: so many looks in a row without an answer. */
 const CLOSE_LOOK_MS = 1_000;
 const CLOSE_LOOKS_MAX = 7;
@@ -102,7 +105,31 @@ export class SlotPool {
     return this.#closed.signal.aborted;
   }
 
-  /** Gives tasks to the `parallelism` slots that have least to do, in turn. Throws what keeps a worker from starting. */
+  /**
+   * Starts the workers that jobs of these sizes will be spread over, and waits until they hear. Who takes work over from
+   * another process asks for it before. Error: slot-not-started.
+   */
+  async open(jobs: readonly { readonly taskCount: number; readonly parallelism: number }[]): Promise<void> {
+    const wanted = jobs.reduce((sum, { taskCount, parallelism }) => sum + Math.min(taskCount, parallelism), 0);
+    await Promise.all(this.#slots.slice(0, wanted).map((slot) => this.#open(slot)));
+  }
+
+  async #open(slot: Slot): Promise<void> {
+    let worker: Worker;
+    try {
+      worker = this.#spawn(slot);
+    } catch (error) {
+      throw notStarted(slot, (error as Error).message);
+    }
+    const done = new AbortController();
+    const heard = new Promise<void>((resolve) => worker.once('message', () => resolve()));
+    const signal = AbortSignal.any([done.signal, slot.gone.signal]);
+    await Promise.race([heard, this.#parts.clock.sleep(OPEN_PATIENCE_MS, signal)]);
+    done.abort();
+    if (!slot.ready) throw notStarted(slot, slot.cause ?? `it said nothing for ${OPEN_PATIENCE_MS / 1_000}s`);
+  }
+
+  /** Gives tasks to the `parallelism` slots that have least to do, in turn. */
   start(tasks: readonly TaskAssignment[], parallelism: number): void {
     const shared = this.#slots.filter(({ only }) => only === null);
     const spread = Math.max(1, Math.min(parallelism, shared.length));
@@ -115,7 +142,7 @@ export class SlotPool {
     for (const [i, slot] of free.entries()) {
       if (own[i].length === 0) continue;
       if (slot.ready) this.#say(slot, { kind: 'start', tasks: own[i] });
-      else if (slot.worker === null && !slot.respawning) this.#spawn(slot);
+      else if (slot.worker === null && !slot.respawning) this.#spawnOrPause(slot);
     }
   }
 
@@ -175,7 +202,7 @@ export class SlotPool {
     return tasks;
   }
 
-  #spawn(slot: Slot): void {
+  #spawn(slot: Slot): Worker {
     const { clock, logger, spawn } = this.#parts;
     const worker = spawn(slot.index);
     slot.worker = worker;
@@ -187,9 +214,22 @@ export class SlotPool {
     });
     worker.on('error', (error: Error) => {
       slot.cause = error.message;
+      // Who opens it is told, and says so.
+      if (!slot.ready && slot.tasks.size === 0) return;
       logger.error({ slot: slot.index, stack: error.stack }, `slot ${slot.index} died: ${error.message}`);
     });
     worker.on('exit', (code) => this.#exited(slot, code));
+    return worker;
+  }
+
+  #spawnOrPause(slot: Slot): void {
+    try {
+      this.#spawn(slot);
+    } catch (error) {
+      slot.cause = (error as Error).message;
+      this.#parts.logger.error({ slot: slot.index }, `slot ${slot.index} cannot be started: ${slot.cause}`);
+      this.#respawn(slot);
+    }
   }
 
   #exited(slot: Slot, code: number): void {
@@ -268,12 +308,7 @@ export class SlotPool {
     clock.sleep(pauseMs, this.#closed.signal).then(() => {
       slot.respawning = false;
       if (this.#closing || slot.tasks.size === 0) return;
-      try {
-        this.#spawn(slot);
-      } catch (error) {
-        logger.error({ slot: slot.index }, `slot ${slot.index} cannot be started: ${(error as Error).message}`);
-        this.#respawn(slot);
-      }
+      this.#spawnOrPause(slot);
     });
   }
 
@@ -343,4 +378,12 @@ export class SlotPool {
   #say(slot: Slot, message: ToSlot): void {
     slot.worker?.postMessage(message);
   }
+}
+
+function notStarted({ index }: Slot, cause: string): StreamError {
+  return new StreamError(
+    'slot-not-started',
+    `the thread of slot ${index} cannot be started: ${cause}`,
+    'look at NODE_OPTIONS, and at the memory and the number of threads that the process may have (ulimit -u), or take fewer slots; then start again',
+  );
 }

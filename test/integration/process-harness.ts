@@ -73,8 +73,8 @@ export class Installation {
     return join(this.directory, 'data/checkpoints');
   }
 
-  /** Starts a process; does not wait for it. */
-  start(): Product {
+  /** Starts a process, perhaps with more environment; does not wait for it. */
+  start(env: Readonly<Record<string, string>> = {}): Product {
     const args = [
       'jobs/main.ts',
       'up',
@@ -82,7 +82,7 @@ export class Installation {
       join(this.directory, 'jobs.config.ts'),
       ...(this.#options.args ?? []),
     ];
-    const product = new Product(args, { LOG_LEVEL: 'debug', ...this.#options.env });
+    const product = new Product(args, { LOG_LEVEL: 'debug', ...this.#options.env, ...env });
     this.#started.push(product);
     return product;
   }

@@ -32,6 +32,32 @@ test('a process none of whose jobs can run leaves the process that runs them alo
   }
 }, 90_000);
 
+test('a process whose threads cannot be started leaves the process that runs the jobs alone', async () => {
+  const world = await KafkaWorld.create((await sharedKafka()).brokers, ['kept']);
+  try {
+    const [first, second] = twoParts();
+    const older = world.installation.start();
+    await world.write(['kept'], first);
+    await world.untilEndsChange('kept', '', older);
+    const claims = () => world.admin.fetchTopicOffsets(`__${world.namespace}.control`);
+    const claimed = await claims();
+    const preload =
+      "import { isMainThread } from 'node:worker_threads'; if (!isMainThread) throw new Error('no thread');";
+    const options = `--import=data:text/javascript,${encodeURIComponent(preload)}`;
+    const refusal = await refusalOf(world.installation.start({ NODE_OPTIONS: options }));
+    expect(refusal).toMatchObject({ code: 1, stack: [] });
+    expect(refusal.what).toEqual([expect.stringMatching(/^the thread of slot \d cannot be started: no thread$/)]);
+    expect(refusal.remedies).toEqual([expect.stringMatching(/NODE_OPTIONS/)]);
+    expect(await claims()).toEqual(claimed);
+    const before = await world.ends('kept');
+    await world.write(['kept'], second);
+    await world.untilEndsChange('kept', before, older);
+    expect(await older.stop()).toEqual({ code: 0, signal: null });
+  } finally {
+    await world.end();
+  }
+}, 90_000);
+
 test('a process that can run one of two jobs takes over, and says of the other why it does not run', async () => {
   const world = await KafkaWorld.create((await sharedKafka()).brokers, ['well', 'ill']);
   try {

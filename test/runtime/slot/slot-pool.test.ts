@@ -43,7 +43,7 @@ afterEach(async () => {
   for (const pool of open.splice(0)) await pool.terminate();
 });
 
-function scene(slotCount: number, readyWhenTold = false) {
+function scene(slotCount: number, readyWhenTold = false, refuse: (index: number) => void = () => {}) {
   const clock = new HandClock();
   const workers: { readonly index: number; readonly worker: Worker }[] = [];
   const ended: string[] = [];
@@ -52,6 +52,7 @@ function scene(slotCount: number, readyWhenTold = false) {
   const pool = new SlotPool({
     slotCount,
     spawn: (index) => {
+      refuse(index);
       const url = new URL('./obedient-slot.ts', import.meta.url);
       const worker = new Worker(url, { workerData: { readyWhenTold }, execArgv: [], stderr: true });
       workers.push({ index, worker });
@@ -284,4 +285,56 @@ test('closing ends a slot that does not hear it, and says whose work has no chec
   expect(clock.ms - startMs).toBeLessThanOrEqual(10_000);
   expect(warned).toEqual([expect.stringMatching(/slot 0 does not hear .* no checkpoint at their last entry/)]);
   expect(ended.sort()).toEqual(['stopped a.live.0.works.0', 'stopped b.live.0.never-returns.0']);
+});
+
+test('slots that were opened before hear the tasks they get, and no more are started', async () => {
+  const { pool, running, workers } = scene(4);
+  await pool.open([
+    { taskCount: 4, parallelism: 2 },
+    { taskCount: 1, parallelism: 4 },
+  ]);
+  expect(workers.map(({ index }) => index)).toEqual([0, 1, 2]);
+  pool.start([task('a', 0), task('a', 1), task('a', 2), task('a', 3)], 2);
+  pool.start([task('b', 0)], 4);
+  await until(async () => (await running()).length === 5);
+  expect(workers).toHaveLength(3);
+});
+
+test('opening fails when a slot dies before it hears, says nothing for a minute, or cannot be made', async () => {
+  const sizes = [{ taskCount: 2, parallelism: 2 }];
+  const dying = scene(2, true);
+  const died = expect(dying.pool.open(sizes)).rejects.toMatchObject({
+    code: 'slot-not-started',
+    message: expect.stringMatching(/slot 1 cannot be started: exit code \d/),
+  });
+  await dying.workers[1].worker.terminate();
+  await died;
+
+  const silent = scene(2, true);
+  let failed = false;
+  const said = silent.pool.open(sizes).catch((error: unknown) => {
+    failed = true;
+    return error;
+  });
+  silent.clock.advance(59_999);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(failed, 'not before its time').toBe(false);
+  silent.clock.advance(1);
+  expect(await said).toMatchObject({ code: 'slot-not-started' });
+
+  const full = scene(2, false, (index) => {
+    if (index === 1) throw new Error('no more threads');
+  });
+  await expect(full.pool.open(sizes)).rejects.toThrow(/slot 1 cannot be started: no more threads/);
+});
+
+test('a slot that cannot be made later is tried again, and its tasks run then', async () => {
+  let refused = 0;
+  const { pool, running, clock } = scene(1, false, () => {
+    if (++refused === 1) throw new Error('no more threads');
+  });
+  pool.start([task('a', 0)], 1);
+  expect(await running()).toEqual([]);
+  clock.advance(100);
+  await until(async () => (await running()).length === 1);
 });
