@@ -18,24 +18,24 @@ export interface RecordHeader {
 
 const NO_HEADERS: readonly RecordHeader[] = [];
 
-/** Builds one batch for one partition. Reusable: `finish` hands out its own copy and clears. */
+/** Builds one batch for one partition. Reusable: what `finish` hands out belongs to the caller. */
 export class RecordBatchBuilder {
   readonly topic: string;
   readonly partition: number;
   recordCount = 0;
-  readonly #out: ByteWriter;
+  #capacityBytes: number;
+  #out: ByteWriter | null = null;
   #baseTimestampMs = 0;
   #maxTimestampMs = 0;
 
   constructor(topic: string, partition: number, capacityBytes = 4096) {
     this.topic = topic;
     this.partition = partition;
-    this.#out = new ByteWriter(capacityBytes);
-    this.#out.length = BATCH_HEADER_BYTES;
+    this.#capacityBytes = Math.max(capacityBytes, BATCH_HEADER_BYTES);
   }
 
   get sizeBytes(): number {
-    return this.#out.length;
+    return this.#out?.length ?? BATCH_HEADER_BYTES;
   }
 
   /** Appends a record: key bytes[keyStart, keyEnd) (null: no key) and value bytes[valueStart, valueEnd) (null: tombstone). */
@@ -49,7 +49,7 @@ export class RecordBatchBuilder {
     valueEnd: number,
     headers: readonly RecordHeader[] = NO_HEADERS,
   ): void {
-    const out = this.#out;
+    const out = (this.#out ??= this.#begin());
     if (this.recordCount === 0) {
       this.#baseTimestampMs = timestampMs;
       this.#maxTimestampMs = timestampMs;
@@ -84,12 +84,18 @@ export class RecordBatchBuilder {
     this.recordCount++;
   }
 
+  #begin(): ByteWriter {
+    const out = new ByteWriter(this.#capacityBytes);
+    out.length = BATCH_HEADER_BYTES;
+    return out;
+  }
+
   /** The finished batch as its own bytes; the builder is empty again. */
   finish(): StagedBatch {
-    invariant(this.recordCount > 0, 'finish of an empty record batch');
-    const size = this.#out.length;
-    const bytes = Buffer.allocUnsafeSlow(size);
-    this.#out.bytes.copy(bytes, 0, 0, size);
+    const out = this.#out;
+    invariant(out !== null && this.recordCount > 0, 'finish of an empty record batch');
+    const bytes = this.#takeBytes(out);
+    const size = bytes.length;
     bytes.writeBigInt64BE(0n, 0);
     bytes.writeInt32BE(size - 12, 8);
     bytes.writeInt32BE(-1, 12);
@@ -104,9 +110,22 @@ export class RecordBatchBuilder {
     bytes.writeInt32BE(-1, 53);
     bytes.writeInt32BE(this.recordCount, 57);
     const staged = { topic: this.topic, partition: this.partition, bytes, recordCount: this.recordCount };
-    this.#out.length = BATCH_HEADER_BYTES;
     this.recordCount = 0;
     return staged;
+  }
+
+  // A buffer that is mostly full goes as it is, another as a copy of what it holds.
+  #takeBytes(out: ByteWriter): Buffer {
+    const size = out.length;
+    this.#capacityBytes = out.bytes.length;
+    if (size * 2 > out.bytes.length) {
+      this.#out = null;
+      return out.bytes.subarray(0, size);
+    }
+    const bytes = Buffer.allocUnsafeSlow(size);
+    out.bytes.copy(bytes, 0, 0, size);
+    out.length = BATCH_HEADER_BYTES;
+    return bytes;
   }
 }
 
