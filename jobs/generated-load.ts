@@ -27,6 +27,7 @@ export interface GeneratedLoadOptions {
 const HISTORY_MS = 300_000;
 const HISTORY_TICKS_PER_TRANSACTION = 30;
 const RETRY_PAUSE_MS = 1_000;
+const TELL_INTERVAL_MS = 10_000;
 /** Transactions in a row that may fail. */
 const FAILURES_MAX = 30;
 /** After a pause of the machine the load goes on at the present. */
@@ -63,7 +64,9 @@ export async function runGeneratedLoad(options: GeneratedLoadOptions): Promise<v
       } catch (error) {
         failures++;
         if (!(error instanceof StreamError) || failures > FAILURES_MAX) throw error;
-        logger.warn({ code: error.code }, `generated samples were perhaps not written: ${error.message}`);
+        const { code, message } = error;
+        const what = `generated samples of ${Math.round((ticks * TICK_MS) / 1_000)} s were perhaps not written, and are not made again: ${message}`;
+        logger.warn({ code, remedy: `${error.remedy}; made-up load may have gaps, samples of your own do not` }, what);
         await clock.sleep(RETRY_PAUSE_MS, signal);
         expected = await readyAgain(writer, options, entryTopic);
         nextMs = Math.max(nextMs, firstTick(clock.nowMs()) - CATCH_UP_MS);
@@ -92,12 +95,18 @@ async function ready(writer: LogWriter, log: LogClient, entryTopic: string): Pro
 }
 
 async function readyAgain(writer: LogWriter, options: GeneratedLoadOptions, entryTopic: string): Promise<bigint> {
+  let toldMs = Number.NEGATIVE_INFINITY;
   for (;;) {
     try {
       return await ready(writer, options.log, entryTopic);
     } catch (error) {
       if (options.signal.aborted) return 0n;
       if (!(error instanceof StreamError) || !error.retryable) throw error;
+      const { code, message, remedy } = error;
+      if (options.clock.monotonicMs() - toldMs >= TELL_INTERVAL_MS) {
+        toldMs = options.clock.monotonicMs();
+        options.logger.warn({ code, remedy }, `generated load waits for the log: ${message}`);
+      }
       await options.clock.sleep(RETRY_PAUSE_MS, options.signal);
     }
   }

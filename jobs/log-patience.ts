@@ -44,7 +44,7 @@ export async function patiently<T>(parts: LogPatience, timeoutMs: number, attemp
         toldMs = nowMs;
         const more = leftMs === Number.POSITIVE_INFINITY ? '' : `; trying for another ${Math.ceil(leftMs / 1000)}s`;
         const message = `waiting for the log, which cannot be used yet: ${error.message}${more}`;
-        logger.warn({ code: error.code }, message);
+        logger.warn({ code: error.code, remedy: error.remedy }, message);
       }
       await clock.sleep(RETRY_PAUSE_MS, signal);
     }

@@ -11,6 +11,7 @@ import type { LogClient } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
 import { RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
 import { type Clock, systemClock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
 import { silentLogger } from '#runtime/std/logger.ts';
 import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
 
@@ -109,6 +110,54 @@ test('a second start goes on at the present, without history', async () => {
   const after = await readAll('raw');
   const series = generatedSeries(1).length;
   expect(after.length - before).toBe(series * 3);
+});
+
+test('a log that is away is told with what to do, again and again, and the load goes on when it is back', async () => {
+  await client.admin.createTopics([{ topic: 'raw', partitionCount: PARTITIONS }]);
+  const stop = new AbortController();
+  const clock = handClock(NOON_MS, 60, stop);
+  const warned: { readonly fields: Readonly<Record<string, unknown>>; readonly message: string }[] = [];
+  const logger = {
+    ...silentLogger,
+    warn: (fields: Readonly<Record<string, unknown>>, message: string) => warned.push({ fields, message }),
+  };
+  // Away from the third transaction until the clock went on for 25 s: whatever is asked then is refused.
+  let transactions = 0;
+  let backMs = Number.POSITIVE_INFINITY;
+  const refuse = () => {
+    if (clock.nowMs() < backMs) throw new StreamError('log-unavailable', 'it is away', 'start it');
+  };
+  const flaky: LogClient = {
+    ...client,
+    admin: client.admin,
+    writer: (id) => {
+      const writer = client.writer(id);
+      return {
+        ...writer,
+        transactionalId: id,
+        fence: async () => {
+          if (transactions >= 3) refuse();
+          return writer.fence();
+        },
+        transact: async (transaction) => {
+          if (++transactions === 3) backMs = clock.nowMs() + 25_000;
+          if (transactions >= 3) refuse();
+          return writer.transact(transaction);
+        },
+        close: () => writer.close(),
+      };
+    },
+  };
+  const shared = { namespace: 'test', logger, signal: stop.signal, clock };
+  await runGeneratedLoad({ ...shared, log: flaky, topic: 'raw', historyMs: 0 });
+  expect(warned.map(({ message }) => message)).toEqual([
+    'generated samples of 1 s were perhaps not written, and are not made again: it is away',
+    ...Array.from({ length: 3 }, () => 'generated load waits for the log: it is away'),
+  ]);
+  for (const { fields } of warned)
+    expect(fields).toMatchObject({ code: 'log-unavailable', remedy: expect.stringMatching(/^start it/) });
+  const times = (await readAll('raw')).map(({ timestamp }) => timestamp);
+  expect(Math.max(...times), 'after it was back').toBeGreaterThan(NOON_MS + 30_000);
 });
 
 test('a topic that is not there is said so', async () => {
