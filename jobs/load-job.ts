@@ -14,6 +14,7 @@ import {
 } from '#jobs/configuration.ts';
 import type { JobDefinition } from '#jobs/define-job.ts';
 import { type Fault, FaultsError, faultsError } from '#jobs/faults.ts';
+import { moduleRemedy } from '#jobs/module-remedy.ts';
 import { isPlainObject, show } from '#jobs/option-reader.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -134,6 +135,6 @@ async function importDefault(path: string, what: string, code: 'job-invalid' | '
     return module['default'];
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : show(cause);
-    throw new StreamError(code, `${what} ${path} cannot be loaded: ${message}`, 'mend the module', { cause });
+    throw new StreamError(code, `${what} ${path} cannot be loaded: ${message}`, moduleRemedy(path, cause), { cause });
   }
 }
