@@ -2,11 +2,11 @@
 
 import { EXCHANGE_SOURCE_ID } from '#jobs/graph-check.ts';
 import { exchangeCodec } from '#jobs/keyed-operators.ts';
-import { type CompiledJob, type StagePlan, sourceOf } from '#jobs/plan.ts';
+import { type CompiledJob, type StagePlan, sourceOf, writesOutside } from '#jobs/plan.ts';
 import type { StageSchemas } from '#jobs/stage-schemas.ts';
 import type { StageSeries } from '#jobs/stage-series.ts';
 import { headCarriesSamples } from '#jobs/stage-shape.ts';
-import { recordFormat } from '#operators/formats/record-format.ts';
+import { framedAvro, recordFormat } from '#operators/formats/record-format.ts';
 import { ExchangeSource } from '#operators/sources/exchange-source.ts';
 import { RecordsSource } from '#operators/sources/records-source.ts';
 import { RowsSource } from '#operators/sources/rows-source.ts';
@@ -29,11 +29,17 @@ export function stageSource(
   if (source.kind === 'samples') {
     const { avroSchema, format, influxPrecision = 'ns', partitionedBy } = source;
     const formatOptions = { avroSchema, influxPrecision, schemas: schemas?.lookup ?? null };
-    const samples = new SamplesSource({ id, table, format, formatOptions, partitionedBy });
+    // Databases take them; no window does.
+    const keepsNotFinite = writesOutside(stage);
+    const samples = new SamplesSource({ id, table, format, formatOptions, partitionedBy, keepsNotFinite });
     schemas?.serve(samples);
     return samples;
   }
   if (source.kind === 'rows') return new RowsSource({ id, table });
   const { read = null, timestamp = null } = job.functions.source.get(id) ?? {};
-  return new RecordsSource({ id, format: recordFormat(source.format, source.avroSchema), read, timestamp });
+  const { avroSchema } = source;
+  const format = schemas === null ? recordFormat(source.format, avroSchema) : framedAvro(schemas.lookup, avroSchema);
+  const records = new RecordsSource({ id, format, read, timestamp });
+  schemas?.serve(records);
+  return records;
 }

@@ -15,7 +15,7 @@ import { StreamError } from '#runtime/std/errors.ts';
  * so that a state is never replayed by operators that did not write it.
  */
 export const OPERATOR_VERSIONS = {
-  samples: 1,
+  samples: 2,
   'exchange-source': 1,
   map: 1,
   filter: 1,
@@ -31,7 +31,7 @@ export const OPERATOR_VERSIONS = {
   'record-sink': 1,
   rows: 1,
   'final-hold': 1,
-  'remote-write-sink': 1,
+  'remote-write-sink': 2,
   'record-window': 1,
   'count-window': 1,
   'interval-join': 1,

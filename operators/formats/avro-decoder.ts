@@ -18,6 +18,7 @@ import {
 } from '#operators/formats/sample-decoder.ts';
 import { SampleRows, UNKNOWN_SERIES } from '#operators/formats/sample-rows.ts';
 import type { SchemaLookup } from '#operators/formats/schema-lookup.ts';
+import { NAN_HIGH, NAN_LOW, STALE_HIGH, STALE_LOW } from '#operators/formats/special-values.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import type { Batch } from '#runtime/task/contract.ts';
 
@@ -48,6 +49,9 @@ export class AvroDecoder implements SampleDecoder {
   #labelsNode: AvroNode | null = null;
   #timestampMs = Number.NaN;
   #value = 0;
+  /** Of a NaN: its bits. */
+  #valueHigh = 0;
+  #valueLow = 0;
 
   constructor(options: AvroDecoderOptions) {
     this.#rows = new SampleRows(options);
@@ -161,14 +165,28 @@ export class AvroDecoder implements SampleDecoder {
     const reader = this.#reader;
     switch (type.kind) {
       case 'double':
-        return reader.view.getFloat64(reader.take(8), true);
+        return this.#double(reader.take(8));
       case 'float':
+        this.#valueHigh = NAN_HIGH;
+        this.#valueLow = NAN_LOW;
         return reader.view.getFloat32(reader.take(4), true);
       case 'null':
+        this.#valueHigh = STALE_HIGH;
+        this.#valueLow = STALE_LOW;
         return Number.NaN;
       default:
         return reader.long();
     }
+  }
+
+  #double(at: number): number {
+    const { view } = this.#reader;
+    const value = view.getFloat64(at, true);
+    if (Number.isNaN(value)) {
+      this.#valueHigh = view.getUint32(at + 4, true);
+      this.#valueLow = view.getUint32(at, true);
+    }
+    return value;
   }
 
   #take(index: number): void {
@@ -184,8 +202,11 @@ export class AvroDecoder implements SampleDecoder {
     const series = this.#series(index);
     this.#reader.at = after;
     if (series === UNKNOWN_SERIES) return;
-    if (timestampMs <= rows.skewLimitMs) rows.append(series, timestampMs, this.#value);
-    else if (!rows.countsFaultOnly()) rows.timestampFault(timestampMs, pathOf(index, 'timestamp'));
+    if (timestampMs <= rows.skewLimitMs) {
+      const value = this.#value;
+      if (Number.isNaN(value)) rows.appendNaN(series, timestampMs, this.#valueHigh, this.#valueLow);
+      else rows.append(series, timestampMs, value);
+    } else if (!rows.countsFaultOnly()) rows.timestampFault(timestampMs, pathOf(index, 'timestamp'));
   }
 
   #series(index: number): number {

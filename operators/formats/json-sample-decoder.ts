@@ -19,6 +19,7 @@ import {
   type SampleFault,
   type SeriesAdmission,
 } from '#operators/formats/sample-decoder.ts';
+import { putNaN, putStaleMarker } from '#operators/formats/special-values.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { murmur2 } from '#runtime/std/murmur2.ts';
 import type { Batch } from '#runtime/task/contract.ts';
@@ -41,6 +42,7 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
   parsedRecords = 0;
   readonly #table: SeriesTable;
   readonly #admit: SeriesAdmission | null;
+  readonly #keepsNotFinite: boolean;
   readonly #cache: RawSeriesCache;
   readonly #scanner: JsonSampleScanner;
   readonly #find = (canonical: string): number => this.#table.find(Buffer.from(canonical));
@@ -55,6 +57,7 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
   constructor(options: SampleDecoderOptions) {
     this.#table = options.table;
     this.#admit = options.admit ?? null;
+    this.#keepsNotFinite = options.keepsNotFinite ?? false;
     this.#cache = new RawSeriesCache(options);
     this.#scanner = new JsonSampleScanner(this.#cache);
     this.#table.onEvict((slots) => this.#cache.drop(slots));
@@ -135,7 +138,9 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
     let end = scanner.compact(start);
     if (end < 0) end = scanner.tolerant(start, this.#find);
     if (end < 0 || scanner.timestampMs > this.#skewLimitMs) return -1;
-    if (scanner.slot < 0 && Number.isFinite(scanner.value)) {
+    // Whether a kept NaN is a stale marker is for the parser to say.
+    if (this.#keepsNotFinite && Number.isNaN(scanner.value)) return -1;
+    if (scanner.slot < 0 && this.#isKept(scanner.value)) {
       this.#pendingRows.push(batch.count);
       this.#pendingSeries.push(scanner.canonical);
     }
@@ -144,7 +149,7 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
   }
 
   #append(batch: Batch, timestampMs: number, value: number, slot: number): void {
-    if (!Number.isFinite(value)) {
+    if (!this.#isKept(value)) {
       this.notFinite++;
       return;
     }
@@ -157,6 +162,10 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
     batch.originOffset[row] = this.#originOffset;
     batch.count = row + 1;
     if (timestampMs > batch.maxTimestampMs) batch.maxTimestampMs = timestampMs;
+  }
+
+  #isKept(value: number): boolean {
+    return this.#keepsNotFinite || Number.isFinite(value);
   }
 
   // The record is whole: its new series get their slots now.
@@ -211,8 +220,11 @@ export class JsonSampleDecoder implements SampleDecoder, RecordOutcome {
         `${at}.timestamp`,
       );
     } else {
-      const slot = Number.isFinite(sample.value) ? this.#slotOf(sample.canonical) : -1;
+      const slot = this.#isKept(sample.value) ? this.#slotOf(sample.canonical) : -1;
       this.#append(batch, sample.timestampMs, sample.value, slot);
+      if (!this.#keepsNotFinite || !Number.isNaN(sample.value)) return;
+      if (sample.isStale) putStaleMarker(batch.value, batch.count - 1);
+      else putNaN(batch.value, batch.count - 1);
     }
   }
 

@@ -4,6 +4,7 @@
 import { NUMBER_BYTES_MAX, writeNumber } from '#operators/formats/json-number-text.ts';
 import { isTimestamp, TIMESTAMP_MAX_MS } from '#operators/formats/json-sample-scanner.ts';
 import type { SampleFault } from '#operators/formats/sample-decoder.ts';
+import { isStaleMarker } from '#operators/formats/special-values.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import type { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -13,6 +14,7 @@ export interface JsonSample {
   readonly timestampMs: number;
   /** NaN for a stale marker. */
   readonly value: number;
+  readonly isStale: boolean;
 }
 
 /** The sample that a parsed JSON value stands for. `at` is the value's own path. Labels may be left out. */
@@ -32,7 +34,7 @@ export function readSample(parsed: unknown, at: string): JsonSample | SampleFaul
   }
   const canonical = canonicalSeries(metric_name, labels);
   if (typeof canonical !== 'string') return invalid(`${at}.${canonical.path}`, canonical.message);
-  return { canonical, timestampMs: timestamp + 0, value: number };
+  return { canonical, timestampMs: timestamp + 0, value: number, isStale: value === null };
 }
 
 function readValue(value: unknown): number | null {
@@ -49,9 +51,16 @@ function invalid(path: string, message: string): SampleFault {
 
 /**
  * Appends one sample as JSON: metric_name, timestamp, value, labels. `seriesJson` is the key table's `jsonBytes` of the
- * series. NaN and infinite values are written as the format spells them.
+ * series, the value stands in a column. NaN, stale markers and infinite values are written as the format spells them.
  */
-export function writeSample(out: ByteWriter, seriesJson: Uint8Array, timestampMs: number, value: number): void {
+export function writeSample(
+  out: ByteWriter,
+  seriesJson: Uint8Array,
+  timestampMs: number,
+  values: Float64Array,
+  at: number,
+): void {
+  const value = values[at];
   const labelsAt = labelsOffset(seriesJson);
   out.ensure(seriesJson.length + 2 * NUMBER_BYTES_MAX + 64);
   out.u8(0x7b);
@@ -61,11 +70,15 @@ export function writeSample(out: ByteWriter, seriesJson: Uint8Array, timestampMs
   out.length += out.bytes.write(',"value":', out.length, 'latin1');
   if (Number.isFinite(value)) out.length = writeNumber(out.bytes, out.length, value);
   else {
-    const text = Number.isNaN(value) ? '"NaN"' : value > 0 ? '"+Inf"' : '"-Inf"';
-    out.length += out.bytes.write(text, out.length, 'latin1');
+    out.length += out.bytes.write(specialText(values, at), out.length, 'latin1');
   }
   out.raw(seriesJson, labelsAt);
   out.u8(0x7d);
+}
+
+function specialText(values: Float64Array, at: number): string {
+  if (!Number.isNaN(values[at])) return values[at] > 0 ? '"+Inf"' : '"-Inf"';
+  return isStaleMarker(values, at) ? 'null' : '"NaN"';
 }
 
 // The metric name comes first and is a string: the first match outside of it is behind its closing quote.

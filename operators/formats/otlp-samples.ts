@@ -73,7 +73,8 @@ export class OtlpSamples {
     if (this.#isWrong) return;
     const series = this.#series!.seriesOf(part, bound);
     if (series === UNKNOWN_SERIES) this.#isWrong = true;
-    else this.#rows.append(series, this.#point!.timestampMs, this.#point!.isStale ? Number.NaN : value);
+    else if (this.#point!.isStale) this.#rows.appendStale(series, this.#point!.timestampMs);
+    else this.#rows.append(series, this.#point!.timestampMs, value);
   }
 
   #buckets(point: OtlpPoint): void {

@@ -212,17 +212,24 @@ export class RemoteWriteDecoder implements SampleDecoder {
   #sample(end: number, series: number, seriesIndex: number, index: number): void {
     const reader = this.#reader;
     let value = 0;
+    let valueAt = 0;
     let timestampMs = 0;
     while (reader.at < end) {
       const tag = reader.tag(end);
-      if (tag === SAMPLE_VALUE) value = reader.double(end);
-      else if (tag === SAMPLE_TIMESTAMP) timestampMs = reader.int64(end);
+      if (tag === SAMPLE_VALUE) {
+        valueAt = reader.at;
+        value = reader.double(end);
+      } else if (tag === SAMPLE_TIMESTAMP) timestampMs = reader.int64(end);
       else reader.skip(tag, end);
     }
     if (series === NO_SERIES) return;
     const rows = this.#rows;
-    if (timestampMs <= rows.skewLimitMs && isTimestamp(timestampMs)) rows.append(series, timestampMs, value);
-    else if (!rows.countsFaultOnly()) {
+    if (timestampMs <= rows.skewLimitMs && isTimestamp(timestampMs)) {
+      if (Number.isNaN(value)) {
+        const { view } = reader;
+        rows.appendNaN(series, timestampMs, view.getUint32(valueAt + 4, true), view.getUint32(valueAt, true));
+      } else rows.append(series, timestampMs, value);
+    } else if (!rows.countsFaultOnly()) {
       rows.timestampFault(timestampMs, `$.timeseries[${seriesIndex}].samples[${index}].timestamp`);
     }
   }

@@ -2,6 +2,7 @@
 // block. Knows no HTTP. Invariant: the same columns give the same bytes; rows keep their order.
 
 import { METRIC_NAME_LABEL } from '#operators/formats/label-set.ts';
+import { writeValue } from '#operators/formats/special-values.ts';
 import { compareCodePoints, type LabelPair } from '#operators/series/canonical.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { compressSnappy } from '#runtime/std/snappy.ts';
@@ -88,7 +89,7 @@ export function writeSeries(
   out.bytes[out.length++] = TIMESERIES;
   out.uvarint(size);
   out.raw(labels);
-  for (let at = start; at < end; at++) writeSample(out, timestampMs[at], value[at]);
+  for (let at = start; at < end; at++) writeSample(out, timestampMs[at], value, at);
 }
 
 /** Appends a TimeSeries named `name` followed by `ending`, with rows [start, end) of both columns. */
@@ -118,7 +119,7 @@ export function writeNamedSeries(
   out.raw(name);
   out.raw(ending);
   out.raw(after);
-  for (let at = start; at < end; at++) writeSample(out, timestampMs[at], value[at]);
+  for (let at = start; at < end; at++) writeSample(out, timestampMs[at], value, at);
 }
 
 /** Appends the WriteRequest of rows [start, end), not compressed. 40 ns a row with labels of 80 bytes. */
@@ -133,7 +134,7 @@ export function writeWriteRequest(out: ByteWriter, columns: WriteRequestColumns,
     out.bytes[out.length++] = TIMESERIES;
     out.uvarint(size);
     out.raw(labels[of]);
-    for (let at = first; at < row; at++) writeSample(out, columns.timestampMs[at], columns.value[at]);
+    for (let at = first; at < row; at++) writeSample(out, columns.timestampMs[at], columns.value, at);
   }
 }
 
@@ -162,12 +163,13 @@ function varintSize(value: number): number {
 }
 
 // A sample is below 128 bytes, so its size is one byte.
-function writeSample(out: ByteWriter, timestampMs: number, value: number): void {
+function writeSample(out: ByteWriter, timestampMs: number, values: Float64Array, at: number): void {
   out.ensure(SAMPLE_BYTES_MAX);
   out.bytes[out.length] = SAMPLE;
   out.bytes[out.length + 1] = sampleSize(timestampMs);
   out.bytes[out.length + 2] = VALUE;
-  out.length = out.bytes.writeDoubleLE(value, out.length + 3);
+  out.length += 3;
+  writeValue(out, values, at);
   out.bytes[out.length++] = TIMESTAMP;
   if (timestampMs >= 0) out.uvarint(timestampMs);
   else writeNegative(out, timestampMs);

@@ -37,7 +37,7 @@ export interface SampleFault {
 
 /** What became of the record that was decoded last. */
 export interface RecordOutcome {
-  /** NaN, infinite and stale samples: good samples without a row. */
+  /** NaN, infinite and stale samples without a row: good samples that nobody asked for. */
   readonly notFinite: number;
   /** What was wrong, by part: the first FAULTS_MAX of `faultCount`. */
   readonly faults: readonly SampleFault[];
@@ -80,6 +80,8 @@ export type SeriesAdmission = (canonical: Buffer, hash: number) => void;
 export interface SampleDecoderOptions extends RawSeriesCacheOptions {
   readonly table: SeriesTable;
   readonly admit?: SeriesAdmission;
+  /** NaN, infinite and stale samples become rows, NaN with its bits. @default false: they are counted */
+  readonly keepsNotFinite?: boolean;
 }
 
 /** Thrown inside a decoder: the record as a whole is refused. Never leaves `decode`. */

@@ -16,7 +16,9 @@ import {
   type SampleFault,
   type SeriesAdmission,
 } from '#operators/formats/sample-decoder.ts';
+import { putNaN, STALE_HIGH, STALE_LOW } from '#operators/formats/special-values.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
+import { putBits } from '#runtime/std/float-bits.ts';
 import { murmur2 } from '#runtime/std/murmur2.ts';
 import { Batch } from '#runtime/task/contract.ts';
 
@@ -36,6 +38,7 @@ export class SampleRows implements RecordOutcome {
   readonly cache: RawSeriesCache;
   readonly #table: SeriesTable;
   readonly #admit: SeriesAdmission | null;
+  readonly #keepsNotFinite: boolean;
   #batch: Batch = new Batch(0);
   #originPartition = 0;
   #originOffset = 0;
@@ -55,6 +58,7 @@ export class SampleRows implements RecordOutcome {
   constructor(options: SampleDecoderOptions) {
     this.#table = options.table;
     this.#admit = options.admit ?? null;
+    this.#keepsNotFinite = options.keepsNotFinite ?? false;
     this.cache = new RawSeriesCache(options);
     this.#table.onEvict((slots) => this.cache.drop(slots));
   }
@@ -76,7 +80,7 @@ export class SampleRows implements RecordOutcome {
 
   /** Appends a sample of the series with that handle. */
   append(series: number, timestampMs: number, value: number): void {
-    if (!Number.isFinite(value)) {
+    if (!this.#keepsNotFinite && !Number.isFinite(value)) {
       this.notFinite++;
       return;
     }
@@ -88,7 +92,8 @@ export class SampleRows implements RecordOutcome {
     }
     batch.timestampMs[row] = timestampMs;
     batch.key[row] = series;
-    batch.value[row] = value;
+    if (Number.isNaN(value)) putNaN(batch.value, row);
+    else batch.value[row] = value;
     batch.originPartition[row] = this.#originPartition;
     batch.originOffset[row] = this.#originOffset;
     batch.count = row + 1;
@@ -97,6 +102,16 @@ export class SampleRows implements RecordOutcome {
       this.#newRows.push(row);
       this.#newRowSeries.push(FIRST_NEW - series);
     }
+  }
+
+  /** The same for a NaN with these bits. */
+  appendNaN(series: number, timestampMs: number, high: number, low: number): void {
+    this.append(series, timestampMs, Number.NaN);
+    if (this.#keepsNotFinite) putBits(this.#batch.value, this.#batch.count - 1, high, low);
+  }
+
+  appendStale(series: number, timestampMs: number): void {
+    this.appendNaN(series, timestampMs, STALE_HIGH, STALE_LOW);
   }
 
   /** Remembers where a part of the record begins, so that it can be taken back as a whole. */

@@ -40,7 +40,7 @@ export class LateSink implements Operator {
       const slot = batch.key[i];
       const timestampMs = batch.timestampMs[i];
       out.clear();
-      writeSample(out, keys.jsonBytes(slot), timestampMs, batch.value[i]);
+      writeSample(out, keys.jsonBytes(slot), timestampMs, batch.value, i);
       const headers: RecordHeader[] = [
         { key: 'source-topic', value: sourceTopic },
         { key: 'source-partition', value: Buffer.from(String(batch.originPartition[i])) },

@@ -1,6 +1,8 @@
 // Owns the samples of an entry on their way to a receiver, in columns, and the rows they were made of, for dead letters.
 // Knows no labels and no protocol. Invariant: items keep the order in which they were put in.
 
+import { copyValue } from '#operators/formats/special-values.ts';
+
 /** Part of a sample that is a row by itself. */
 export const WHOLE = 255;
 const ITEMS_FIRST = 1_024;
@@ -31,13 +33,14 @@ export class OutgoingSamples {
     return row;
   }
 
-  add(key: number, part: number, timestampMs: number, value: number): void {
+  /** An item of that row; its value stands in a column. */
+  add(key: number, part: number, timestampMs: number, values: Float64Array, at: number): void {
     if (this.count === this.key.length) this.#growItems();
     const item = this.count++;
     this.key[item] = key;
     this.part[item] = part;
     this.timestampMs[item] = timestampMs;
-    this.value[item] = value;
+    copyValue(values, at, this.value, item);
     this.row[item] = this.rows - 1;
   }
 

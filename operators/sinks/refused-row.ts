@@ -27,7 +27,7 @@ export function refusedRow(queue: OutgoingSamples, keys: SeriesTable, items: rea
   const slot = queue.key[first];
   if (queue.part[first] === WHOLE) {
     const out = new ByteWriter(512);
-    writeSample(out, keys.jsonBytes(slot), queue.timestampMs[first], queue.value[first]);
+    writeSample(out, keys.jsonBytes(slot), queue.timestampMs[first], queue.value, first);
     const key = Buffer.from(keys.canonicalBytes(slot));
     return { key, value: out.toBytes(), timestampMs: Math.max(0, queue.timestampMs[first]), origin, path: null };
   }

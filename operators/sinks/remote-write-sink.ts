@@ -192,7 +192,7 @@ export class RemoteWriteSink implements Operator, Outbox {
       const slot = batch.key[i];
       const { fault, sizeBytes } = this.#seriesOf(slot);
       queue.beginRow(batch.originPartition[i], batch.originOffset[i]);
-      queue.add(slot, WHOLE, batch.timestampMs[i], batch.value[i]);
+      queue.add(slot, WHOLE, batch.timestampMs[i], batch.value, i);
       if (fault === null) {
         this.#mention(slot);
         this.#queueBytes += sizeBytes;
@@ -216,7 +216,7 @@ export class RemoteWriteSink implements Operator, Outbox {
       for (let part = 0; part < PARTS; part++) {
         const value = values[i * PARTS + part];
         // A sum may overflow; JSON has no word for it.
-        if (value - value === 0) queue.add(slot, part, rollups.windowEndMs[i], value);
+        if (value - value === 0) queue.add(slot, part, rollups.windowEndMs[i], values, i * PARTS + part);
         else notFinite++;
       }
       const added = queue.count - before;

@@ -34,11 +34,13 @@ export interface SamplesSourceOptions {
   readonly formatOptions?: Omit<SampleFormatOptions, 'name'>;
   /** `series`: by murmur2 of the canonical series, checked; `producer`: trusted; null: not at all. */
   readonly partitionedBy: 'series' | 'producer' | null;
+  /** NaN, infinite and stale samples become rows. @default false: they are counted */
+  readonly keepsNotFinite?: boolean | undefined;
 }
 
 /**
  * Counts, per call of `decode`: `samples` (rows), `not-finite` (NaN, infinite and stale samples, which get no row and
- * do not raise the watermark) and `bad-samples` (parts of records that went to `deadLetter`, one dead letter a record).
+ * do not raise the watermark, unless they are kept) and `bad-samples` (parts of records that went to `deadLetter`, one dead letter a record).
  */
 export class SamplesSource implements Source {
   readonly id: string;
@@ -57,10 +59,11 @@ export class SamplesSource implements Source {
     this.id = options.id;
     this.#table = options.table;
     const admit: SeriesAdmission = (canonical, hash) => this.#checkPartition(canonical, hash);
-    const { table } = options;
+    const { keepsNotFinite = false, table } = options;
+    const common = { table, keepsNotFinite };
     this.#decoder = sampleDecoder(
       { ...options.formatOptions, name: options.format },
-      options.partitionedBy === 'series' ? { table, admit } : { table },
+      options.partitionedBy === 'series' ? { ...common, admit } : common,
     );
   }
 

@@ -1,5 +1,6 @@
 // Owns filter: passes on the rows for which the job's function is true. Keeps nothing.
 
+import { copyValue } from '#operators/formats/special-values.ts';
 import { isPromise } from '#operators/records/user-function.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { functionFailed, type SampleView, SampleViews } from '#operators/transforms/sample-view.ts';
@@ -36,7 +37,7 @@ export class Filter implements Operator {
       const to = out.count++;
       out.timestampMs[to] = batch.timestampMs[i];
       out.key[to] = batch.key[i];
-      out.value[to] = batch.value[i];
+      copyValue(batch.value, i, out.value, to);
       out.originPartition[to] = batch.originPartition[i];
       out.originOffset[to] = batch.originOffset[i];
       if (out.timestampMs[to] > out.maxTimestampMs) out.maxTimestampMs = out.timestampMs[to];

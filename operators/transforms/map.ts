@@ -1,6 +1,7 @@
 // Owns map: gives the job's function each sample and goes on with what it returns; a changed metric name or label makes
 // another series of the stage's table. Origins stay, so late samples can be traced. Keeps nothing.
 
+import { copyValue, putNaN } from '#operators/formats/special-values.ts';
 import { isPromise } from '#operators/records/user-function.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
@@ -41,7 +42,7 @@ export class MapSamples implements Operator {
       const same = mapped.metric_name === sample.metric_name && mapped.labels === sample.labels;
       out.timestampMs[i] = mapped.timestamp;
       out.key[i] = same ? batch.key[i] : this.#slotOf(mapped, sample);
-      out.value[i] = mapped.value;
+      putMapped(mapped.value, batch.value, i, out.value);
       out.originPartition[i] = batch.originPartition[i];
       out.originOffset[i] = batch.originOffset[i];
       out.count++;
@@ -95,4 +96,11 @@ export class MapSamples implements Operator {
     if (typeof canonical === 'string') return this.#options.table.slotOfText(canonical);
     throw functionFailed(`map '${this.id}'`, `gave a sample whose ${canonical.path} ${canonical.message}`, sample);
   }
+}
+
+// What is made of a stale marker still is one; functions cannot see its bits.
+function putMapped(value: number, before: Float64Array, at: number, to: Float64Array): void {
+  if (!Number.isNaN(value)) to[at] = value;
+  else if (Number.isNaN(before[at])) copyValue(before, at, to, at);
+  else putNaN(to, at);
 }

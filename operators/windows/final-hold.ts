@@ -2,6 +2,7 @@
 // newest stays, what comes later is late. Invariant: rows leave in the order (time, key slot), and no key leaves twice
 // in one entry, so that an entry sent again repeats, for every key, the newest row the receiver may have.
 
+import { copyValue } from '#operators/formats/special-values.ts';
 import { BUCKET_MS, bucketEnd, type HeldKind, HeldRows } from '#operators/windows/held-rows.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import {
@@ -127,7 +128,7 @@ export class FinalHold implements Operator {
     out.originOffset[to] = bucket.originOffset[place];
     out.timestampMs[to] = timeMs;
     const { rollups } = out;
-    if (rollups === null) out.value[to] = bucket.values[place];
+    if (rollups === null) copyValue(bucket.values, place, out.value, to);
     else {
       rollups.windowStartMs[to] = bucket.windowStartMs[place];
       rollups.windowEndMs[to] = timeMs + 1;
@@ -152,7 +153,7 @@ export class FinalHold implements Operator {
     late.originTopic = batch.originTopic;
     late.timestampMs[to] = batch.timestampMs[i];
     late.key[to] = batch.key[i];
-    late.value[to] = batch.value[i];
+    copyValue(batch.value, i, late.value, to);
     late.originPartition[to] = batch.originPartition[i];
     late.originOffset[to] = batch.originOffset[i];
   }

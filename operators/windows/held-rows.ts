@@ -3,6 +3,7 @@
 // the rows that are held, not on how they came.
 
 import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
+import { copyValue, readValue, writeValue } from '#operators/formats/special-values.ts';
 import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { type Batch, ROLLUP_VALUES } from '#runtime/task/contract.ts';
@@ -138,7 +139,7 @@ export class HeldRows implements PagedState {
     const place = found >= 0 ? found : this.#add(bucket, timeMs, slot);
     bucket.originPartition[place] = batch.originPartition[i];
     bucket.originOffset[place] = batch.originOffset[i];
-    if (rollups === null) bucket.values[place] = batch.value[i];
+    if (rollups === null) copyValue(batch.value, i, bucket.values, place);
     else {
       const width = this.#width;
       for (let v = 0; v < width; v++) bucket.values[place * width + v] = rollups.values[i * width + v];
@@ -184,7 +185,7 @@ export class HeldRows implements PagedState {
       const place = this.#add(bucket, timeMs, input.uvarint());
       bucket.originPartition[place] = input.uvarint();
       bucket.originOffset[place] = input.uvarint();
-      for (let v = 0; v < this.#width; v++) bucket.values[place * this.#width + v] = input.f64();
+      for (let v = 0; v < this.#width; v++) readValue(input, bucket.values, place * this.#width + v);
       if (this.#width === 1) continue;
       bucket.windowStartMs[place] = timeMs + 1 - input.uvarint();
       bucket.run[place] = input.uvarint();
@@ -197,7 +198,7 @@ export class HeldRows implements PagedState {
     out.uvarint(bucket.key[place]);
     out.uvarint(bucket.originPartition[place]);
     out.uvarint(bucket.originOffset[place]);
-    for (let v = 0; v < this.#width; v++) out.f64(bucket.values[place * this.#width + v]);
+    for (let v = 0; v < this.#width; v++) writeValue(out, bucket.values, place * this.#width + v);
     if (this.#width === 1) return;
     out.uvarint(bucket.timeMs[place] + 1 - bucket.windowStartMs[place]);
     out.uvarint(bucket.run[place]);

@@ -44,7 +44,7 @@ export class DriverReceivers {
 function samplesOf(body: Uint8Array): ReceivedSample[] {
   const table = new SeriesTable({ stateId: 'received/series' });
   table.open({ register: () => ({ epoch: 1, touch: () => {} }) });
-  const decoder = new RemoteWriteDecoder({ table });
+  const decoder = new RemoteWriteDecoder({ table, keepsNotFinite: true });
   const batch = new Batch(1_024);
   const skewLimitMs = Number.POSITIVE_INFINITY;
   const origin = { partition: 0, offset: 0, timestampMs: 0, headersAt: -1, skewLimitMs };

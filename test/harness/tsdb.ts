@@ -124,7 +124,7 @@ export class TsdbServer {
     await rm(this.#directory, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** Every sample of series whose name matches, by its query API; stale markers aside. */
+  /** Every sample of series whose name matches, by its query API; from Prometheus without stale markers. */
   async samples(namePattern = '.+'): Promise<StoredSamples> {
     return this.program === 'prometheus' ? this.#queryPrometheus(namePattern) : this.#exportVictoria(namePattern);
   }
@@ -153,15 +153,16 @@ export class TsdbServer {
     const stored: StoredSamples = new Map();
     for (const line of (await response.text()).split('\n')) {
       if (line === '') continue;
-      const { metric, timestamps, values } = JSON.parse(line) as {
+      // It writes infinities as JSON does not know them.
+      const { metric, timestamps, values } = JSON.parse(line.replace(/(?<=[[,])[+-]?Inf(?=[\],])/g, '"$&"')) as {
         metric: Record<string, string>;
         timestamps: number[];
-        values: number[];
+        values: (number | string | null)[];
       };
       const name = seriesText(metric);
       const byTime = stored.get(name) ?? new Map<number, number[]>();
       stored.set(name, byTime);
-      for (const [i, at] of timestamps.entries()) byTime.set(at, [...(byTime.get(at) ?? []), values[i]]);
+      for (const [i, at] of timestamps.entries()) byTime.set(at, [...(byTime.get(at) ?? []), exportedValue(values[i])]);
     }
     return stored;
   }
@@ -185,6 +186,11 @@ async function post(url: string, body: URLSearchParams): Promise<unknown> {
 function goNumber(text: string): number {
   if (text === '+Inf') return Number.POSITIVE_INFINITY;
   return text === '-Inf' ? Number.NEGATIVE_INFINITY : Number(text);
+}
+
+/** Stale markers, which are null, are NaN. */
+function exportedValue(exported: number | string | null): number {
+  return typeof exported === 'string' ? goNumber(exported) : (exported ?? Number.NaN);
 }
 
 /** `name{a="…",b="…"}`, values as JSON writes them: only to be compared with itself. */

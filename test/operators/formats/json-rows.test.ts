@@ -89,8 +89,8 @@ test.each([
 ])('a sample of %d is written in the order of the contract', (value, text) => {
   const table = tableOf('{"q\\"\\\\,{",labels="x"}', 'up');
   const out = new ByteWriter(8);
-  writeSample(out, table.jsonBytes(0), -5, value);
-  writeSample(out, table.jsonBytes(1), 1700000000000, value);
+  writeSample(out, table.jsonBytes(0), -5, Float64Array.of(value), 0);
+  writeSample(out, table.jsonBytes(1), 1700000000000, Float64Array.of(0, value), 1);
   expect(out.toBytes().toString()).toBe(
     `{"metric_name":"q\\"\\\\,{","timestamp":-5,"value":${text},"labels":{"labels":"x"}}{"metric_name":"up","timestamp":1700000000000,"value":${text},"labels":{}}`,
   );
