@@ -1,6 +1,7 @@
 // Owns turning window results into rollup rows of a topic: JSON of CONTRACT section 5 or another format, keyed and
 // partitioned by the canonical series. Keeps nothing. Invariant: a result gives exactly one record, in the order results
-// come.
+// come, and says no number that is not the one of the contract: a sum of finite samples beyond 1.8e308 is null in JSON,
+// as its avg, Infinity in other formats, and counted.
 
 import { JsonRowEncoder } from '#operators/formats/json-rows.ts';
 import { type RollupRow, type RowEncoder, type RowFormatName, rowEncoder } from '#operators/formats/row-encoder.ts';
@@ -23,6 +24,7 @@ export interface TopicSinkOptions {
   readonly format?: RowFormatName | undefined;
 }
 
+/** Counts `rows`, and `sum-overflow`: rows whose sum is beyond the range of numbers. */
 export class TopicSink implements Operator {
   readonly id: string;
   readonly #sinkIndex: number;
@@ -72,8 +74,12 @@ export class TopicSink implements Operator {
     const { output } = this.#context;
     const out = this.#out;
     const keys = this.#keys;
+    let overflowed = 0;
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.key[i];
+      const sum = stats.sum[i];
+      // Infinity or NaN.
+      if (sum - sum !== 0) overflowed++;
       out.clear();
       if (this.#others === null) this.#writeJson(stats, i, slot);
       else this.#others.encode(out, slot, this.#rowOf(stats, i));
@@ -84,6 +90,7 @@ export class TopicSink implements Operator {
       output.append(this.#sinkIndex, this.#topic, partition, timestampMs, key, out.bytes, 0, out.length);
     }
     this.#context.count('rows', batch.count);
+    if (overflowed > 0) this.#context.count('sum-overflow', overflowed);
   }
 
   #writeJson(stats: StatsColumns, i: number, slot: number): void {

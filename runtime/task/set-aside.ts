@@ -1,10 +1,10 @@
-// Owns telling what came in and entered no result: samples that are not finite, too late, or dead letters. A line a minute
-// while there is something to tell, and one at the end, so that nothing is set aside in silence.
+// Owns telling what came in and entered no result: samples that are not finite, too late, or dead letters, and sums that
+// no number can say. A line a minute while there is something to tell, and one at the end: nothing is set aside in silence.
 
 import type { Logger } from '#runtime/std/logger.ts';
 
 const TELL_EVERY_MS = 60_000;
-const SET_ASIDE = ['not-finite', 'late', 'dead-letter'];
+const SET_ASIDE = ['not-finite', 'late', 'dead-letter', 'sum-overflow'];
 
 export class SetAside {
   readonly #counters: ReadonlyMap<string, number>;
@@ -27,6 +27,6 @@ export class SetAside {
       if (more > 0) since[name] = more;
       this.#told.set(name, count);
     }
-    if (Object.keys(since).length > 0) logger.warn({ task, ...since }, 'samples or records that enter no result');
+    if (Object.keys(since).length > 0) logger.warn({ task, ...since }, 'samples, records or sums that enter no result');
   }
 }

@@ -107,6 +107,26 @@ describe('rollup rows', () => {
     ]);
   });
 
+  test('say null for a sum that no number can say, and for its average, and count them', () => {
+    const { rig, output } = stage();
+    const largest = Number.MAX_VALUE;
+    const feed = (slot: number, values: readonly number[]) =>
+      rig.process(values.map((value, i) => ({ slot, timeMs: i, value })));
+    feed(0, [largest, 1, largest]);
+    feed(1, [-largest, -largest]);
+    feed(2, [largest, -largest]);
+    rig.watermarkMs = 60_000;
+    rig.fireDue();
+    const rows = output.records.map((record) => JSON.parse(record.value!.toString()));
+    expect(rows).toMatchObject([
+      { count: 3, sum: null, avg: null, min: 1, max: largest, p99: largest },
+      { count: 2, sum: null, avg: null, min: -largest, max: -largest, p50: -largest },
+      { count: 2, sum: 0, avg: 0, min: -largest, max: largest },
+    ]);
+    expect(rig.collected.counts.get('sum-overflow')).toBe(2);
+    expect(rig.collected.counts.get('rows')).toBe(3);
+  });
+
   test('carry no record timestamp before 1970', () => {
     const { rig, output } = stage();
     rig.process([{ slot: 0, timeMs: -90_000, value: 1 }]);

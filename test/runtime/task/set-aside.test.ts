@@ -16,10 +16,10 @@ test('what is set aside is told once a minute, and what is left at the end', () 
   tell(100_000);
   tell(130_001);
   tell(200_000);
-  counters.set('not-finite', 4).set('dead-letter', 2);
+  counters.set('not-finite', 4).set('dead-letter', 2).set('sum-overflow', 1).set('rows', 9);
   tell(Number.POSITIVE_INFINITY);
   expect(told).toEqual([
     { task: 'a/b/0', 'not-finite': 3, late: 1 },
-    { task: 'a/b/0', 'not-finite': 1, 'dead-letter': 2 },
+    { task: 'a/b/0', 'not-finite': 1, 'dead-letter': 2, 'sum-overflow': 1 },
   ]);
 });
