@@ -94,7 +94,7 @@ class StageWiring {
     this.#outputs = stageOutputs(job.plan, stage, run);
     this.#headCarriesSamples = headCarriesSamples(job.plan, stage);
     const registry = stage.input.kind === 'source' ? job.registries.get(stage.input.source) : undefined;
-    this.#schemas = registry === undefined ? null : new StageSchemas(registry);
+    this.#schemas = registry === undefined ? null : new StageSchemas(registry, job.schemaClient);
     this.#series = this.#table(`${this.#sourceId}/series`);
   }
 

@@ -6,6 +6,7 @@ import type { InfluxPrecision } from '#operators/formats/influx-value.ts';
 import type { RecordFormatName } from '#operators/formats/record-format.ts';
 import type { RowFormatName } from '#operators/formats/row-encoder.ts';
 import type { SampleFormatName } from '#operators/formats/sample-format.ts';
+import type { SchemaClient, SchemaTrouble } from '#operators/formats/schema-registry.ts';
 import type { ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
 import type { RecordMetadata } from '#operators/sources/records-source.ts';
 import type { Receiver } from '#runtime/effect/contract.ts';
@@ -49,8 +50,10 @@ export interface SamplesPlan extends SourceFields {
 export interface RecordsPlan extends SourceFields {
   readonly kind: 'records';
   readonly format: RecordFormatName;
-  /** Of Avro only. */
+  /** Of Avro only; with a registry how its records come, else as they were written. */
   readonly avroSchema?: unknown;
+  /** Whether Avro records name their schemas. */
+  readonly registry?: true;
   readonly partitionedBy: 'producer' | null;
   /** Whether functions of the job make the record and its event time. */
   readonly reads: boolean;
@@ -177,6 +180,9 @@ export interface RegistryConnection {
   readonly authorization: string | undefined;
 }
 
+/** Makes who fetches schemas for one task; it says when nobody answers. */
+export type MakeSchemaClient = (connection: RegistryConnection, onTrouble: SchemaTrouble) => SchemaClient;
+
 /** How a receiver is reached, and in what portions; has no say in what becomes of a row. May hold credentials. */
 export interface TargetConnection {
   readonly url: string;
@@ -258,6 +264,8 @@ export interface CompiledJob {
   readonly functions: JobFunctions;
   /** By the id of the source. */
   readonly registries: ReadonlyMap<string, RegistryConnection>;
+  /** @default by HTTP */
+  readonly schemaClient?: MakeSchemaClient;
   /** By the id of their step. */
   readonly targets: ReadonlyMap<string, TargetConnection>;
   /** Makes the receiver of a target for one task. @default by HTTP */

@@ -2,7 +2,7 @@
 // author gave; the compiler checks it.
 
 import { list, map, type StateCodec } from '#checkpoint/codecs.ts';
-import type { Duration } from '#jobs/descriptions.ts';
+import type { Duration, RegistryOptions } from '#jobs/descriptions.ts';
 import type { RecordFormatName } from '#operators/formats/record-format.ts';
 import type {
   AggregateFunction,
@@ -21,6 +21,13 @@ export interface RecordsOptions<T = unknown> {
   readonly format?: RecordFormatName | undefined;
   /** Of Avro: the schema, as JSON or its text. */
   readonly avroSchema?: unknown;
+  /**
+   * Of Avro: where the schemas of records are that begin with 0 and a schema id (Confluent's REST interface). With an
+   * `avroSchema` they come as that one says, by Avro's rules, and records without an id are of it; without one they come as
+   * they were written. While the registry does not answer, records that need an unknown schema wait; those whose schema
+   * does not exist, or does not go with `avroSchema`, are bad ones.
+   */
+  readonly registry?: string | RegistryOptions | undefined;
   /**
    * Makes the record out of the decoded value and what the log says of it. What it throws makes the record a bad one.
    * @default the value

@@ -36,7 +36,7 @@ export const SAMPLES_OPTIONS = [
 ];
 
 const RECORDS_OPTIONS = [
-  ...SAMPLES_OPTIONS.filter((name) => !['seriesMax', 'lateTopic', 'influxPrecision', 'registry'].includes(name)),
+  ...SAMPLES_OPTIONS.filter((name) => !['seriesMax', 'lateTopic', 'influxPrecision'].includes(name)),
   'read',
   'timestamp',
   'keysMax',
@@ -98,6 +98,7 @@ function checkRecords(given: unknown, faults: Fault[], path: string, defaultId: 
     kind: 'records',
     ...fields,
     ...checkRecordFormat(options),
+    ...(options.has('registry') ? { registry: true as const } : {}),
     partitionedBy: options.oneOf('partitionedBy', ['producer'], null),
     reads: checkFunction(options, 'read'),
     timestamps: checkFunction(options, 'timestamp'),
@@ -113,6 +114,7 @@ export function checkRecordFormat(options: OptionReader): { format: RecordFormat
     return { format };
   }
   const avroSchema = options.raw('avroSchema');
+  if (avroSchema === undefined && options.has('registry')) return { format };
   if (options.required('avroSchema', 'give the Avro schema of the records, as JSON or its text')) {
     const schema = parseAvroSchema(avroSchema);
     if (typeof schema === 'string') options.fault('avroSchema', schema, 'give an Avro schema, as JSON or its text');
@@ -173,22 +175,21 @@ function checkFormat(
   };
 }
 
-/** How the registry of a source of samples is reached, null when it has none. */
+/** How the registry of a source is reached, null when it has none. */
 export function checkRegistry(
   description: SourceDescription | undefined,
   faults: Fault[],
   path: string,
 ): RegistryConnection | null {
-  if (description?.kind !== 'samples' || description.options.registry === undefined) return null;
+  if (description?.kind !== 'samples' && description?.kind !== 'records') return null;
   const { format = 'json', registry } = description.options;
+  if (registry === undefined) return null;
   const given = typeof registry === 'string' ? { url: registry } : registry;
   const options = new OptionReader(faults, `${path}.registry`, given, REGISTRY_OPTIONS);
   if (format !== 'avro' && format !== 'auto') {
-    faults.push({
-      path: `${path}.registry`,
-      message: 'is of Avro only',
-      remedy: "say format: 'avro' or 'auto', or leave it out",
-    });
+    const formats = description.kind === 'records' ? "'avro'" : "'avro' or 'auto'";
+    const remedy = `say format: ${formats}, or leave it out`;
+    faults.push({ path: `${path}.registry`, message: 'is of Avro only', remedy });
   }
   const { authorization } = checkAuthorization(options, faults);
   return { url: checkUrl(options, "give its address: 'https://registry:8081'"), authorization };

@@ -1,46 +1,39 @@
 // Owns how a stage asks a schema registry: one client a task, its answers noted entry by entry. The task knows no
 // registry, the formats no entry.
 
-import type { RegistryConnection } from '#jobs/plan.ts';
+import type { MakeSchemaClient, RegistryConnection } from '#jobs/plan.ts';
 import { EntrySchemas } from '#operators/formats/entry-schemas.ts';
 import { NOT_WAITING } from '#operators/formats/sample-decoder.ts';
-import { SchemaRegistry } from '#operators/formats/schema-registry.ts';
-import type { SamplesSource } from '#operators/sources/samples-source.ts';
+import { type SchemaClient, SchemaRegistry } from '#operators/formats/schema-registry.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 
-/** A schema that did not exist may be registered later: asked for again so often. */
-const MISSES_LAST_MS = 60_000;
+const overHttp: MakeSchemaClient = ({ url, authorization }, onTrouble) =>
+  new SchemaRegistry({ url, clock: systemClock, authorization, onTrouble });
 
 export class StageSchemas implements SourceSchemas {
   /** What the decoder asks. */
   readonly lookup: EntrySchemas;
-  readonly #registry: SchemaRegistry;
+  readonly #client: SchemaClient;
   readonly #url: string;
-  #source: SamplesSource | null = null;
+  #source: { readonly waitsFor: number } = { waitsFor: NOT_WAITING };
   #trouble = '';
-  #forgottenMs = systemClock.monotonicMs();
 
-  constructor({ url, authorization }: RegistryConnection) {
-    this.#url = url;
-    const onTrouble = (message: string) => {
+  constructor(connection: RegistryConnection, makeClient: MakeSchemaClient = overHttp) {
+    this.#url = connection.url;
+    this.#client = makeClient(connection, (message) => {
       this.#trouble = `: ${message}`;
-    };
-    this.#registry = new SchemaRegistry({ url, clock: systemClock, authorization, onTrouble });
-    this.lookup = new EntrySchemas(this.#registry);
+    });
+    this.lookup = new EntrySchemas(this.#client);
   }
 
   /** The source whose records need the schemas. */
-  serve(source: SamplesSource): void {
+  serve(source: { readonly waitsFor: number }): void {
     this.#source = source;
   }
 
   begin(recorded: readonly number[] | null): void {
-    const nowMs = systemClock.monotonicMs();
-    if (nowMs - this.#forgottenMs >= MISSES_LAST_MS) {
-      this.#registry.forgetMisses();
-      this.#forgottenMs = nowMs;
-    }
+    this.#client.refresh();
     this.lookup.begin(recorded);
   }
 
@@ -49,16 +42,16 @@ export class StageSchemas implements SourceSchemas {
   }
 
   get waitsFor(): string | null {
-    const id = this.#source?.waitsFor ?? NOT_WAITING;
+    const id = this.#source.waitsFor;
     return id === NOT_WAITING ? null : `schema ${id} of the registry ${this.#url}${this.#trouble}`;
   }
 
   async settled(): Promise<void> {
-    await this.#registry.settled(this.#source?.waitsFor ?? NOT_WAITING);
+    await this.#client.settled(this.#source.waitsFor);
     this.#trouble = '';
   }
 
   close(): void {
-    this.#registry.close();
+    this.#client.close();
   }
 }

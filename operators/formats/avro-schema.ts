@@ -1,7 +1,8 @@
 // Owns what an Avro schema is to us: a tree of nodes that says how many bytes a value takes, and the type that reads
 // and writes whole records of it. Invariant: a schema that cannot be one is a problem in words, never an exception.
 
-import { avroType } from '#runtime/std/avro-types.ts';
+import { type AvroType, avroType } from '#runtime/std/avro-types.ts';
+import { invariant } from '#runtime/std/errors.ts';
 
 /** Schema texts are at most this long. */
 export const SCHEMA_BYTES_MAX = 1024 * 1024;
@@ -39,6 +40,8 @@ export interface AvroSchema {
   readonly json: unknown;
   /** Whole records by avsc. Errors: what avsc throws. */
   decode(bytes: Buffer): unknown;
+  /** Reads what another schema wrote as this one says, by Avro's rules of resolution; a text tells why that cannot be. */
+  decoderOf(written: AvroSchema): ((bytes: Buffer) => unknown) | string;
   encode(value: unknown): Buffer;
 }
 
@@ -64,14 +67,29 @@ export function parseAvroSchema(json: unknown): AvroSchema | string {
     const described: unknown = typeof json === 'string' ? JSON.parse(json) : structuredClone(json);
     const type = avroType(described);
     const node = nodeOf(type as unknown as Described, new Map());
-    return {
+    const schema: AvroSchema = {
       node,
       json: described,
       decode: (bytes) => type.fromBuffer(bytes),
+      decoderOf: (written) => resolved(type, TYPES.get(written)),
       encode: (value) => type.toBuffer(value),
     };
+    TYPES.set(schema, type);
+    return schema;
   } catch (error) {
     return `is no Avro schema: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+const TYPES = new WeakMap<AvroSchema, AvroType>();
+
+function resolved(type: AvroType, written: AvroType | undefined): ((bytes: Buffer) => unknown) | string {
+  invariant(written !== undefined, 'schemas are made here');
+  try {
+    const resolver = type.createResolver(written);
+    return (bytes) => type.fromBuffer(bytes, resolver);
+  } catch (error) {
+    return `it cannot be read as the source's schema: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 

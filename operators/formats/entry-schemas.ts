@@ -27,7 +27,7 @@ export class EntrySchemas implements SchemaLookup {
 
   /** Error replay-diverged: a schema that was there when the entry was written is gone. */
   get(id: number): SchemaAnswer {
-    if (this.#recorded?.has(id)) return 'missing';
+    if (this.#recorded?.has(id) || this.#misses.has(id)) return 'missing';
     const answer = this.#registry.get(id);
     if (answer !== 'missing') return answer;
     if (this.#recorded !== null) {

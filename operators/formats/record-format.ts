@@ -1,27 +1,18 @@
 // Owns how whole records become values and back: JSON, text, bytes, Avro. A value is what functions of a job see.
 
-import { AVRO_SLACK_BYTES, AvroReader } from '#operators/formats/avro-reader.ts';
+import { AvroRecord } from '#operators/formats/avro-record.ts';
 import { type AvroSchema, parseAvroSchema } from '#operators/formats/avro-schema.ts';
+import { FramedAvro } from '#operators/formats/framed-avro.ts';
 import { jsonLoss } from '#operators/formats/json-loss.ts';
 import { nestsDeeperThan, parseJson } from '#operators/formats/json-value.ts';
-import { NESTING_MAX, RecordRefusal } from '#operators/formats/sample-decoder.ts';
+import { NESTING_MAX } from '#operators/formats/sample-decoder.ts';
+import type { SchemaLookup } from '#operators/formats/schema-lookup.ts';
+import { RecordFault, type RecordFormat, type RecordReader } from '#operators/formats/whole-record.ts';
 import type { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
 export type RecordFormatName = 'json' | 'text' | 'bytes' | 'avro';
 export const RECORD_FORMATS: readonly RecordFormatName[] = ['json', 'text', 'bytes', 'avro'];
-
-/** Why bytes are no record of a format, or a value cannot be written in it. */
-export class RecordFault extends Error {
-  override readonly name = 'RecordFault';
-}
-
-export interface RecordFormat {
-  /** Value of bytes[start, end); keeps no view of them. Error RecordFault. */
-  decode(bytes: Buffer, start: number, end: number): unknown;
-  /** Error RecordFault, saying what cannot be written. */
-  encode(value: unknown, out: ByteWriter): void;
-}
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -78,47 +69,18 @@ const FORMATS: Readonly<Record<Exclude<RecordFormatName, 'avro'>, RecordFormat>>
 
 /** `avroSchema` is JSON that `parseAvroSchema` takes; only Avro needs it. */
 export function recordFormat(name: RecordFormatName, avroSchema?: unknown): RecordFormat {
-  return name === 'avro' ? new AvroFormat(avroSchema) : FORMATS[name];
+  return name === 'avro' ? new AvroRecord(checkedSchema(avroSchema)) : FORMATS[name];
 }
 
-/** Values are those of avsc: longs are numbers (beyond 2^53 refused), bytes Buffers, ambiguous unions `{ branch: value }`. */
-class AvroFormat implements RecordFormat {
-  readonly #schema: AvroSchema;
-  readonly #reader = new AvroReader();
-
-  constructor(json: unknown) {
-    const schema = parseAvroSchema(json);
-    invariant(typeof schema !== 'string', `the Avro schema was not checked: ${String(schema)}`);
-    this.#schema = schema;
-  }
-
-  decode(bytes: Buffer, start: number, end: number): unknown {
-    const size = end - start;
-    const copy = Buffer.alloc(size + AVRO_SLACK_BYTES);
-    bytes.copy(copy, 0, start, end);
-    try {
-      // avsc believes what blocks claim: it reads what was walked before.
-      this.#reader.bind(copy, new DataView(copy.buffer, copy.byteOffset, copy.length), 0, size);
-      this.#reader.skip(this.#schema.node);
-      return this.#schema.decode(copy.subarray(0, size));
-    } catch (error) {
-      throw new RecordFault(
-        error instanceof RecordRefusal ? error.message : `is no such Avro value: ${messageOf(error)}`,
-      );
-    }
-  }
-
-  encode(value: unknown, out: ByteWriter): void {
-    try {
-      out.raw(this.#schema.encode(value));
-    } catch (error) {
-      throw new RecordFault(`does not fit its Avro schema: ${messageOf(error)}`);
-    }
-  }
+/** Whole records in Avro whose schemas are asked for by their id; `avroSchema`, if there is one, says how they come. */
+export function framedAvro(lookup: SchemaLookup, avroSchema: unknown): RecordReader {
+  return new FramedAvro(lookup, avroSchema === undefined ? null : checkedSchema(avroSchema));
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function checkedSchema(json: unknown): AvroSchema {
+  const schema = parseAvroSchema(json);
+  invariant(typeof schema !== 'string', `the Avro schema was not checked: ${String(schema)}`);
+  return schema;
 }
 
 function writeText(text: string, out: ByteWriter): void {

@@ -1,6 +1,6 @@
 // Owns fetching schemas by id from a registry with Confluent's REST interface, and remembering them. The one part of the
 // formats that waits: an outage is waited out, with backoff; only the registry's own word that there is no such schema
-// counts as missing. Invariant: an answer other than 'pending' does not change until `forgetMisses`.
+// counts as missing. Invariant: an answer other than 'pending' does not change until `refresh`.
 
 import { samplePlan } from '#operators/formats/avro-sample-plan.ts';
 import { parseAvroSchema, SCHEMA_BYTES_MAX } from '#operators/formats/avro-schema.ts';
@@ -10,6 +10,21 @@ import type { Clock } from '#runtime/std/clock.ts';
 /** Confluent's error code for a schema id that does not exist. */
 const SCHEMA_NOT_FOUND = 40403;
 const REPLY_BYTES_MAX = 2 * SCHEMA_BYTES_MAX;
+/** A schema that did not exist may be registered later: asked for again so often. */
+const MISSES_LAST_MS = 60_000;
+
+/** Who fetches schemas for one task. Between two calls of `refresh` an answer other than 'pending' does not change. */
+export interface SchemaClient extends SchemaLookup {
+  /** Between entries: what was missing may be asked for again. */
+  refresh(): void;
+  /** Resolves when the schema is no longer pending, or nobody waits any more. */
+  settled(id: number): Promise<void>;
+  /** Ends all waiting. */
+  close(): void;
+}
+
+/** Why nobody answers, in words without secrets. */
+export type SchemaTrouble = (message: string) => void;
 
 export interface SchemaRegistryOptions {
   /** Such as `https://registry:8081`; a path in front of `/schemas` is kept. */
@@ -26,19 +41,21 @@ export interface SchemaRegistryOptions {
   /** Answers remembered at most; the oldest is forgotten. @default 10000 */
   readonly schemasMax?: number;
   /** Told of each failed request, in words without secrets. */
-  readonly onTrouble?: (message: string) => void;
+  readonly onTrouble?: SchemaTrouble;
 }
 
-export class SchemaRegistry implements SchemaLookup {
+export class SchemaRegistry implements SchemaClient {
   /** Requests sent so far. */
   requests = 0;
   readonly #options: SchemaRegistryOptions;
   readonly #known = new Map<number, SchemaAnswer>();
   readonly #fetching = new Map<number, Promise<void>>();
   readonly #closed = new AbortController();
+  #refreshedMs: number;
 
   constructor(options: SchemaRegistryOptions) {
     this.#options = options;
+    this.#refreshedMs = options.clock.monotonicMs();
   }
 
   get(id: number): SchemaAnswer {
@@ -54,17 +71,17 @@ export class SchemaRegistry implements SchemaLookup {
     return 'pending';
   }
 
-  /** Resolves when the schema is no longer pending, or the registry was closed. */
   async settled(id: number): Promise<void> {
     await this.#fetching.get(id);
   }
 
-  /** Lets ids that were missing be asked for again. Between entries only: within one, answers must not change. */
-  forgetMisses(): void {
+  refresh(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#refreshedMs < MISSES_LAST_MS) return;
+    this.#refreshedMs = nowMs;
     for (const [id, answer] of this.#known) if (answer === 'missing') this.#known.delete(id);
   }
 
-  /** Ends all waiting. */
   close(): void {
     this.#closed.abort();
   }

@@ -1,7 +1,7 @@
 // Owns turning records into records of a topic: value by a format, key by the stream's key or a function. Keeps
 // nothing. Invariant: one record out for each that comes in, in order; records of a key go to one partition.
 
-import type { RecordFormat } from '#operators/formats/record-format.ts';
+import type { RecordFormat } from '#operators/formats/whole-record.ts';
 import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';

@@ -1,7 +1,8 @@
 // Owns the head of a stage that reads records of any shape: decodes each, takes its event time, hands bad ones over.
-// Invariant: every log record becomes one row or one dead letter.
+// Invariant: every log record becomes one row or one dead letter, once its schema is known.
 
-import { RecordFault, type RecordFormat } from '#operators/formats/record-format.ts';
+import { NOT_WAITING } from '#operators/formats/sample-decoder.ts';
+import { RecordFault, type RecordReader } from '#operators/formats/whole-record.ts';
 import { functionFailed, isPromise } from '#operators/records/user-function.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -19,7 +20,7 @@ export interface RecordMetadata {
 
 export interface RecordsSourceOptions {
   readonly id: string;
-  readonly format: RecordFormat;
+  readonly format: RecordReader;
   /** Makes the record out of the value; what it throws is a bad record. Null: the value is the record. */
   readonly read: ((value: unknown, metadata: RecordMetadata) => unknown) | null;
   /** Event time in milliseconds; what it throws is a bad record. Null: the log's timestamp. */
@@ -30,6 +31,8 @@ export class RecordsSource implements Source {
   readonly id: string;
   readonly control = null;
   consumedDelta = 0;
+  /** Id of the schema that the next record waits for, when `decode` ended before it for that reason; else NOT_WAITING. */
+  waitsFor = NOT_WAITING;
   readonly #options: RecordsSourceOptions;
   #context: SourceContext | null = null;
 
@@ -50,6 +53,7 @@ export class RecordsSource implements Source {
     let consumedDelta = skipBelowDelta;
     batch.originTopic = input.topic;
     batch.records ??= [];
+    this.waitsFor = NOT_WAITING;
     while (walker.next()) {
       const delta = walker.offsetDelta;
       if (delta < skipBelowDelta) continue;
@@ -60,6 +64,11 @@ export class RecordsSource implements Source {
       }
       consumedDelta = delta + 1;
       this.#decodeRecord(input, walker, limits.skewLimitMs, batch);
+      if (this.waitsFor !== NOT_WAITING) {
+        walker.back();
+        consumedDelta = delta;
+        break;
+      }
       if (batch.count >= rowsMax || batch.maxTimestampMs >= cutTimestampMs) break;
     }
     this.consumedDelta = consumedDelta;
@@ -80,11 +89,13 @@ export class RecordsSource implements Source {
     try {
       if (walker.valueStart < 0) throw new RecordFault('has no value (a tombstone)');
       record = format.decode(walker.bytes, walker.valueStart, walker.valueEnd);
+      this.waitsFor = format.waitsFor ?? NOT_WAITING;
+      if (this.waitsFor !== NOT_WAITING) return;
       if (read !== null) record = read(record, metadata);
       if (timestamp !== null) timestampMs = timestamp(record, metadata);
     } catch (error) {
-      const said = error instanceof RecordFault ? error.message : `is refused: ${messageOf(error)}`;
-      this.#bad(walker, input, 'record-invalid', `the record ${said}`);
+      if (error instanceof RecordFault) this.#bad(walker, input, error.code, `the record ${error.message}`);
+      else this.#bad(walker, input, 'record-invalid', `the record is refused: ${messageOf(error)}`);
       return;
     }
     if ((read !== null && isPromise(record)) || isPromise(timestampMs)) {

@@ -169,4 +169,10 @@ test('Avro records need a schema, and nothing else has one', () => {
   expect(read({ format: 'avro', avroSchema: '"nothing"' })).toContain('source.avroSchema: is no Avro schema');
   expect(read({ avroSchema: LOGIN })).toContain('source.avroSchema: is of Avro only');
   expect(read({ format: 'avro', avroSchema: LOGIN })).toBeNull();
+  const registry = 'https://registry:8081';
+  expect(read({ format: 'avro', registry })).toBeNull();
+  expect(read({ format: 'avro', registry, avroSchema: LOGIN })).toBeNull();
+  expect(read({ format: 'avro', registry, avroSchema: '{' })).toContain('source.avroSchema: is no Avro schema');
+  expect(read({ registry })).toContain('source.registry: is of Avro only');
+  expect(read({ format: 'avro', registry: 'registry' })).toContain("source.registry.url: 'registry' is no");
 });

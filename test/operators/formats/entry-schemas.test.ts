@@ -10,6 +10,9 @@ test('an entry records what was missing, and its replay sees the same although t
   schemas.begin(null);
   expect([9, 1, 4, 9].map((id) => schemas.get(id))).toEqual(['missing', known, 'missing', 'missing']);
   const recorded = schemas.misses;
+  answers.set(4, known);
+  expect(schemas.get(4), 'answers of an entry do not change').toBe('missing');
+  answers.delete(4);
   expect(recorded).toEqual([4, 9]);
   schemas.begin(null);
   expect(schemas.misses).toEqual([]);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { RecordFault, recordFormat } from '#operators/formats/record-format.ts';
+import { recordFormat } from '#operators/formats/record-format.ts';
+import { RecordFault } from '#operators/formats/whole-record.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { varint } from '#test/operators/formats/protobuf-bytes.ts';
 

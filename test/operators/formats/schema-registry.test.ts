@@ -110,13 +110,18 @@ test('an outage of a minute is waited out, with growing pauses; nothing counts a
   expect(troubles.join()).toMatch(/does not answer: .*(socket|hang up|closed)/i);
 });
 
-test("only the registry's own word makes a schema missing, until misses are forgotten", async () => {
-  const { registry, server } = await setUp();
+test("only the registry's own word makes a schema missing, for a minute", async () => {
+  const { clock, registry, server } = await setUp();
   server.reply = () => ({ status: 404, body: '{"error_code":40403,"message":"Schema 9 not found"}' });
   expect(await answerOf(registry, 9)).toBe('missing');
   server.reply = () => ({ status: 200, body: JSON.stringify({ schema: SAMPLE }) });
   expect(registry.get(9)).toBe('missing');
-  registry.forgetMisses();
+  clock.monotonicMs = () => 59_999;
+  registry.refresh();
+  expect(registry.get(9)).toBe('missing');
+  clock.monotonicMs = () => 60_000;
+  expect(registry.get(9)).toBe('missing');
+  registry.refresh();
   expect(await answerOf(registry, 9)).toBe('known');
   expect(registry.get(-1)).toBe('missing');
 });
