@@ -5,13 +5,23 @@ import type { LogClient } from '#runtime/log/contract.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
 import { transactionalId } from '#runtime/task/task-environment.ts';
 
-/** Begins it for all tasks; what fails is left to them. */
-export function endOpenTransactions(log: LogClient, namespace: string, tasks: readonly TaskAssignment[]): void {
+export interface DeadSlot {
+  readonly log: LogClient;
+  readonly namespace: string;
+  readonly tasks: readonly TaskAssignment[];
+  /** Whether the installation is still this process's: what is open may be its successor's, at work. */
+  readonly owns: () => Promise<boolean>;
+}
+
+/** Tries it for all tasks; what fails is left to them. */
+export async function endOpenTransactions({ log, namespace, tasks, owns }: DeadSlot): Promise<void> {
   // A transaction of the embedded log is there whole or not at all.
-  if (log.kind === 'embedded') return;
-  for (const task of tasks) {
-    const writer = log.writer(transactionalId({ namespace, ...task }));
-    const done = writer.abortOpen().catch(() => {});
-    done.then(() => writer.close());
-  }
+  if (log.kind === 'embedded' || !(await owns().catch(() => false))) return;
+  await Promise.all(
+    tasks.map(async (task) => {
+      const writer = log.writer(transactionalId({ namespace, ...task }));
+      await writer.abortOpen().catch(() => {});
+      await writer.close();
+    }),
+  );
 }

@@ -232,7 +232,11 @@ export class MillraceProcess {
       logger: this.#options.logger,
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
-      slotDied: (tasks) => endOpenTransactions(this.log, this.#configuration.namespace, tasks),
+      slotDied: (tasks) => {
+        const { namespace } = this.#configuration;
+        const owns = () => isOwner(this.#edges, this.processId);
+        endOpenTransactions({ log: this.log, namespace, tasks, owns });
+      },
     });
     this.#pool = pool;
     const prepared = this.#startable.flatMap((job) => job.prepared ?? []);
