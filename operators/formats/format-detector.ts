@@ -162,19 +162,27 @@ function isRequest(bytes: Buffer, start: number, end: number): boolean {
   return at === end && at > start;
 }
 
-// A size that fits the block (snappy adds a sixth at most), then a literal that begins with a field of WriteRequest:
-// nothing can be copied yet. A small request may begin with a byte that is a bracket.
+// A size that fits the block (snappy adds a sixth at most), then a literal that begins with a field of WriteRequest that
+// fits the size: nothing can be copied yet. A small request may begin with a byte that is a bracket, or with spaces.
 function isSnappyRequest(bytes: Buffer, start: number, end: number): boolean {
-  let size = 0;
-  let scale = 1;
   let at = start;
-  for (; at < end && at < start + 4; at++) {
-    size += (bytes[at] & 127) * scale;
-    if (bytes[at] < 128) break;
-    scale *= 128;
-  }
+  while (at < end && at < start + 4 && bytes[at] > 127) at++;
+  const size = shortVarint(bytes, start, end);
   const tag = bytes[++at];
   if (at + 1 >= end || (tag & 3) !== 0 || end - start > 32 + size + size / 6) return false;
-  const first = bytes[at + 1 + Math.max(0, (tag >>> 2) - 59)];
-  return first === FIELD_1 || first === FIELD_3;
+  const field = at + 1 + Math.max(0, (tag >>> 2) - 59);
+  if (bytes[field] !== FIELD_1 && bytes[field] !== FIELD_3) return false;
+  return shortVarint(bytes, field + 1, end) <= size - 2;
+}
+
+// Of up to four bytes; what does not end there is larger than any record.
+function shortVarint(bytes: Buffer, start: number, end: number): number {
+  let value = 0;
+  let scale = 1;
+  for (let at = start; at < end && at < start + 4; at++) {
+    value += (bytes[at] & 127) * scale;
+    if (bytes[at] < 128) return value;
+    scale *= 128;
+  }
+  return value;
 }

@@ -107,6 +107,15 @@ test('a content type decides before the bytes do', () => {
   expect(withHeaders(state, json, {})).toBe('m 1 @5');
 });
 
+test('spaces and newlines in front of text are no snappy block', () => {
+  const state = reading('auto');
+  const line = 'cpu,host=h-9,cpu=cpu2 n=96048 1700000044729898518';
+  for (const space of ['  \n', ' \n\n', '\t  \n', '\r\n  \n']) {
+    decodeRecord(state, `${space}${line}\n`);
+    expect(rowTexts(state), JSON.stringify(space)).toEqual(['cpu_n{cpu="cpu2",host="h-9"} 96048 @1700000044729']);
+  }
+});
+
 test('what no format begins with is said to be unknown, with its content type', () => {
   const state = decoding((options) => sampleDecoder({ name: 'auto' }, options));
   for (const value of [
