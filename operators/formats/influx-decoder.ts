@@ -15,7 +15,7 @@ import {
   type SampleDecoderOptions,
 } from '#operators/formats/sample-decoder.ts';
 import { SampleRows, UNKNOWN_SERIES } from '#operators/formats/sample-rows.ts';
-import { canonicalSeries } from '#operators/series/canonical.ts';
+import { canonicalSeries, METRIC_NAME_LABEL } from '#operators/series/canonical.ts';
 import type { Batch } from '#runtime/task/contract.ts';
 
 const QUOTE = 0x22;
@@ -154,6 +154,7 @@ export class InfluxDecoder implements SampleDecoder {
       if (equals <= 0) return this.#fault(index, `has a tag without a key or a value: ${shown(tag)}`);
       const key = unescaped(tag.slice(0, equals));
       if (key in labels) return this.#fault(index, `has the tag ${shown(key)} twice`);
+      if (key === METRIC_NAME_LABEL) return this.#fault(index, `has a tag named ${METRIC_NAME_LABEL}`);
       labels[key] = unescaped(tag.slice(equals + 1));
     }
     return { measurement: measurement.replace(/\\([, ])/g, '$1'), labels };

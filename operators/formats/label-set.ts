@@ -3,9 +3,7 @@
 // (another order, empty values) means the same series.
 
 import { isUtf8 } from 'node:buffer';
-import { canonicalSeries } from '#operators/series/canonical.ts';
-
-export const METRIC_NAME_LABEL = '__name__';
+import { canonicalSeries, METRIC_NAME_LABEL } from '#operators/series/canonical.ts';
 
 /** Labels of one series that are read; as many are refused, however many of them are empty. */
 export const PAIRS_MAX = 256;

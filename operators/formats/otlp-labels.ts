@@ -4,7 +4,12 @@
 
 import { decimalText, otlpLabelName } from '#operators/formats/otlp-names.ts';
 import { BUCKET, COUNT, QUANTILE, SUM } from '#operators/formats/otlp-samples.ts';
-import { canonicalSeries, compareCodePoints, type SeriesFault } from '#operators/series/canonical.ts';
+import {
+  canonicalSeries,
+  compareCodePoints,
+  METRIC_NAME_LABEL,
+  type SeriesFault,
+} from '#operators/series/canonical.ts';
 
 /** A key and its value as text. */
 export type Attribute = readonly [key: string, text: string];
@@ -30,6 +35,8 @@ export function resourceOf(attributes: readonly Attribute[]): OtlpResource | str
   if (others.length === 0 || (job === '' && instance === '')) return { job, instance, targetInfo: null };
   const labels = labelsOf(others);
   identify(labels, job, instance);
+  // The name of target_info is ours, as in Prometheus; it is no reason to lose the points.
+  delete labels[METRIC_NAME_LABEL];
   const targetInfo = canonicalSeries('target_info', labels);
   return typeof targetInfo === 'string' ? { job, instance, targetInfo } : targetInfo.message;
 }
@@ -42,6 +49,7 @@ export function pointLabels(
 ): Labels | string {
   if (attributes.some(([key]) => key === '')) return 'has an attribute without a key';
   const labels = labelsOf(attributes);
+  if ((labels[METRIC_NAME_LABEL] ?? '') !== '') return `has an attribute that would be the label ${METRIC_NAME_LABEL}`;
   if (resource !== null) identify(labels, resource.job, resource.instance);
   if (isDelta) labels['__temporality__'] = 'delta';
   return labels;

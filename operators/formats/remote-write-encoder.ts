@@ -1,9 +1,8 @@
 // Owns writing Prometheus remote-write 1.0 requests: the protobuf message WriteRequest from columns, and its snappy
 // block. Knows no HTTP. Invariant: the same columns give the same bytes; rows keep their order.
 
-import { METRIC_NAME_LABEL } from '#operators/formats/label-set.ts';
 import { writeValue } from '#operators/formats/special-values.ts';
-import { compareCodePoints, type LabelPair } from '#operators/series/canonical.ts';
+import { compareCodePoints, type LabelPair, METRIC_NAME_LABEL } from '#operators/series/canonical.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { compressSnappy } from '#runtime/std/snappy.ts';
 

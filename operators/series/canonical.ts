@@ -4,6 +4,8 @@
 
 import { invariant } from '#runtime/std/errors.ts';
 
+/** The label that Prometheus keeps a metric's name in; no other label of a series may have its name. */
+export const METRIC_NAME_LABEL = '__name__';
 /** Most labels of one series; the empty ones do not count. */
 export const LABELS_MAX = 64;
 /** Longest canonical text in UTF-8 bytes. */
@@ -121,6 +123,11 @@ function labelsFault(labels: unknown): SeriesFault | null {
     if (!name.isWellFormed() || !value.isWellFormed()) {
       return { message: 'holds half a surrogate pair', path: labelPath(name) };
     }
+  }
+  // Databases would find two names in one series.
+  const second: unknown = (labels as Record<string, unknown>)[METRIC_NAME_LABEL];
+  if (second !== undefined && second !== '') {
+    return { message: "is the label of the metric's own name", path: labelPath(METRIC_NAME_LABEL) };
   }
   return null;
 }

@@ -2,7 +2,6 @@
 // Prometheus remote write 1.0. Sends nothing itself: it is the outbox of a delivery. Invariant: samples keep the order of
 // the rows they came with; the same samples give the same bytes.
 
-import { METRIC_NAME_LABEL } from '#operators/formats/label-set.ts';
 import {
   encodeSeriesLabels,
   encodeSharedLabels,
@@ -296,7 +295,6 @@ export class RemoteWriteSink implements Operator, Outbox {
 }
 
 function nameFault({ labels, metricName }: Series, names: RemoteWriteSinkOptions['names']): string | null {
-  if (labels.some(([name]) => name === METRIC_NAME_LABEL)) return `a label is named ${METRIC_NAME_LABEL}`;
   if (names === 'any') return null;
   if (!METRIC_NAME.test(metricName)) return `Prometheus has no metric named '${metricName}'`;
   const label = labels.find(([name]) => !LABEL_NAME.test(name));

@@ -146,7 +146,7 @@ function labelsFor(next: Random, isPlain: boolean): Record<string, string> {
   if (isPlain) return { host: `h-${Math.floor(next() * 40)}`, region: pick(next, ['eu', 'us']) };
   const made: Record<string, string> = {};
   for (let i = Math.floor(next() * 4); i > 0; i--)
-    made[pick(next, ['a', 'b', 'ключ', '', 'x y'])] = pick(next, ['', 'v', 'ü', 'w"']);
+    made[pick(next, ['a', 'b', 'ключ', '', 'x y', '__name__'])] = pick(next, ['', 'v', 'ü', 'w"']);
   if (next() < 0.01) for (let i = 0; i < pick(next, [65, 300]); i++) made[`l${i}`] = 'v';
   return made;
 }

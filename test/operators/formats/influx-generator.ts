@@ -19,7 +19,7 @@ const NAMES = [
   '',
   '__proto__',
 ];
-const KEYS = ['usage', 'value', 'a\\ b', 'k\\=v', 'k\\,v', '"q"', '__proto__', 'ключ', 'x\\\\', ''];
+const KEYS = ['__name__', 'usage', 'value', 'a\\ b', 'k\\=v', 'k\\,v', '"q"', '__proto__', 'ключ', 'x\\\\', ''];
 const VALUES = [
   '1i',
   '-5i',

@@ -140,6 +140,7 @@ function seriesOf(name: Buffer | null, list: [Buffer, Value][]): string {
     list.map(([key, value]) => [key.toString(), value === null ? '' : (value as Buffer).toString()]),
   );
   if (labels.has('')) return '.labels';
+  if ((labels.get('__name__') ?? '') !== '') return '.labels.__name__';
   const kept = [...labels].filter(([, value]) => value !== '');
   return kept.length > 64 ? '.labels' : seriesText(name.toString(), kept);
 }

@@ -90,6 +90,7 @@ function faultPath(part: unknown): string | null {
       return /^[a-z_]\w*$/i.test(label) ? `.labels.${label}` : `.labels[${JSON.stringify(label)}]`;
     }
   }
+  if (pairs.some(([label, text]) => label === '__name__' && text !== '')) return '.labels.__name__';
   return pairs.filter(([, text]) => text !== '').length > 64 ? '.labels' : null;
 }
 

@@ -118,6 +118,7 @@ function seriesOf(prefix: string): { measurement: string; tags: [string, string]
   for (const part of parts.slice(1)) {
     const [key, value] = cut(part, '=');
     if (key === '' || value === '' || tags.some(([other]) => other === plain(key))) return null;
+    if (plain(key) === '__name__') return null;
     tags.push([plain(key), plain(value.slice(1))]);
   }
   return measurement === '' ? null : { measurement, tags: tags.filter(([, value]) => value !== '') };

@@ -95,7 +95,7 @@ function identityOf(attributes: Attributes | string): Identity | null {
   const rest = attributes.filter(([key]) => !/^service\.(name|namespace|instance\.id)$/.test(key));
   if (rest.some(([key]) => key === '')) return null;
   if (rest.length === 0 || labels.length === 0) return { labels, target: null };
-  const all = merged(rest, labels);
+  const all = merged(rest, labels).filter(([label]) => label !== '__name__');
   return all.length > 64 ? null : { labels, target: seriesText('target_info', all) };
 }
 
@@ -212,6 +212,7 @@ function samplesOf(name: string, kind: Kind, point: Point, over: [string, string
   if (wrong !== null) return wrong;
   const { attributes } = point;
   if (attributes === null || attributes.length > 256 || attributes.some(([key]) => key === '')) return '.attributes';
+  if (merged(attributes, []).some(([label]) => label === '__name__')) return '.attributes';
   const found: Found[] = [];
   let labelsMax = 0;
   const add = (suffix: string, value: number, extra: [string, string][] = []) => {

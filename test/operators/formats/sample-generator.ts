@@ -30,6 +30,7 @@ const NAMES = [
   '',
 ];
 const LABELS = [
+  '__name__',
   'host',
   'region',
   'le',
