@@ -65,7 +65,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   },
   {
     folders: ['runtime/log/*', 'runtime/log'],
-    ours: ['runtime/std'],
+    ours: ['runtime/std', 'runtime/log/codecs.ts'],
     node: null,
     packages: null,
     why: 'a log knows std and its clients: no state, no operator, no other log',

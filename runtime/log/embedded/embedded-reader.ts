@@ -8,7 +8,6 @@ import type { EmbeddedConnection } from '#runtime/log/embedded/embedded-connecti
 import type { PartitionAccess } from '#runtime/log/embedded/messages.ts';
 import { ChunkPool, SegmentCursor } from '#runtime/log/embedded/segment-cursor.ts';
 import { SharedPartition } from '#runtime/log/embedded/shared-partition.ts';
-import { BATCH_HEADER_BYTES } from '#runtime/log/record-batch.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 
 type ReadAt = TopicPartition & { readonly topicId: string; readonly offset: bigint };
@@ -144,7 +143,7 @@ class EmbeddedPartitionReader implements PartitionReader {
       return null;
     }
     if (!this.#toNextBatch(cursor, end)) return this.#gone(shared);
-    cursor.check();
+    cursor.open();
     const baseOffset = this.#nextBase;
     const nextOffset = baseOffset + BigInt(cursor.lastOffsetDelta) + 1n;
     const skipBelowDelta = Math.max(0, Number(this.position - baseOffset));
@@ -153,9 +152,9 @@ class EmbeddedPartitionReader implements PartitionReader {
     this.position = nextOffset;
     this.#batchOut = true;
     return {
-      bytes,
-      start: start + BATCH_HEADER_BYTES,
-      end: cursor.end,
+      bytes: cursor.records,
+      start: cursor.recordsStart,
+      end: cursor.recordsEnd,
       count: bytes.readInt32BE(start + 57),
       baseOffset,
       baseTimestampMs: Number(bytes.readBigInt64BE(start + 27)),

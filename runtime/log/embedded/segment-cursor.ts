@@ -4,14 +4,17 @@
 
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { CODEC_NONE, decompress } from '#runtime/log/codecs.ts';
 import { segmentBaseOffset, segmentFileName } from '#runtime/log/embedded/partition-log.ts';
-import { BATCH_HEADER_BYTES } from '#runtime/log/record-batch.ts';
+import { ATTRIBUTE_CODEC, BATCH_HEADER_BYTES } from '#runtime/log/record-batch.ts';
 import { crc32c } from '#runtime/std/crc32c.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 /** Larger reads gain nothing measurable; a batch larger than this gets a buffer of its own size. */
 const CHUNK_BYTES = 256 * 1024;
 const SPARE_CHUNKS_MAX = 16;
+/** Largest record section after decompression. */
+const RECORDS_BYTES_MAX = 128 * 1024 * 1024;
 
 /** Chunks shared by the cursors of one reader: a cursor holds one only while it has something in it. */
 export class ChunkPool {
@@ -34,6 +37,10 @@ export class SegmentCursor {
   bytes: Buffer = NOTHING;
   start = 0;
   end = 0;
+  /** After `open` the records of the batch are records[recordsStart, recordsEnd), not compressed. */
+  records: Buffer = NOTHING;
+  recordsStart = 0;
+  recordsEnd = 0;
   readonly #directory: string;
   readonly #pool: ChunkPool;
   #fd = -1;
@@ -102,12 +109,29 @@ export class SegmentCursor {
     }
   }
 
-  /** Throws log-corrupt when the batch fails its checksum. */
-  check(): void {
+  /** Opens the batch for its records. Throws log-corrupt when it fails its checksum. */
+  open(): void {
     const { bytes, start, end } = this;
     if (crc32c(bytes, start + 21, end) !== bytes.readUInt32BE(start + 17)) {
       throw this.corrupt(`fails the checksum of the batch with offset ${this.baseOffset}`);
     }
+    this.records = bytes;
+    this.recordsStart = start + BATCH_HEADER_BYTES;
+    this.recordsEnd = end;
+    const codec = bytes[start + 22] & ATTRIBUTE_CODEC;
+    if (codec !== CODEC_NONE) this.#decompress(codec);
+  }
+
+  #decompress(codec: number): void {
+    try {
+      this.records = decompress(codec, this.bytes.subarray(this.recordsStart, this.recordsEnd), RECORDS_BYTES_MAX);
+    } catch (error) {
+      throw this.corrupt(
+        `holds a batch with offset ${this.baseOffset} that cannot be read: ${(error as Error).message}`,
+      );
+    }
+    this.recordsStart = 0;
+    this.recordsEnd = this.records.length;
   }
 
   /** Gives the chunk back; the place is kept. */
@@ -115,7 +139,7 @@ export class SegmentCursor {
     this.#chunkAt += this.end;
     this.start = this.end = this.#filled = 0;
     if (this.bytes.length > 0) this.#pool.give(this.bytes);
-    this.bytes = NOTHING;
+    this.bytes = this.records = NOTHING;
   }
 
   close(): void {

@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import type { PartitionOutline } from '#runtime/log/embedded/messages.ts';
 import { ChunkPool, SegmentCursor } from '#runtime/log/embedded/segment-cursor.ts';
-import { BATCH_HEADER_BYTES, RecordWalker } from '#runtime/log/record-batch.ts';
+import { RecordWalker } from '#runtime/log/record-batch.ts';
 
 /**
  * Offset of the first record whose timestamp is at or after `timestampMs`, the end when there is none, or null when
@@ -39,10 +39,10 @@ function searchSegment(
   for (let at = baseOffset; at < end; at += BigInt(cursor.lastOffsetDelta) + 1n) {
     if (!cursor.next(at, end)) return null;
     if (cursor.maxTimestampMs < timestampMs) continue;
-    cursor.check();
+    cursor.open();
     const { bytes, start } = cursor;
     const baseTimestampMs = Number(bytes.readBigInt64BE(start + 27));
-    walker.reset(bytes, start + BATCH_HEADER_BYTES, cursor.end, bytes.readInt32BE(start + 57));
+    walker.reset(cursor.records, cursor.recordsStart, cursor.recordsEnd, bytes.readInt32BE(start + 57));
     while (walker.next()) {
       const offset = at + BigInt(walker.offsetDelta);
       if (baseTimestampMs + walker.timestampDelta >= timestampMs && offset >= outline.logStart) return offset;

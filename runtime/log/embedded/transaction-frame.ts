@@ -3,7 +3,7 @@
 // writer thread fills them in place. Integers are big-endian.
 
 import type { StagedBatch } from '#runtime/log/contract.ts';
-import { BATCH_HEADER_BYTES } from '#runtime/log/record-batch.ts';
+import { ATTRIBUTE_CODEC, BATCH_HEADER_BYTES } from '#runtime/log/record-batch.ts';
 import { crc32c } from '#runtime/std/crc32c.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
@@ -13,7 +13,8 @@ export const OPERATION_CHANGE = 2;
 
 const HEAD_BYTES = 8;
 const BATCH_HEAD_BYTES = 12;
-const ATTRIBUTES_STORED = 0x08;
+/** What may be set in the attributes of a batch: how it is compressed, and whose its timestamps are. */
+const ATTRIBUTES_STORED = 0x08 | ATTRIBUTE_CODEC;
 
 export function frameSizeBytes(batches: readonly StagedBatch[]): number {
   let size = HEAD_BYTES;
@@ -34,7 +35,7 @@ export function writeFrame(frame: Buffer, batches: readonly StagedBatch[]): void
     const { topic, bytes, partition, recordCount } = batches[i];
     const whole = bytes.length > BATCH_HEADER_BYTES && bytes.readInt32BE(8) === bytes.length - 12 && bytes[16] === 2;
     invariant(whole && recordCount > 0, `batch for ${topic}/${partition} is not one whole record batch of version 2`);
-    invariant((bytes[22] & ~ATTRIBUTES_STORED) === 0, `batch for ${topic}/${partition} is compressed or control`);
+    invariant((bytes[22] & ~ATTRIBUTES_STORED) === 0, `batch for ${topic}/${partition} is transactional or control`);
     frame.writeUInt32BE(0, at);
     frame.writeUInt32BE(partition, at + 4);
     frame.writeUInt32BE(bytes.length, at + 8);

@@ -1,9 +1,9 @@
 // Owns what one partition reader has fetched and not handed out yet: segments of record batches in frames, bounded in
 // bytes. Where it fetches from is the fetcher's work. Position never goes back; errors come after the data before them.
 
+import { CODEC_NONE, decompress } from '#runtime/log/codecs.ts';
 import type { FetchedBatch, PartitionReader, ReaderStatus, TopicPartition } from '#runtime/log/contract.ts';
 import { BatchCursor, corrupt, offsetAfter } from '#runtime/log/kafka/batch-cursor.ts';
-import { CODEC_NONE, decompress } from '#runtime/log/kafka/codecs.ts';
 import type { Frame } from '#runtime/log/kafka/frame-pool.ts';
 import type { FetchedPartition } from '#runtime/log/kafka/wire/fetch.ts';
 import { BATCH_HEADER_BYTES } from '#runtime/log/record-batch.ts';

@@ -4,7 +4,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { compressFrameSync, compressSync as lz4Block } from 'lz4-napi';
 import { compressSync as snappyBlock } from 'snappy';
 import { describe, expect, it } from 'vitest';
-import { decompress } from '#runtime/log/kafka/codecs.ts';
+import { decompress } from '#runtime/log/codecs.ts';
 
 const GZIP = 1;
 const SNAPPY = 2;
