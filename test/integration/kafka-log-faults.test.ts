@@ -11,8 +11,8 @@ import type { LogFault, OpenLog } from '#test/suites/log/subject.ts';
 
 function faultsOver(name: string, faults: LogFault[], open: () => Promise<OpenLog>): void {
   describe(name, () => {
-    const capabilities = { markers: true, codecs: [], faults, transactionTimeoutMs: null, outage: false };
-    const bench = new LogBench({ name, capabilities, open });
+    const others = { codecs: [], transactionTimeoutMs: null, outage: false, gaps: false, reconnects: true };
+    const bench = new LogBench({ name, capabilities: { ...others, faults }, omitted: [], open });
     beforeAll(() => bench.open());
     afterEach(() => bench.closeClients());
     afterAll(() => bench.close());

@@ -6,17 +6,16 @@ import { connectKafka } from '#runtime/log/kafka/kafka-client.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { KafkaProxy } from '#test/harness/kafka-proxy.ts';
 import { RawKafka } from '#test/harness/kafka-raw.ts';
-import type { LogFault, OpenLog } from '#test/suites/log/subject.ts';
+import { encodeBatch, record } from '#test/suites/log/bytes.ts';
+import { FAULT_KINDS, type LogFault, type OpenLog } from '#test/suites/log/subject.ts';
 
 export const PRODUCE = 0;
 export const INIT_PRODUCER_ID = 22;
 export const ADD_PARTITIONS = 24;
 export const END_TXN = 26;
 
-const HOWS = ['request-lost', 'answer-lost', 'request-late', 'closed-before', 'closed-after'] as const;
-
 export function faultsOn(...ons: LogFault['on'][]): LogFault[] {
-  return ons.flatMap((on) => HOWS.map((how) => ({ on, how })));
+  return ons.flatMap((on) => FAULT_KINDS.map((how) => ({ on, how })));
 }
 
 export function stamp(bytes: Buffer, producerId: bigint, epoch: number, sequence: number): Buffer {
@@ -38,6 +37,13 @@ export async function openKafka(brokers: readonly string[], writeKey = PRODUCE):
       connectKafka({ brokers: proxy.brokers, clientId: 'suite', clock: systemClock, requestTimeoutMs: 1500 }),
     dump: ({ topic, partition }) => raw.dump(topic, partition),
     appendRaw: async (batch) => void (await raw.produce(batch, null)),
+    // Aborted records take offsets, and so do the markers behind them.
+    async appendBeforeGap(batch) {
+      await raw.produce(batch, null);
+      const transaction = await raw.begin(`gap-${batch.topic}`, 60_000);
+      await transaction.append(encodeBatch(batch.topic, batch.partition, [record('aborted')]), stamp);
+      await transaction.abort();
+    },
     async beginRaw(transactionalId, timeoutMs) {
       const transaction = await raw.begin(transactionalId, timeoutMs);
       return {

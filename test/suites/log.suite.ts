@@ -1,11 +1,11 @@
-// Owns the contract suite of the log port: one set of tests that every adapter must pass. What a log is may differ
-// (markers, faults that can be provoked), what the port promises may not.
+// Owns the contract suite of the log port: one set of tests that every adapter must pass. What may happen to a log
+// differs, what the port promises does not. The subjects give the table of what is left out for whom, and why.
 
-import { afterAll, afterEach, beforeAll, describe } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { LogBench } from '#test/suites/log/bench.ts';
 import { faultTests, outageTests } from '#test/suites/log/faults.ts';
 import { readingTests } from '#test/suites/log/reading.ts';
-import type { LogSuiteSubject } from '#test/suites/log/subject.ts';
+import { allItems, type LogSuiteSubject, testedItems } from '#test/suites/log/subject.ts';
 import { topicTests } from '#test/suites/log/topics.ts';
 import { writingTests } from '#test/suites/log/writing.ts';
 
@@ -17,6 +17,11 @@ export function logSuite(subject: LogSuiteSubject): void {
     afterEach(() => bench.closeClients());
     afterAll(() => bench.close());
 
+    it('is tested in everything that can happen to it', () => {
+      const omitted = subject.omitted.flatMap(({ items }) => items);
+      expect([...testedItems(subject.capabilities), ...omitted].sort()).toEqual(allItems().sort());
+      for (const { why } of subject.omitted) expect(why).not.toBe('');
+    });
     describe('topics', () => topicTests(bench));
     describe('writers', () => writingTests(bench));
     describe('readers', () => readingTests(bench));

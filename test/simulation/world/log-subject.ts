@@ -4,25 +4,32 @@ import { stampBatch } from '#runtime/log/record-batch.ts';
 import type { Faults } from '#test/simulation/world/log-faults.ts';
 import { KAFKA } from '#test/simulation/world/log-partition.ts';
 import { World } from '#test/simulation/world/world.ts';
-import type { LogFault, LogSuiteSubject, OpenLog, RawTransaction } from '#test/suites/log/subject.ts';
+import {
+  CODECS,
+  FAULT_KINDS,
+  FAULT_PLACES,
+  type LogFault,
+  type LogSuiteSubject,
+  type OpenLog,
+  type RawTransaction,
+} from '#test/suites/log/subject.ts';
 
-const FAULTS: readonly LogFault[] = (['fence', 'write', 'commit'] as const).flatMap((on) =>
-  (['request-lost', 'answer-lost', 'request-late', 'closed-before', 'closed-after'] as const).map((how) => ({
-    on,
-    how,
-  })),
-);
+const FAULTS: readonly LogFault[] = FAULT_PLACES.flatMap((on) => FAULT_KINDS.map((how) => ({ on, how })));
+/** The largest that one batch can say. */
+const GAP = 2 ** 31 - 1;
 
 export function simulatedSubject(name: string, seed: number, faults: Faults): LogSuiteSubject {
   return {
     name,
     capabilities: {
-      markers: true,
-      codecs: ['gzip', 'snappy', 'lz4', 'zstd'],
+      codecs: CODECS,
       faults: FAULTS,
       transactionTimeoutMs: 25_000,
       outage: true,
+      gaps: true,
+      reconnects: true,
     },
+    omitted: [],
     open: async () => openWorld(new World({ seed, faults })),
   };
 }
@@ -45,6 +52,10 @@ function openWorld(world: World): OpenLog {
     },
     async appendRaw(batch) {
       world.cluster.append(batch, Buffer.from(batch.bytes));
+    },
+    async appendBeforeGap(batch) {
+      world.cluster.append(batch, Buffer.from(batch.bytes));
+      world.cluster.leaveGap(batch, GAP);
     },
     async beginRaw(transactionalId, timeoutMs) {
       return beginRaw(world, suite.clock.sleep, transactionalId, timeoutMs);

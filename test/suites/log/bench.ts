@@ -3,6 +3,7 @@
 
 import type { LogClient, PartitionReader, StagedBatch, TopicPartition } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
+import type { StreamError } from '#runtime/std/errors.ts';
 import { encodeBatch, type PlainRecord, record, type StoredRecord } from '#test/suites/log/bytes.ts';
 import type { LogFault, LogSuiteSubject, OpenLog } from '#test/suites/log/subject.ts';
 
@@ -214,8 +215,8 @@ export function placed(records: readonly StoredRecord[]): string[] {
 /** Writes everything through one transactional id into its own commit log, keeping the expected entry offset. */
 export class SuiteWriter {
   readonly bench: LogBench;
-  readonly client: LogClient;
-  readonly writer: ReturnType<LogClient['writer']>;
+  client: LogClient;
+  writer: ReturnType<LogClient['writer']>;
   readonly commits: TopicPartition;
   expected = 0n;
 
@@ -235,6 +236,17 @@ export class SuiteWriter {
   async again(): Promise<void> {
     await inTime(this.writer.initialiseAgain(), `${this.writer.transactionalId} is initialised again`);
     this.expected = await this.bench.settledEnd(this.client, this.commits.topic, this.commits.partition);
+  }
+
+  /**
+   * Whether the id has another writer now, not ready yet, because the client of the one before will not come back. So a
+   * process that is started again goes on with the work.
+   */
+  renewed(error: StreamError): boolean {
+    if (this.bench.subject.capabilities.reconnects || error.code !== 'log-unavailable') return false;
+    this.client = this.bench.client();
+    this.writer = this.client.writer(this.writer.transactionalId);
+    return true;
   }
 
   async transact(entry: string, batches: readonly StagedBatch[], expected = this.expected): Promise<bigint> {

@@ -241,6 +241,46 @@ export function readingTests(bench: LogBench): void {
         expect(shown(seen)).toEqual(shown(expected.slice(start)));
         reader.close();
       }
+      const timestampMs = records[33].timestampMs;
+      expect(await bench.offsetOf(client, { timestampMs }, topic)).toBe(34n);
+    });
+  }
+
+  if (capabilities.gaps) {
+    it('goes over gaps of offsets, from wherever it starts', async () => {
+      const client = bench.client();
+      const topic = await bench.topic(client, 'gaps');
+      const baseMs = 1_700_000_000_000;
+      const values: string[] = [];
+      for (let i = 0; i < 4; i++) {
+        const labels = [`${i}.0`, `${i}.1`, `${i}.2`];
+        values.push(...labels);
+        const records = labels.map((label, j) => record(label, { timestampMs: baseMs + i * 1_000 + j }));
+        await bench.log.appendBeforeGap!(encodeBatch(topic, 0, records));
+      }
+      await bench.log.appendRaw!(encodeBatch(topic, 0, [record('last', { timestampMs: baseMs + 9_000 })]));
+      const end = await bench.settledEnd(client, topic);
+      const all = await readTo(await bench.reader(client, topic), end);
+      expect(texts(all)).toEqual([...values, 'last']);
+      expect(all[3].offset - all[2].offset).toBeGreaterThan(1n);
+      const starts = all.flatMap(({ offset }) => [offset, offset + 1n]);
+      for (const start of starts) {
+        const reader = await bench.reader(client, topic, 0, start);
+        expect(placed(await readTo(reader, end)), `from ${start}`).toEqual(
+          placed(all.filter(({ offset }) => offset >= start)),
+        );
+        expect(reader.position).toBe(end);
+        reader.close();
+      }
+      const times = all.map(({ timestampMs }) => timestampMs);
+      for (const [i, timestampMs] of times.entries()) {
+        expect(await bench.offsetOf(client, { timestampMs }, topic)).toBe(all[i].offset);
+      }
+      expect(await bench.offsetOf(client, { timestampMs: baseMs + 2_003 }, topic)).toBe(all[9].offset);
+      // A cut into a gap leaves everything behind it.
+      await client.admin.deleteRecords([{ topic, partition: 0, before: all[5].offset + 1n }]);
+      const rest = await readTo(await bench.reader(client, topic, 0, all[5].offset + 1n), end);
+      expect(placed(rest)).toEqual(placed(all.slice(6)));
     });
   }
 
