@@ -182,7 +182,9 @@ export interface StateView {
     readonly key: string;
     readonly partition: number;
     readonly states: Readonly<Record<string, unknown>>;
-    readonly timers: readonly unknown[];
+    /** Ascending. */
+    readonly eventTimersMs: readonly number[];
+    readonly clockTimersMs: readonly number[];
   }[];
   /** Null: this was the last page. */
   readonly next: string | null;
