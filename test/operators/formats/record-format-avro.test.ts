@@ -53,3 +53,28 @@ test('claims of gigabytes and of nulls without end are refused before avsc belie
   for (const bomb of bombs) expect(() => decoded(bomb)).toThrow(RecordFault);
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(50 * 2 ** 20);
 });
+
+test('values are plain objects at every level: states and exchanges hold nothing else', () => {
+  const point = { type: 'record', name: 'Point', fields: [{ name: 'x', type: 'int' }] };
+  const schema = {
+    type: 'record',
+    name: 'Shape',
+    fields: [
+      { name: 'first', type: point },
+      { name: 'all', type: { type: 'array', items: 'Point' } },
+      { name: 'named', type: { type: 'map', values: 'Point' } },
+      { name: 'size', type: ['null', 'int', 'double'] },
+      { name: 'next', type: ['null', 'Shape'] },
+    ],
+  };
+  const leaf = { first: { x: 1 }, all: [{ x: 2 }], named: { a: { x: 3 } }, size: { int: 4 }, next: null };
+  const value = { ...leaf, size: null, next: leaf };
+  for (const again of [1, 2]) {
+    const format = recordFormat('avro', schema);
+    const out = new ByteWriter(8);
+    format.encode(value, out);
+    const bytes = out.toBytes();
+    // Strictly: of the same prototypes.
+    expect(format.decode(bytes, 0, bytes.length), `schema ${again}`).toStrictEqual(value);
+  }
+});
