@@ -143,8 +143,11 @@ export class LiveLoop {
 
   // Input waits; what the clock owes does not.
   #blockedTick(): boolean {
-    const { runner } = this.#parts;
+    const { runner, environment, options } = this.#parts;
     this.#idleness?.interrupted();
+    // Nothing is looked at, but the next look is when this one would have been.
+    const nowMs = environment.clock.monotonicMs();
+    if (nowMs - this.#lookedMs >= options.idleTickMs) this.#lookedMs = nowMs;
     if (this.#open || !runner.clockTimerDue(this.#clock.peek(runner.clockMs))) return false;
     this.#begin(null);
     return true;
