@@ -2,6 +2,8 @@
 // to values as its sinks write them. Knows the plan of the job, nothing of tasks.
 
 import type { Plan, SourcePlan } from '#jobs/plan.ts';
+import { AvroRecord } from '#operators/formats/avro-record.ts';
+import type { AvroSchema } from '#operators/formats/avro-schema.ts';
 import { type RecordFormatName, recordFormat } from '#operators/formats/record-format.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import { BATCH_HEADER_BYTES, RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
@@ -48,11 +50,11 @@ export function recordBatch(
   source: SourcePlan,
   partitionCount: number,
   value: unknown,
-  options: SendOptions & { readonly timestampMs: number },
+  options: SendOptions & { readonly timestampMs: number; readonly schema: SchemaChoice | null },
 ): { readonly partition: number; readonly bytes: Buffer } {
-  const { timestampMs } = options;
+  const { schema, timestampMs } = options;
   const given = source.kind === 'samples' ? completed(value, timestampMs) : value;
-  const bytes = valueBytes(source, given);
+  const bytes = valueBytes(source, given, schema);
   const key = options.key === undefined ? keyOf(source, given) : options.key;
   const keyBytes = key === null ? null : Buffer.from(key);
   const partition = options.partition ?? (keyBytes === null ? 0 : partitionOf(murmur2(keyBytes), partitionCount));
@@ -61,13 +63,29 @@ export function recordBatch(
   return { partition, bytes: Buffer.from(builder.finish().bytes) };
 }
 
-function valueBytes(source: SourcePlan, value: unknown): Buffer | null {
+/** A schema of the registry that a record is written with. */
+interface SchemaChoice {
+  readonly id: number;
+  readonly schema: AvroSchema;
+}
+
+function valueBytes(source: SourcePlan, value: unknown, schema: SchemaChoice | null): Buffer | null {
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array) return Buffer.from(value);
-  const format = formatOf(source, value);
+  if (schema !== null && (source.kind === 'rows' || source.registry !== true)) {
+    const remedy = "leave schemaId out, or say registry: '…' of its source";
+    throw new StreamError('record-refused', `topic ${source.topic} takes no schema ids`, remedy);
+  }
+  const format = schema === null ? formatOf(source, value) : 'avro';
   const out = new ByteWriter(256);
   try {
-    recordFormat(format, source.kind === 'rows' ? undefined : source.avroSchema).encode(value, out);
+    if (schema === null)
+      recordFormat(format, source.kind === 'rows' ? undefined : source.avroSchema).encode(value, out);
+    else {
+      out.u8(0);
+      out.u32(schema.id);
+      new AvroRecord(schema.schema).encode(value, out);
+    }
   } catch (cause) {
     throw new StreamError(
       'record-refused',
@@ -80,6 +98,10 @@ function valueBytes(source: SourcePlan, value: unknown): Buffer | null {
 }
 
 function formatOf(source: SourcePlan, value: unknown): RecordFormatName {
+  if (source.kind !== 'rows' && source.format === 'avro' && source.avroSchema === undefined) {
+    const remedy = 'say with which schema of the registry: { schemaId: 1 }';
+    throw new StreamError('record-refused', `topic ${source.topic} takes Avro by a schema id`, remedy);
+  }
   if (source.kind === 'records') return source.format;
   if (typeof value === 'string') return 'text';
   const format = source.kind === 'rows' || source.format === 'auto' ? 'json' : source.format;

@@ -99,7 +99,12 @@ export class DriverWorld {
     this.failure = null;
     const environment = this.#environment(inhabitant);
     this.tasks = this.#options.plans.map((plan) => this.#run(plan, environment, inhabitant));
-    const running = () => this.tasks.every(({ attempt, ended }) => ended || attempt.status().phase === 'running');
+    // A replay may wait for a registry that was stopped.
+    const running = () =>
+      this.tasks.every(({ attempt, ended, program }) => {
+        const waitsForSchema = (program()?.schemas?.waitsFor ?? null) !== null;
+        return ended || attempt.status().phase === 'running' || waitsForSchema;
+      });
     await this.#patiently(() => running() || this.failure !== null);
   }
 

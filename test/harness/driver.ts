@@ -13,6 +13,7 @@ import type { StageProgram } from '#runtime/task/contract.ts';
 import { type KeyState, PAGE_KEYS_MAX, readState, type StateQuery } from '#runtime/task/state-query.ts';
 import { DriverReceivers, type ReceivedSample } from '#test/harness/driver-receiver.ts';
 import { committedRecords, outputReaders, type ReadValue, recordBatch } from '#test/harness/driver-records.ts';
+import { DriverRegistry } from '#test/harness/driver-registry.ts';
 import { DriverWorld } from '#test/harness/driver-world.ts';
 import { type Looks, lookAtAll, lookDifference } from '#test/harness/state-comparison.ts';
 import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
@@ -20,6 +21,8 @@ import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
 export interface DriverOptions {
   /** Partitions of topics by name. @default 1 for what the job reads; what it writes as the job says */
   readonly partitions?: Readonly<Record<string, number>> | undefined;
+  /** What the schema registries of its sources have, by id: Avro schemas, as JSON or their text. @default none */
+  readonly schemas?: Readonly<Record<number, unknown>> | undefined;
   /** What the clock shows at first: an ISO time, or milliseconds. @default '2026-01-01T00:00:00Z' */
   readonly start?: string | number | undefined;
 }
@@ -31,6 +34,8 @@ export interface SendOptions {
   readonly timestampMs?: number | undefined;
   /** @default that of the key, 0 without one */
   readonly partition?: number | undefined;
+  /** Of Avro with a registry: writes the record with this schema, and its id in front. @default without an id */
+  readonly schemaId?: number | undefined;
 }
 
 /** A committed record of a topic. */
@@ -47,6 +52,8 @@ const START = '2026-01-01T00:00:00Z';
 const MAX_MESSAGE_BYTES = 1_048_588;
 
 export class JobDriver {
+  /** What the sources of the job ask for schemas; it may be stopped for a while. */
+  readonly registry: DriverRegistry;
   readonly #job: CompiledJob;
   readonly #world: DriverWorld;
   readonly #receivers: DriverReceivers;
@@ -54,7 +61,8 @@ export class JobDriver {
   /** By topic, how many records `take` gave already. */
   readonly #taken = new Map<string, number>();
 
-  private constructor(job: CompiledJob, world: DriverWorld, receivers: DriverReceivers) {
+  private constructor(job: CompiledJob, world: DriverWorld, receivers: DriverReceivers, registry: DriverRegistry) {
+    this.registry = registry;
     this.#job = job;
     this.#world = world;
     this.#receivers = receivers;
@@ -64,16 +72,14 @@ export class JobDriver {
   /** Compiles the job and starts its tasks. Errors: job-invalid, with all faults; what a task says at its start. */
   static async start(job: JobDefinition, options: DriverOptions = {}): Promise<JobDriver> {
     const compiled = compileJob(job);
-    if (compiled.registries.size > 0) {
-      const message = `job '${compiled.plan.job}' asks a schema registry, and here nobody answers`;
-      throw new StreamError('job-invalid', message, 'give its source an avroSchema in tests');
-    }
+    const registry = new DriverRegistry(options.schemas ?? {});
     // Partitions without data hear of the watermark at once: no time has to pass for it.
     const receivers = new DriverReceivers();
     const driven: CompiledJob = {
       ...compiled,
       plan: { ...compiled.plan, watermarkIntervalMs: 0 },
       connect: (target) => receivers.connect(target),
+      schemaClient: (_, onTrouble) => registry.client(onTrouble),
     };
     const { plan, settings } = driven;
     const partitions = options.partitions ?? {};
@@ -102,7 +108,7 @@ export class JobDriver {
         config,
       })),
     );
-    const driver = new JobDriver(driven, world, receivers);
+    const driver = new JobDriver(driven, world, receivers, registry);
     await world.start();
     driver.#check();
     return driver;
@@ -126,17 +132,16 @@ export class JobDriver {
   /**
    * Writes one record into a topic that the job reads. A sample, or an array of them, becomes JSON; its timestamp is the
    * clock's unless it has one. Other records are written in the format of their source; a Buffer is written as it is, and
-   * null is a tombstone. Errors: topic-unknown, record-refused.
+   * null is a tombstone. With `schemaId` it is Avro by that schema of the registry. Errors: topic-unknown, record-refused.
    */
   async send(topic: string, value: unknown, options: SendOptions = {}): Promise<void> {
     this.#check();
     const source = this.#source(topic);
     const { cluster } = this.#world.world;
     const partitionCount = cluster.describe(topic)?.partitionCount ?? 0;
-    const { partition, bytes } = recordBatch(source, partitionCount, value, {
-      ...options,
-      timestampMs: options.timestampMs ?? this.nowMs,
-    });
+    const { schemaId, timestampMs = this.nowMs } = options;
+    const schema = schemaId === undefined ? null : { id: schemaId, schema: this.registry.schemaOf(schemaId) };
+    const { partition, bytes } = recordBatch(source, partitionCount, value, { ...options, timestampMs, schema });
     if (!(partition >= 0 && partition < partitionCount)) {
       const remedy = `give it more: JobDriver.start(job, { partitions: { '${topic}': ${partition + 1} } })`;
       throw new StreamError('record-refused', `topic ${topic} has no partition ${partition}`, remedy);
@@ -144,7 +149,10 @@ export class JobDriver {
     cluster.append({ topic, partition }, bytes);
   }
 
-  /** Waits until everything that was sent has passed all stages and is committed. No time passes. */
+  /**
+   * Waits until everything that was sent has passed all stages and is committed, but for what waits for a registry that was
+   * stopped. No time passes.
+   */
   async settle(): Promise<void> {
     this.#check();
     await this.#world.settle();
