@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util';
 import type { ConfigurationFlags } from '#jobs/configuration.ts';
-import { nearestName } from '#jobs/faults.ts';
+import { nearestName } from '#runtime/std/nearest-name.ts';
 
 export const USAGE = `millrace: stream processing for monitoring, exactly once
 

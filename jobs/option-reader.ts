@@ -1,8 +1,9 @@
 // Owns reading an options object that a person wrote: checked values with defaults out, faults aside. Never throws;
 // after a fault it hands out the default, so that the rest can be checked too.
 
-import { type Fault, nearestName } from '#jobs/faults.ts';
+import type { Fault } from '#jobs/faults.ts';
 import { formatDuration, parseDuration } from '#runtime/std/duration.ts';
+import { nearestName } from '#runtime/std/nearest-name.ts';
 import { formatSize, parseSize } from '#runtime/std/size.ts';
 
 export const ID_PATTERN = /^[a-z0-9-]{1,64}$/;
