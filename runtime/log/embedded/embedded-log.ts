@@ -4,8 +4,10 @@
 
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { LogClient } from '#runtime/log/contract.ts';
+import type { RoomReport } from '#runtime/log/embedded/disk-room.ts';
 import { connectEmbedded } from '#runtime/log/embedded/embedded-client.ts';
 import { type ControlAnswer, type ControlRequest, fromFault } from '#runtime/log/embedded/messages.ts';
+import type { RetentionPolicy } from '#runtime/log/embedded/retention.ts';
 import type { WriterThreadData } from '#runtime/log/embedded/writer-thread.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { type DirectoryLock, lockDirectory } from '#runtime/std/directory-lock.ts';
@@ -20,7 +22,7 @@ export interface EmbeddedLogOptions {
   readonly segmentBytesMax?: number;
   /** Write-ahead log that a checkpoint empties. @default 64 MiB */
   readonly walBytesMax?: number;
-  /** How often retention.ms and retention.bytes are enforced. @default 300000 */
+  /** How often retention is enforced. @default 300000 */
   readonly retentionIntervalMs?: number;
 }
 
@@ -50,12 +52,15 @@ export class EmbeddedLog {
   readonly opened: Promise<void>;
   /** Resolves when the log can serve nobody any more before it was closed: the process should end. */
   readonly failure: Promise<StreamError>;
+  /** What is kept beyond what topics say themselves. Null: everything. */
+  retention: RetentionPolicy | null = null;
   readonly #options: EmbeddedLogOptions;
   readonly #logger: Logger;
   readonly #lock: DirectoryLock;
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #closing = new AbortController();
+  #full: RoomReport | null = null;
   #closed: Promise<void> | null = null;
 
   constructor(options: EmbeddedLogOptions, lock: DirectoryLock) {
@@ -89,6 +94,7 @@ export class EmbeddedLog {
       if (answer.kind === 'opened') open();
       else if (answer.kind === 'refused') refuse(fromFault(answer.fault));
       else if (answer.kind === 'note') this.#note(answer.message);
+      else if (answer.kind === 'room') this.#setRoom(answer.report);
       else if (answer.fault !== null) {
         this.#note(answer.fault.message);
         if (answer.kind === 'broken') fail(fromFault(answer.fault));
@@ -97,9 +103,27 @@ export class EmbeddedLog {
     this.#worker.on('error', ended);
     this.#worker.on('exit', () => ended());
     void opened.then(
-      () => this.#enforceRetention(),
+      () => this.#enforceRetentionAgainAndAgain(),
       () => undefined,
     );
+  }
+
+  /** Set while the disk has no room for more records: what writes waits, nothing is lost. */
+  get full(): RoomReport | null {
+    return this.#full;
+  }
+
+  #setRoom(report: RoomReport): void {
+    this.#full = report.full ? report : null;
+    const { directory } = this.#options;
+    const { freeBytes, neededBytes } = report;
+    if (!report.full) {
+      this.#logger.info({ directory, freeBytes }, 'the disk of the log has room again: what waited goes on');
+      return;
+    }
+    const remedy = 'make room on that disk; everything goes on by itself';
+    this.#logger.error({ directory, freeBytes, neededBytes, remedy }, 'the disk of the log is full: what writes waits');
+    this.enforceRetention();
   }
 
   /** A client for this thread. */
@@ -135,12 +159,17 @@ export class EmbeddedLog {
     this.#logger.warn({ directory: this.#options.directory }, message);
   }
 
-  async #enforceRetention(): Promise<void> {
+  /** Now, and not only at its next time. */
+  enforceRetention(): void {
+    this.#send({ kind: 'retain', nowMs: this.#options.clock.nowMs(), policy: this.retention }, []);
+  }
+
+  async #enforceRetentionAgainAndAgain(): Promise<void> {
     const { clock, retentionIntervalMs } = this.#options;
     const { signal } = this.#closing;
     while (!signal.aborted) {
       await clock.sleep(retentionIntervalMs ?? RETENTION_INTERVAL_MS, signal);
-      if (!signal.aborted) this.#send({ kind: 'retain', nowMs: clock.nowMs() }, []);
+      if (!signal.aborted) this.enforceRetention();
     }
   }
 }

@@ -10,10 +10,16 @@ import {
   mkdirSync,
   openSync,
   rmSync,
+  statfsSync,
   writeSync,
 } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+
+export interface DiskSpace {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
 
 export interface LogFiles {
   /** Opens for reading and writing; makes the file when it is missing, never cuts it. */
@@ -23,6 +29,8 @@ export interface LogFiles {
   truncate(fd: number, sizeBytes: number): void;
   syncData(fd: number): void;
   close(fd: number): void;
+  /** Of the disk that a path lies on; null when it does not say. */
+  space(path: string): DiskSpace | null;
   /** A file or a whole directory; what is not there is no error. */
   remove(path: string): void;
   makeDirectory(path: string): void;
@@ -39,6 +47,14 @@ export const nodeLogFiles: LogFiles = {
   truncate: (fd, sizeBytes) => ftruncateSync(fd, sizeBytes),
   syncData: (fd) => fdatasyncSync(fd),
   close: (fd) => closeSync(fd),
+  space: (path) => {
+    try {
+      const { bavail, blocks, bsize } = statfsSync(path);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+    } catch {
+      return null;
+    }
+  },
   remove: (path) => rmSync(path, { force: true, recursive: true }),
   makeDirectory: (path) => {
     mkdirSync(path, { recursive: true });

@@ -20,6 +20,7 @@ import {
   toFault,
 } from '#runtime/log/embedded/messages.ts';
 import type { PartitionLog } from '#runtime/log/embedded/partition-log.ts';
+import type { RetentionPolicy } from '#runtime/log/embedded/retention.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 /** A group is written when it holds this much, even if more is waiting. */
@@ -83,9 +84,9 @@ export class LogServer {
   }
 
   /** Removes whole segments that retention no longer keeps. Errors: disk-failed. */
-  retain(nowMs: number): void {
+  retain(nowMs: number, policy: RetentionPolicy | null): void {
     this.#flush();
-    this.#wakeAll(this.#store.retain(nowMs));
+    this.#wakeAll(this.#store.retain(nowMs, policy));
     this.#sendWakes();
   }
 

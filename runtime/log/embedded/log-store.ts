@@ -6,12 +6,14 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { TopicPartition, TopicSpec } from '#runtime/log/contract.ts';
-import { type Change, checkTopicName, encodeChanges, withDefaults } from '#runtime/log/embedded/log-changes.ts';
+import { DiskRoom, type RoomReport } from '#runtime/log/embedded/disk-room.ts';
+import { type Change, checkTopicName, encodeChanges } from '#runtime/log/embedded/log-changes.ts';
 import { type LogFiles, nodeLogFiles } from '#runtime/log/embedded/log-files.ts';
 import { type Recovered, recoverLog } from '#runtime/log/embedded/log-recovery.ts';
 import { encodeSnapshot, SNAPSHOT_FILE } from '#runtime/log/embedded/log-snapshot.ts';
 import type { LogTopics } from '#runtime/log/embedded/log-topics.ts';
 import type { PartitionLog, Unsynced } from '#runtime/log/embedded/partition-log.ts';
+import { type RetentionPolicy, retentionCuts } from '#runtime/log/embedded/retention.ts';
 import { FrameWalker } from '#runtime/log/embedded/transaction-frame.ts';
 import { WriteAheadLog } from '#runtime/log/embedded/write-ahead-log.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
@@ -23,10 +25,14 @@ export interface LogStoreOptions {
   /** A checkpoint is taken when the write-ahead log is larger. @default 64 MiB */
   readonly walBytesMax?: number;
   readonly files?: LogFiles;
+  /** How often a full disk is looked at again. @default performance.now */
+  readonly monotonicMs?: () => number;
   /** Told what people should know and nobody has to act on. */
   readonly note?: (message: string) => void;
   /** Told once when only opening the log again can help; every write fails from then on. */
   readonly onBroken?: (fault: StreamError) => void;
+  /** Told when the disk has no room left, and when it has again. */
+  readonly onRoom?: (report: RoomReport) => void;
 }
 
 const SEGMENT_BYTES_MAX = 32 * 1024 * 1024;
@@ -50,6 +56,7 @@ export class LogStore {
   readonly #wal: WriteAheadLog;
   readonly #note: (message: string) => void;
   readonly #onBroken: (fault: StreamError) => void;
+  readonly #room: DiskRoom;
   readonly #unsynced: Unsynced;
   readonly #frames: Buffer[] = [];
   readonly #touched = new Set<PartitionLog>();
@@ -86,6 +93,12 @@ export class LogStore {
     this.#wal = new WriteAheadLog(options.directory, files, recovered.replay.end);
     this.#note = options.note ?? (() => undefined);
     this.#onBroken = options.onBroken ?? (() => undefined);
+    this.#room = new DiskRoom({
+      directory: options.directory,
+      files,
+      monotonicMs: options.monotonicMs ?? (() => performance.now()),
+      report: options.onRoom ?? (() => undefined),
+    });
     const { groups, tornBytes } = recovered.replay;
     if (groups > 0) this.#note(`replayed ${groups} groups of the write-ahead log after an unclean stop`);
     if (tornBytes === 0) return;
@@ -100,6 +113,7 @@ export class LogStore {
    */
   stage(frame: Buffer, targets: readonly TopicPartition[], expectedEntryOffset: bigint): bigint {
     this.#assertWritable();
+    this.#room.require(frame.length);
     this.#check(frame, targets, expectedEntryOffset);
     const walker = this.#walker;
     walker.reset(frame);
@@ -127,11 +141,13 @@ export class LogStore {
     } catch (error) {
       this.#takeBackNeeded = true;
       this.#tryTakeBack();
+      if (isFull(error)) this.#room.refused();
       throw asFault('writing a transaction', error);
     } finally {
       this.#frames.length = 0;
       this.stagedBytes = 0;
     }
+    this.#room.written();
     for (let i = 0; i < touched.length; i++) touched[i].commit();
     this.#touched.clear();
     if (this.#wal.sizeBytes > this.#walBytesMax) this.#startCheckpoint();
@@ -153,22 +169,15 @@ export class LogStore {
     this.change(changes);
   }
 
-  /** Moves log starts up to what each topic's retention.ms and retention.bytes allow, by whole segments. */
-  retain(nowMs: number): readonly PartitionLog[] {
-    const changes: Change[] = [];
-    const cut: PartitionLog[] = [];
-    for (const { number, config, partitions } of this.topics.all()) {
-      const all = withDefaults(config);
-      if (!all['cleanup.policy'].includes('delete')) continue;
-      for (let partition = 0; partition < partitions.length; partition++) {
-        const log = partitions[partition];
-        const before = log.retained(nowMs, Number(all['retention.ms']), Number(all['retention.bytes']));
-        if (before <= log.shared.logStart) continue;
-        changes.push({ change: 'records-deleted', number, partition, before: String(before) });
-        cut.push(log);
-      }
-    }
-    this.change(changes);
+  /** Drops the whole segments that are no longer kept; the partitions that lost some. */
+  retain(nowMs: number, policy: RetentionPolicy | null): readonly PartitionLog[] {
+    const cuts = retentionCuts(this.topics.all(), nowMs, policy);
+    const cut = cuts.map(({ topic, partition }) => topic.partitions[partition]);
+    this.change(
+      cuts.map(({ topic, partition, before }): Change => {
+        return { change: 'records-deleted', number: topic.number, partition, before: String(before) };
+      }),
+    );
     return cut;
   }
 
@@ -338,12 +347,18 @@ function asFault(doing: string, error: unknown): unknown {
 }
 
 function diskFailed(doing: string, cause: unknown): StreamError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  const { message } = cause as NodeJS.ErrnoException;
   return new StreamError(
     'disk-failed',
     `${doing}: ${message}`,
-    full ? 'make room on the disk of the log directory' : 'look after the disk of the log directory, then restart',
+    isFull(cause)
+      ? 'make room on the disk of the log directory'
+      : 'look after the disk of the log directory, then restart',
     { cause },
   );
+}
+
+function isFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }

@@ -2,6 +2,8 @@
 // fault for each, and wakes. A transaction travels as one frame (transaction-frame.ts), transferred there and back.
 
 import type { TopicDescription, TopicPartition, TopicSpec } from '#runtime/log/contract.ts';
+import type { RoomReport } from '#runtime/log/embedded/disk-room.ts';
+import type { RetentionPolicy } from '#runtime/log/embedded/retention.ts';
 import { type ErrorCode, StreamError } from '#runtime/std/errors.ts';
 
 export interface TransactCall {
@@ -85,13 +87,14 @@ export type Answer =
 /** From the main thread that owns the writer thread. */
 export type ControlRequest =
   | { readonly kind: 'attach'; readonly port: import('node:worker_threads').MessagePort }
-  | { readonly kind: 'retain'; readonly nowMs: number }
+  | { readonly kind: 'retain'; readonly nowMs: number; readonly policy: RetentionPolicy | null }
   | { readonly kind: 'close' };
 
 export type ControlAnswer =
   | { readonly kind: 'opened' }
   | { readonly kind: 'refused'; readonly fault: Fault }
   | { readonly kind: 'note'; readonly message: string }
+  | { readonly kind: 'room'; readonly report: RoomReport }
   | { readonly kind: 'broken'; readonly fault: Fault }
   | { readonly kind: 'closed'; readonly fault: Fault | null };
 

@@ -135,8 +135,8 @@ export class PartitionLog {
     return dead;
   }
 
-  /** First offset that stays when segments older or more than these limits go (-1: no limit). */
-  retained(nowMs: number, retentionMs: number, retentionBytes: number): bigint {
+  /** How many segments go when none may be older or more than these limits (-1: no limit). */
+  expired(nowMs: number, retentionMs: number, retentionBytes: number): number {
     let sizeBytes = 0;
     for (const segment of this.#segments) sizeBytes += segment.sizeBytes;
     let first = 0;
@@ -148,7 +148,13 @@ export class PartitionLog {
       sizeBytes -= segment.sizeBytes;
       first++;
     }
-    return first === 0 ? this.shared.logStart : this.#segments[first].baseOffset;
+    return first;
+  }
+
+  /** When a segment was last written to; replaying the write-ahead log counts. */
+  writtenMs(index: number): number {
+    const path = join(this.path, segmentFileName(this.#segments[index].baseOffset));
+    return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
   }
 
   /**

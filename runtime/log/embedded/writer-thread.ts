@@ -33,6 +33,7 @@ async function run(data: WriterThreadData): Promise<void> {
       ...(data.segmentBytesMax === null ? {} : { segmentBytesMax: data.segmentBytesMax }),
       ...(data.walBytesMax === null ? {} : { walBytesMax: data.walBytesMax }),
       note: (message) => say({ kind: 'note', message }),
+      onRoom: (report) => say({ kind: 'room', report }),
       onBroken: (fault) => say({ kind: 'broken', fault: toFault(fault) }),
     });
   } catch (error) {
@@ -43,15 +44,15 @@ async function run(data: WriterThreadData): Promise<void> {
   const server = new LogServer(store, bug);
   control.on('message', (request: ControlRequest) => {
     if (request.kind === 'attach') server.attach(request.port);
-    else if (request.kind === 'retain') retain(server, request.nowMs);
+    else if (request.kind === 'retain') retain(server, request);
     else void close(server, store).catch(bug);
   });
   say({ kind: 'opened' });
 }
 
-function retain(server: LogServer, nowMs: number): void {
+function retain(server: LogServer, { nowMs, policy }: ControlRequest & { readonly kind: 'retain' }): void {
   try {
-    server.retain(nowMs);
+    server.retain(nowMs, policy);
   } catch (error) {
     if (!(error instanceof StreamError)) throw error;
     say({ kind: 'note', message: `retention was not enforced: ${error.message}` });

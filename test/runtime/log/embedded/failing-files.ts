@@ -3,7 +3,7 @@
 
 import { existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type LogFiles, nodeLogFiles } from '#runtime/log/embedded/log-files.ts';
+import { type DiskSpace, type LogFiles, nodeLogFiles } from '#runtime/log/embedded/log-files.ts';
 
 export type Operation = keyof LogFiles;
 
@@ -16,6 +16,8 @@ export class RefusingFiles implements LogFiles {
   refuse: (operation: Operation, path: string) => string | null = () => null;
   /** Bytes that a refused write leaves behind first. */
   shortWriteBytes = 0;
+  /** What the disk says of its space; null: what the real one says. */
+  freeBytes: number | null = null;
   readonly #paths = new Map<number, string>();
 
   #ask(operation: Operation, path: string): void {
@@ -25,6 +27,11 @@ export class RefusingFiles implements LogFiles {
 
   #pathOf(fd: number): string {
     return this.#paths.get(fd) ?? '';
+  }
+
+  space(path: string): DiskSpace | null {
+    const real = nodeLogFiles.space(path);
+    return real === null || this.freeBytes === null ? real : { freeBytes: this.freeBytes, totalBytes: 1000 };
   }
 
   open(path: string): number {
@@ -125,6 +132,10 @@ export class StoppingFiles implements LogFiles {
 
   get stopped(): boolean {
     return this.changes >= this.#stopAt;
+  }
+
+  space(path: string): DiskSpace | null {
+    return nodeLogFiles.space(path);
   }
 
   #step(): void {
