@@ -13,6 +13,15 @@ export interface KafkaOptions {
 export interface EmbeddedOptions {
   /** Where the log lies; relative to the configuration file. */
   readonly directory: string;
+  /**
+   * How long records of topics that come from outside stay after they were written (whole segments, so that it may be
+   * more). A job that lags further behind fails with what it missed. @default '24h'
+   */
+  readonly retention?: string | undefined;
+  /** The same of topics that jobs write. @default '7d' */
+  readonly outputRetention?: string | undefined;
+  /** Of all these topics together; what was written longest ago goes first. @default '10GiB' */
+  readonly retentionSize?: string | undefined;
 }
 
 export interface JobEntry {

@@ -17,7 +17,15 @@ export type LogConfiguration =
       readonly replication: number;
       readonly startTimeoutMs: number;
     }
-  | { readonly kind: 'embedded'; readonly directory: string };
+  | { readonly kind: 'embedded'; readonly directory: string; readonly retention: LogRetention };
+
+/** What the embedded log keeps of the topics of its users. */
+export interface LogRetention {
+  /** Of topics that no job writes. */
+  readonly sourceMs: number;
+  readonly outputMs: number;
+  readonly bytes: number;
+}
 
 export type StoreConfiguration =
   | { readonly kind: 'directory'; readonly directory: string }
@@ -98,6 +106,11 @@ type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay'>;
 const SLOTS = { min: 1, max: 256 };
 const PORT = { min: 0, max: 65_535 };
 const MIB = 2 ** 20;
+const EMBEDDED_OPTIONS = ['directory', 'retention', 'outputRetention', 'retentionSize'];
+const HOUR_MS = 3_600_000;
+const KEPT: LogRetention = { sourceMs: 24 * HOUR_MS, outputMs: 7 * 24 * HOUR_MS, bytes: 10 * 1024 * MIB };
+const KEPT_TIME = { min: HOUR_MS / 12, max: 3650 * 24 * HOUR_MS };
+const KEPT_SIZE = { min: 256 * MIB, max: 2 ** 20 * 1024 * MIB };
 const STATE_MEMORY = { min: 16 * MIB, max: 2 ** 20 * MIB };
 
 /** Checks a configuration; what it returns is whole only when no fault was added. */
@@ -149,15 +162,24 @@ function resolveLog(
   faults: Fault[],
 ): LogConfiguration {
   if (isPlainObject(log) && log['kind'] === 'embedded') {
-    const reader = new OptionReader(faults, 'log', log['options'], ['directory']);
-    if (dataDirectory !== null) return { kind: 'embedded', directory: resolve(dataDirectory, 'log') };
+    const reader = new OptionReader(faults, 'log', log['options'], EMBEDDED_OPTIONS);
+    const retention = resolveRetention(reader);
+    if (dataDirectory !== null) return { kind: 'embedded', directory: resolve(dataDirectory, 'log'), retention };
     reader.required('directory', "say where the log lies: embedded({ directory: './data/log' })");
-    return { kind: 'embedded', directory: resolve(options.baseDirectory, reader.text('directory', '.')) };
+    return { kind: 'embedded', directory: resolve(options.baseDirectory, reader.text('directory', '.')), retention };
   }
   if (isPlainObject(log) && log['kind'] === 'kafka') return resolveKafka(log['options'], options, faults);
   const remedy = "give log: kafka({ brokers: 'host:9092' }) or log: embedded({ directory: './data/log' })";
   faults.push({ path: 'log', message: log === undefined ? 'is missing' : `${show(log)} is no log`, remedy });
-  return { kind: 'embedded', directory: options.baseDirectory };
+  return { kind: 'embedded', directory: options.baseDirectory, retention: KEPT };
+}
+
+function resolveRetention(reader: OptionReader): LogRetention {
+  return {
+    sourceMs: reader.duration('retention', KEPT.sourceMs, KEPT_TIME),
+    outputMs: reader.duration('outputRetention', KEPT.outputMs, KEPT_TIME),
+    bytes: reader.size('retentionSize', KEPT.bytes, KEPT_SIZE),
+  };
 }
 
 function resolveKafka(given: unknown, options: ResolveOptions, faults: Fault[]): LogConfiguration {

@@ -12,6 +12,9 @@ import { StreamError } from '#runtime/std/errors.ts';
 
 const ROLLUPS = new URL('../../jobs/rollups.ts', import.meta.url).pathname;
 
+const HOUR_MS = 3_600_000;
+const KEPT = { sourceMs: 24 * HOUR_MS, outputMs: 168 * HOUR_MS, bytes: 10 * 2 ** 30 };
+
 const GOOD: Config = {
   log: embedded({ directory: './data/log' }),
   checkpoints: directory('./data/checkpoints'),
@@ -36,7 +39,7 @@ describe('a good configuration', () => {
     expect(faults).toEqual([]);
     expect(configuration).toEqual({
       namespace: 'millrace',
-      log: { kind: 'embedded', directory: '/install/data/log' },
+      log: { kind: 'embedded', directory: '/install/data/log', retention: KEPT },
       checkpoints: { kind: 'directory', directory: '/install/data/checkpoints' },
       http: { host: '127.0.0.1', port: 8081, advertise: null },
       slots: 2,
@@ -106,7 +109,7 @@ describe('a good configuration', () => {
     const fromEnvironment = resolved(config, environment).configuration;
     expect(fromEnvironment.namespace).toBe('environment');
     expect(fromEnvironment.http.port).toBe(2);
-    expect(fromEnvironment.log).toEqual({ kind: 'embedded', directory: '/here/mine/log' });
+    expect(fromEnvironment.log).toEqual({ kind: 'embedded', directory: '/here/mine/log', retention: KEPT });
     expect(fromEnvironment.checkpoints).toEqual({ kind: 'directory', directory: '/here/mine/checkpoints' });
     const flags = { port: 3, data: '/other', slots: 7, jobs: ['rollups'] };
     const fromFlags = resolved(config, environment, flags).configuration;
@@ -183,6 +186,11 @@ describe('a wrong configuration', () => {
       'an unknown place for state',
       { ...GOOD, stateMemory: '1MiB', jobs: { a: { module: 'a.ts', state: 'rocksdb' } } },
       ['stateMemory', 'jobs.a.state'],
+    ],
+    [
+      'an embedded log that keeps nothing',
+      { ...GOOD, log: { kind: 'embedded', options: { directory: 'a', retention: '1s', retentionSize: 5 } } },
+      ['log.retention', 'log.retentionSize'],
     ],
     ['log inside the checkpoints', { ...GOOD, checkpoints: directory('./data') }, ['checkpoints']],
     ['functions as options', { ...GOOD, jobs: { a: { module: 'a', options: { f() {} } } } }, ['jobs.a.options']],

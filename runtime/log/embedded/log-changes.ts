@@ -26,10 +26,11 @@ const CONFIG_DEFAULTS: Readonly<Record<string, string>> = {
   'cleanup.policy': 'delete',
   'max.message.bytes': '1048588',
   'retention.bytes': '-1',
-  'retention.ms': '604800000',
+  // By record timestamps, which are event times: what is kept is the installation's affair (retention.ts).
+  'retention.ms': '-1',
 };
 
-/** Stored configuration with Kafka's defaults filled in. */
+/** Stored configuration with defaults filled in: Kafka's, but for retention. */
 export function withDefaults(config: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   return { ...CONFIG_DEFAULTS, ...config };
 }
