@@ -1,0 +1,73 @@
+// A disk that gets full under `npm start`, on a real small file system: what writes waits and goes on when there is
+// room again; a process killed meanwhile starts only then. Nothing is lost or there twice.
+
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { judgeRows } from './generated-rows.ts';
+import { until } from './oracle/until.ts';
+import { Installation, Product } from './process-harness.ts';
+import { waitForGrowth, withLog } from './rollups-embedded-log.ts';
+
+const DISK = 'size=96m';
+/** Of the log, for some thousand samples. */
+const WORK_BYTES = 500_000;
+const ROWS = /^1m {2}\d{4}-\d\d-\d\d \d\d:\d\d:00 {2}\d+ rows$/;
+
+test('a full disk pauses everything, and with room again it goes on', async () => {
+  const installation = await Installation.create({ jobs: { rollups: { module: 'jobs/rollups.ts' } } });
+  const config = `${installation.directory}/jobs.config.ts`;
+  const start = () => new Product(['jobs/main.ts', 'start', '--config', config], { LOG_LEVEL: 'info' });
+  const disk = join(installation.directory, 'data');
+  const ballast = join(disk, 'ballast');
+  mkdirSync(disk);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', DISK, 'tmpfs', disk]);
+  const products: Product[] = [];
+  try {
+    const first = start();
+    products.push(first);
+    await first.waitForLine(ROWS, 120_000);
+    fill(ballast);
+    const told = JSON.parse(await first.waitForLine(/the disk of the log is full/, 60_000));
+    expect(told).toMatchObject({ level: 'error', remedy: expect.stringContaining('make room') });
+    expect(first.running).toBe(true);
+    rmSync(ballast);
+    await first.waitForLine(/has room again/, 60_000);
+    await waitForGrowth(first, installation, WORK_BYTES);
+
+    const toldOnce = first.lines.length;
+    fill(ballast);
+    const isFull = (line: string) => line.includes('the disk of the log is full');
+    await until(() => first.lines.slice(toldOnce).some(isFull), 'the disk to be full again', 60_000);
+    await first.kill();
+    const onFullDisk = start();
+    products.push(onFullDisk);
+    expect(await onFullDisk.exited).toEqual({ code: 1, signal: null });
+    expect(onFullDisk.tail()).toMatch(/no space left.*\n.*remedy: make room on the disk/);
+
+    rmSync(ballast);
+    const last = start();
+    products.push(last);
+    await waitForGrowth(last, installation, WORK_BYTES);
+    expect(await last.stop()).toEqual({ code: 0, signal: null });
+    expect(await withLog(installation, judgeRows)).toBeGreaterThan(100);
+  } finally {
+    await Promise.all(products.map((product) => product.kill()));
+    execFileSync('umount', [disk]);
+    await installation.remove();
+  }
+}, 400_000);
+
+/** Writes until the disk refuses. */
+function fill(path: string): void {
+  const chunk = Buffer.alloc(64 * 1024, 1);
+  const file = openSync(path, 'w');
+  try {
+    for (;;) writeSync(file, chunk);
+  } catch (error) {
+    expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
+  } finally {
+    closeSync(file);
+  }
+}
