@@ -1,6 +1,7 @@
 // Generated samples: the same for the same seed, plausible, and where a source partitioned by series expects them.
 
 import { expect, test } from 'vitest';
+import { incidentLevel, requests, startedMs, traffic } from '#jobs/generated-world.ts';
 import { DISORDER_MS, generatedRecord, generatedSeries } from '#jobs/generator.ts';
 import { rowText, type ShownRow } from '#jobs/row-text.ts';
 
@@ -27,20 +28,64 @@ test('depends on the seed and nothing else', () => {
 test('series are different and keyed by their canonical text', () => {
   const keys = generatedSeries(1).map((series) => series.key.toString());
   expect(new Set(keys).size).toBe(keys.length);
-  expect(keys[0]).toBe('cpu_usage{host="api-gateway-1",region="us-east",service="api-gateway"}');
+  expect(keys[0]).toBe('cpu_usage{host="api-gateway-1",region="eu-west",service="api-gateway"}');
 });
 
 test('values are such as a monitoring sees', () => {
   const bounds: Record<string, readonly [number, number]> = {
     cpu_usage: [0, 100],
     memory_used_bytes: [1e9, 1e10],
-    http_requests_per_second: [1, 2_000],
-    http_latency_seconds: [0.001, 3],
+    http_request_duration_seconds: [0.001, 10],
+    process_start_time_seconds: [NOON_MS / 1000 - 86_400, NOON_MS / 1000 + 86_400],
+    http_requests_total: [0, 160 * 2 * 8 * 3600],
   };
   for (const { name, value } of day(1)) {
     expect(value, name).toBeGreaterThanOrEqual(bounds[name][0]);
     expect(value, name).toBeLessThanOrEqual(bounds[name][1]);
   }
+});
+
+test('counters only grow but where their process began anew, as its start time says', () => {
+  const seed = 3;
+  const all = generatedSeries(seed).filter((series) => series.labelsJson.includes('"host":"search-2"'));
+  const started = all.find(({ metricName }) => metricName === 'process_start_time_seconds')!;
+  const counters = all.filter(({ metricName }) => metricName === 'http_requests_total');
+  expect(counters.length).toBe(2);
+  const read = (series: (typeof all)[number], ms: number): number => series.metric.read(seed, series.host, ms, 0);
+  let restarts = 0;
+  for (let ms = NOON_MS; ms < NOON_MS + 86_400_000; ms += 10_000) {
+    const restarted = read(started, ms) !== read(started, ms + 10_000);
+    if (restarted) restarts++;
+    for (const counter of counters) {
+      const grown = read(counter, ms + 10_000) - read(counter, ms);
+      if (restarted) expect(read(counter, ms + 10_000)).toBeLessThan(2 * 160 * 10);
+      else expect(grown, `${counter.key} at ${ms}`).toBeGreaterThanOrEqual(0);
+    }
+  }
+  expect(restarts).toBeGreaterThanOrEqual(2);
+  expect(restarts).toBeLessThanOrEqual(4);
+});
+
+test('what is counted is the sum of what was going on: few failures, many in an incident', () => {
+  const seed = 1;
+  const [{ host }] = generatedSeries(seed);
+  const stepMs = 5_000;
+  let calm = 0;
+  let bad = 0;
+  for (let ms = NOON_MS; ms < NOON_MS + 2 * 86_400_000; ms += stepMs) {
+    if (startedMs(seed, host, ms) !== startedMs(seed, host, ms + stepMs)) continue;
+    const before = requests(seed, host, ms);
+    const after = requests(seed, host, ms + stepMs);
+    const mean = (traffic(host, ms) + traffic(host, ms + stepMs)) / 2;
+    expect((after.all - before.all) / stepMs / (20 + 140 * host.level) / mean).toBeCloseTo(0.001, 4);
+    const share = (after.failed - before.failed) / (after.all - before.all);
+    const level = (incidentLevel(seed, host, ms) + incidentLevel(seed, host, ms + stepMs)) / 2;
+    expect(share).toBeCloseTo(0.002 + (0.2 * level) / mean, 2);
+    if (level === 0) calm++;
+    if (level === 1) bad++;
+  }
+  expect(bad / (bad + calm)).toBeGreaterThan(0.005);
+  expect(bad / (bad + calm)).toBeLessThan(0.1);
 });
 
 test('a few samples are late, none by more than the bound', () => {
