@@ -72,22 +72,37 @@ export const MUTANTS: readonly Mutant[] = [
     ]),
     killedBy: ['commit-log'],
   },
-  // The writer of the simulated log decides as that of Kafka does.
   {
     name: 'takes every transaction without markers for aborted',
-    patches: at('test/simulation/world/log-writer.ts', [
-      "if (found.state !== 'committed') {",
-      "if (found.state !== 'ending') {",
+    patches: at('runtime/log/kafka/transaction-ends.ts', [
+      "if (state !== 'CompleteCommit') {",
+      "if (state !== 'PrepareCommit') {",
     ]),
     killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness'],
   },
   {
     name: 'takes every transaction without markers for committed',
-    patches: at('test/simulation/world/log-writer.ts', [
-      "if (found.state !== 'committed') {",
-      "if (found.state === 'ongoing') {",
+    patches: at('runtime/log/kafka/transaction-ends.ts', [
+      "if (state !== 'CompleteCommit') {",
+      "if (state === 'Ongoing' || state === 'PrepareAbort') {",
     ]),
     killedBy: ['commit-log', 'clean-stop', 'task-failed', 'rows', 'exchange', 'dead-letters', 'late'],
+  },
+  {
+    name: 'takes the word of another coordinator that its last end is written',
+    patches: at('runtime/log/kafka/transaction-ends.ts', [
+      'if (life === this.#settledIn) return NONE;',
+      'if (this.#settledIn !== null) return NONE;',
+    ]),
+    killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness', 'clean-stop'],
+  },
+  {
+    name: 'forgets what it may not end by hand',
+    patches: at('runtime/log/kafka/transaction-ends.ts', [
+      'if (!(await this.#port.commit(missing))) this.#owed = missing;',
+      'await this.#port.commit(missing);',
+    ]),
+    killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness', 'clean-stop'],
   },
   {
     name: 'does not say what it may have left without markers',
@@ -239,7 +254,7 @@ export const MUTANTS: readonly Mutant[] = [
       ['if (this.#stopping && !this.#open) break;', 'if (this.#stopping) break;'],
       ['if (this.#sealDue()) await this.#seal();', 'if (!this.#stopping && this.#sealDue()) await this.#seal();'],
     ),
-    killedBy: ['digest', 'task-failed', 'replay'],
+    killedBy: ['digest', 'task-failed', 'replay', 'rows'],
   },
   {
     name: 'fires larger windows before the smaller ones they are made of',

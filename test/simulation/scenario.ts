@@ -113,7 +113,8 @@ export function drawScenario(seed: number): Scenario {
 /** What a producer id left open is beyond reach once its epochs have run out: not both in one world. */
 function drawLogFaults(random: Random): Faults {
   const faults = drawFaults(random);
-  return { ...faults, markersLost: faults.epochsRunOut > 0 ? 0 : random.pick([0, 0.03]) };
+  const markersLost = faults.epochsRunOut > 0 ? 0 : random.pick([0, 0.03]);
+  return { ...faults, markersLost, markersRefused: markersLost > 0 && random.chance(0.3) };
 }
 
 function drawSettings(random: Random): Partial<JobSettings> {

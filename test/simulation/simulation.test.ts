@@ -34,6 +34,7 @@ const MUST_HAPPEN: readonly string[] = [
   'producer: abortMarkersLost',
   'producer: commitMarkersLost',
   'producer: markersLostInPart',
+  'producer: markersRefused',
   'producer: refused',
   'producer: timedOut',
   'replays of several entries',

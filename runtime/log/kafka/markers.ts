@@ -1,5 +1,5 @@
-// Owns what a transaction's end leaves in the partitions: where the marker of one is missing, and writing it. The
-// leaders are asked, not the coordinator: it believes that its markers were written.
+// Owns what the leaders of partitions know and do about the ends of transactions: where one is open, and writing its
+// marker. They are asked, not the coordinator: it believes that its markers were written. What to do is decided elsewhere.
 
 import type { TopicPartition } from '#runtime/log/contract.ts';
 import {
@@ -19,9 +19,6 @@ import {
 } from '#runtime/log/kafka/wire/producers.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
-/** Markers follow their transaction within 35 ms; 130 ms were seen right after a broker's start. */
-const MARKER_LAG_MAX_MS = 1_000;
-
 const ENDED = new Set([NONE, INVALID_PRODUCER_EPOCH, PRODUCER_FENCED]);
 
 export class Markers {
@@ -33,15 +30,8 @@ export class Markers {
     this.#connect = connect;
   }
 
-  /** Where the producer id has a transaction open and keeps it: markers that are only late are waited for. */
-  async missing(partitions: readonly TopicPartition[], producerId: bigint): Promise<readonly OpenTransaction[]> {
-    const open = await this.#open(partitions, producerId);
-    if (open.length === 0) return open;
-    await this.#cluster.pause(MARKER_LAG_MAX_MS);
-    return this.#open(open, producerId);
-  }
-
-  async #open(partitions: readonly TopicPartition[], producerId: bigint): Promise<readonly OpenTransaction[]> {
+  /** Where the producer id has a transaction open now. */
+  async open(partitions: readonly TopicPartition[], producerId: bigint): Promise<readonly OpenTransaction[]> {
     const answers = await this.#ask(partitions, (connection, asked) =>
       connection.request(describeProducersRequest(asked, producerId)),
     );

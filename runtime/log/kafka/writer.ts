@@ -5,7 +5,6 @@
 
 import type { LogWriter, StagedBatch, TopicPartition, Transaction, TransactionResult } from '#runtime/log/contract.ts';
 import {
-  CONCURRENT_TRANSACTIONS,
   errorName,
   INVALID_PRODUCER_EPOCH,
   INVALID_PRODUCER_ID_MAPPING,
@@ -13,22 +12,20 @@ import {
   isRetriedInPlace,
   NONE,
   PRODUCER_FENCED,
-  TRANSACTIONAL_ID_NOT_FOUND,
 } from '#runtime/log/kafka/broker-error.ts';
 import type { Cluster } from '#runtime/log/kafka/cluster.ts';
 import type { Connection } from '#runtime/log/kafka/connection.ts';
 import { Markers } from '#runtime/log/kafka/markers.ts';
 import { OwnConnections } from '#runtime/log/kafka/own-connections.ts';
 import { type Lane, laneOf, type ProduceFailure, produceLane } from '#runtime/log/kafka/produce-lane.ts';
+import { type EndsPort, TransactionEnds } from '#runtime/log/kafka/transaction-ends.ts';
 import type { WireRequest } from '#runtime/log/kafka/wire/codec.ts';
-import type { OpenTransaction } from '#runtime/log/kafka/wire/producers.ts';
 import {
   addPartitionsRequest,
   describeTransactionRequest,
   endTransactionRequest,
   type IdentityAnswer,
   initProducerIdRequest,
-  isSameState,
   NOBODY,
   type ProducerIdentity,
 } from '#runtime/log/kafka/wire/transaction.ts';
@@ -51,7 +48,6 @@ interface Sent {
   readonly entryOffset: bigint;
 }
 
-const ABORTS_MAX = 3;
 const PAUSE_MIN_MS = 2;
 const PAUSE_MAX_MS = 50;
 const SEQUENCE_COUNT = 2 ** 31;
@@ -67,7 +63,6 @@ export class KafkaWriter implements LogWriter {
   readonly transactionalId: string;
   readonly #cluster: Cluster;
   readonly #options: WriterOptions;
-  readonly #markers: Markers;
   readonly #connections: OwnConnections;
   /** Next sequence per partition. With transaction.version 2 every transaction starts at 0. */
   readonly #sequences = new Map<string, number>();
@@ -79,15 +74,9 @@ export class KafkaWriter implements LogWriter {
   /** The epoch changes with every transaction (transaction.version 2). */
   #epochPerTransaction = false;
   readonly #outputs: readonly TopicPartition[];
-  /** The connection to the coordinator that gave the last answer. */
+  /** The connection to the coordinator that gave the last answer: one life of it. */
   #answeredOn: Connection | null = null;
-  /** Where all ends so far are known to be written: while the coordinator lives it sees to them, the next may not. */
-  #settledOn: Connection | null = null;
-  /** Whose transactions can hang after an initialisation; -1n when nobody's. */
-  #hangingId = -1n;
-  /** What hangs as committed and may be ended only by a transaction of our own. */
-  #owed: readonly OpenTransaction[] = [];
-  #endedByHand = 0;
+  readonly #ends: TransactionEnds<Connection>;
   readonly #onClosed: () => void;
 
   constructor(cluster: Cluster, id: WriterId, options: WriterOptions, onClosed: () => void) {
@@ -97,7 +86,7 @@ export class KafkaWriter implements LogWriter {
     this.#options = options;
     this.#onClosed = onClosed;
     this.#connections = new OwnConnections(cluster);
-    this.#markers = new Markers(cluster, (nodeId) => this.#connect(nodeId));
+    this.#ends = new TransactionEnds(id.outputs, this.#endsPort());
   }
 
   fence(): Promise<number> {
@@ -126,54 +115,21 @@ export class KafkaWriter implements LogWriter {
     });
   }
 
-  /**
-   * Before initialising wipes out what the coordinator knows, and before the first transaction at a coordinator that
-   * did not take the last one: what was committed must be marked everywhere. Measured: a broker restarted under load
-   * left 1 to 3 of 24 committing ids without markers for ever, in all or some partitions, and the end of their next
-   * transaction there would have decided about the old records. Markers carry the epoch of those: newer ones stay.
-   */
-  async #completeCommitted(connection: Connection): Promise<number> {
-    if (connection === this.#settledOn) return NONE;
-    const request = describeTransactionRequest(this.transactionalId);
-    const described = await connection.request(request);
-    const { error, state, producerId } = described;
-    this.#hangingId = -1n;
-    this.#owed = [];
-    if (error === TRANSACTIONAL_ID_NOT_FOUND) return NONE;
-    if (error !== NONE) return error;
-    if (state === 'PrepareCommit') return CONCURRENT_TRANSACTIONS;
-    if (state !== 'CompleteCommit') {
-      this.#hangingId = producerId;
-      return NONE;
-    }
-    const missing = await this.#markers.missing(this.#outputs, producerId);
-    if (missing.length === 0) return NONE;
-    // The owner may have begun another one before we looked: that is not ours to end.
-    if (!isSameState(described, await connection.request(request))) return CONCURRENT_TRANSACTIONS;
-    if (!(await this.#markers.commit(missing))) this.#owed = missing;
-    this.#endedByHand += missing.length;
-    return NONE;
-  }
-
-  /** What hangs after an initialisation, and was not committed, was aborted. A coordinator may restart in this, too. */
-  async #abortHanging(): Promise<void> {
-    // What another producer id left open ours cannot end.
-    if (this.#hangingId !== this.#identity.producerId) return;
-    for (let tries = 0; ; tries++) {
-      const hanging = await this.#markers.missing(this.#outputs, this.#hangingId);
-      if (hanging.length === 0) return;
-      const { epoch } = this.#identity;
-      if (hanging.some((open) => open.epoch >= epoch)) throw this.#fenced('a newer transaction is open');
-      if (tries === ABORTS_MAX) throw this.#dead(`${hanging.length} partitions stay open`);
-      await this.#endWithoutRecords(hanging, false);
-      if (tries === 0) this.#endedByHand += hanging.length;
-    }
-  }
-
-  /** The markers of a transaction without records end what was open before. */
-  async #endWithoutRecords(partitions: readonly TopicPartition[], commit: boolean): Promise<void> {
-    await this.#addPartitions(partitions);
-    await this.#end(commit);
+  #endsPort(): EndsPort<Connection> {
+    const markers = new Markers(this.#cluster, (nodeId) => this.#connect(nodeId));
+    return {
+      describe: (connection) => connection.request(describeTransactionRequest(this.transactionalId)),
+      open: (partitions, producerId) => markers.open(partitions, producerId),
+      commit: (open) => markers.commit(open),
+      endWithoutRecords: async (partitions, commit) => {
+        await this.#addPartitions(partitions);
+        await this.#end(commit);
+      },
+      identity: () => this.#identity,
+      pause: (ms) => this.#cluster.pause(ms),
+      fenced: (what) => this.#fenced(what),
+      dead: (what) => this.#dead(what),
+    };
   }
 
   abortOpen(): Promise<void> {
@@ -197,18 +153,13 @@ export class KafkaWriter implements LogWriter {
 
   async #initialise(own: ProducerIdentity): Promise<number> {
     this.#die();
-    this.#settledOn = null;
-    this.#endedByHand = 0;
+    this.#ends.begin();
     const request = initProducerIdRequest(this.transactionalId, this.#options.transactionTimeoutMs, own);
     try {
-      this.#initialised(await this.#coordinated(request, (connection) => this.#completeCommitted(connection)));
-      const settledOn = this.#answeredOn;
-      if (this.#owed.length > 0) await this.#endWithoutRecords(this.#owed, true);
-      this.#owed = [];
-      await this.#abortHanging();
-      this.#settledOn = settledOn;
+      this.#initialised(await this.#coordinated(request, (connection) => this.#ends.completeCommitted(connection)));
+      await this.#ends.initialised(this.#answeredOn);
       this.#state = 'ready';
-      return this.#endedByHand;
+      return this.#ends.byHand;
     } catch (error) {
       this.#cluster.forget(this.#outputs.map(({ topic }) => topic));
       throw error;
@@ -244,11 +195,7 @@ export class KafkaWriter implements LogWriter {
   async #send(all: readonly StagedBatch[], entry: StagedBatch): Promise<Sent> {
     const leaders = await this.#cluster.leaders(all);
     this.#stamp(all);
-    await this.#addPartitions(all, async (connection) => {
-      const error = await this.#completeCommitted(connection);
-      if (this.#owed.length > 0) throw this.#dead('the last one has no markers and this client may not write them');
-      return error;
-    });
+    await this.#addPartitions(all, (connection) => this.#ends.beforeTransaction(connection));
     const lane: Lane = {
       transactionalId: this.transactionalId,
       version: this.#epochPerTransaction ? 12 : 8,
@@ -322,7 +269,7 @@ export class KafkaWriter implements LogWriter {
     const { error, identity } = await this.#coordinated(request);
     if (error !== 0) throw this.#failed(request.name, error);
     this.#identity = identity;
-    this.#settledOn = this.#answeredOn;
+    this.#ends.settled(this.#answeredOn);
   }
 
   /** Sends to the coordinator, again and again while it puts us off. `first` is asked right before, every time. */

@@ -1,6 +1,7 @@
 // Owns the simulated transaction coordinator, as Kafka 4 with transaction.version 2 behaves: producer ids and epochs,
 // fencing, one transaction per id at a time, markers that are written after EndTxn's answer, the time-out.
 
+import type { TransactionState } from '#runtime/log/kafka/wire/transaction.ts';
 import type { Faults } from '#test/simulation/world/log-faults.ts';
 import { KAFKA, type SimulatedPartition } from '#test/simulation/world/log-partition.ts';
 import type { Random } from '#test/simulation/world/random.ts';
@@ -49,6 +50,7 @@ export class SimulatedCoordinator {
     commitMarkersLost: 0,
     abortMarkersLost: 0,
     markersLostInPart: 0,
+    markersRefused: 0,
   };
   readonly #ids = new Map<string, TransactionalId>();
   /** Grows with every restart: who knows an older one asks about markers. */
@@ -90,11 +92,19 @@ export class SimulatedCoordinator {
   }
 
   /** DescribeTransactions. */
-  describe(id: string): { readonly producerId: number; readonly epoch: number; readonly state: string } | null {
+  describe(id: string): TransactionState {
     const entry = this.#ids.get(id);
-    if (entry === undefined) return null;
-    const { producerId, epoch, state, committed } = entry;
-    return { producerId, epoch, state: state === 'empty' && committed ? 'committed' : state };
+    if (entry === undefined) {
+      return { error: KAFKA.transactionalIdNotFound, state: '', producerId: -1n, epoch: -1, startMs: -1n };
+    }
+    const { producerId, epoch, state, committed, startedMs } = entry;
+    const names = {
+      empty: committed ? 'CompleteCommit' : 'Empty',
+      ongoing: 'Ongoing',
+      ending: committed ? 'PrepareCommit' : 'PrepareAbort',
+    };
+    const startMs = BigInt(Math.floor(startedMs));
+    return { error: KAFKA.none, state: names[state], producerId: BigInt(producerId), epoch, startMs };
   }
 
   addPartitions(id: string, producerId: number, epoch: number, partitions: readonly SimulatedPartition[]): number {

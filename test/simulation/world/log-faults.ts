@@ -26,6 +26,8 @@ export interface Faults {
   readonly markerLagMs: number;
   /** Per commit: the coordinator restarts and leaves out its markers, all or some (seen with Kafka); aborts more often. */
   readonly markersLost: number;
+  /** Clients may not write markers that the coordinator left out. */
+  readonly markersRefused: boolean;
   /** A fetch answer holds fewer batches than it could. */
   readonly fetchCut: number;
   /** A fetch answer shows the end of the log as it was before. */
@@ -50,6 +52,7 @@ export const NO_FAULTS: Faults = {
   leaderMoves: 0,
   markerLagMs: 0,
   markersLost: 0,
+  markersRefused: false,
   fetchCut: 0,
   fetchLag: 0,
   batchSplit: 0,
@@ -85,6 +88,7 @@ export function drawFaults(random: Random): Faults {
     leaderMoves: draw(0.001, 0.01),
     markerLagMs: random.pick([0, 5, 35, 400]),
     markersLost: 0,
+    markersRefused: false,
     fetchCut: draw(0.2, 0.7),
     fetchLag: draw(0.1, 0.5),
     batchSplit: draw(0.1, 0.4),

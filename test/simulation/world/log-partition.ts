@@ -18,6 +18,7 @@ export const KAFKA = {
   invalidTransactionState: 48,
   concurrentTransactions: 51,
   producerFenced: 90,
+  transactionalIdNotFound: 105,
 } as const;
 
 export type Fate = 'open' | 'committed' | 'aborted';

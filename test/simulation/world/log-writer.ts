@@ -1,8 +1,11 @@
 // Owns writing to the simulated log by the rules that a transactional producer of Kafka must keep: only busy
 // coordinators are asked again in place, every other error makes the writer dead, a commit is sent only after all
-// answers are in, the entry's offset is checked before it. What is sent is a copy: late requests keep their bytes.
+// answers are in, the entry's offset is checked before it. What is sent is a copy: late requests keep their bytes. What
+// becomes of ends that were left out is the product's decision, of the Kafka adapter.
 
 import type { LogWriter, StagedBatch, TopicPartition, Transaction, TransactionResult } from '#runtime/log/contract.ts';
+import { type EndsPort, TransactionEnds } from '#runtime/log/kafka/transaction-ends.ts';
+import type { OpenTransaction } from '#runtime/log/kafka/wire/producers.ts';
 import { stampBatch } from '#runtime/log/record-batch.ts';
 import { type ErrorCode, invariant, StreamError } from '#runtime/std/errors.ts';
 import type { RequestKind } from '#test/simulation/world/log-channel.ts';
@@ -13,7 +16,6 @@ import type { Process } from '#test/simulation/world/process.ts';
 
 const BROKERS = 3;
 const TRANSACTION_TIMEOUT_MS = 15_000;
-const ABORTS_MAX = 3;
 const RETRY_MS = 5;
 const RETRY_MAX_MS = 20_000;
 
@@ -24,17 +26,9 @@ const BUSY: readonly number[] = [
   KAFKA.concurrentTransactions,
 ];
 
-/** As the writer of the Kafka adapter waits. */
-const MARKER_LAG_MAX_MS = 1_000;
-
 interface ProduceAnswer {
   readonly error: number;
   readonly baseOffset: number;
-}
-
-interface Open extends TopicPartition {
-  readonly producerId: number;
-  readonly epoch: number;
 }
 
 export class SimulatedLogWriter implements LogWriter {
@@ -47,10 +41,7 @@ export class SimulatedLogWriter implements LogWriter {
   #epoch = -1;
   /** Grows with every state change: what a dead attempt still has under way stops there. */
   #attempt = 0;
-  /** The life of the coordinator in which all ends so far are known to be written; -1 when none is. */
-  #settledIn = -1;
-  #hangingId = -1;
-  readonly #outputs: readonly TopicPartition[];
+  readonly #ends: TransactionEnds<number>;
   readonly #metadata = new Map<string, TopicMetadata>();
 
   constructor(
@@ -59,10 +50,10 @@ export class SimulatedLogWriter implements LogWriter {
     transactionalId: string,
     outputs: readonly TopicPartition[] = [],
   ) {
-    this.#outputs = outputs;
     this.#cluster = cluster;
     this.#process = process;
     this.transactionalId = transactionalId;
+    this.#ends = new TransactionEnds(outputs, this.#endsPort());
   }
 
   fence(): Promise<number> {
@@ -85,87 +76,62 @@ export class SimulatedLogWriter implements LogWriter {
   abortOpen(): Promise<void> {
     const { coordinator, channel } = this.#cluster;
     return channel.request<void>(this.#process, 'fence', (answer) => {
-      const isOpen = coordinator.describe(this.transactionalId)?.state === 'ongoing';
+      const isOpen = coordinator.describe(this.transactionalId).state === 'Ongoing';
       if (isOpen) coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, -1, -1);
       answer();
     });
   }
 
-  async #abortHanging(): Promise<number> {
-    if (this.#hangingId !== this.#producerId) return 0;
-    let ended = 0;
-    for (let tries = 0; ; tries++) {
-      const hanging = await this.#missing(this.#outputs, this.#hangingId);
-      if (hanging.length === 0) return ended;
-      if (hanging.some(({ epoch }) => epoch >= this.#epoch)) {
-        throw this.#error('writer-fenced', 'a newer transaction is open');
-      }
-      if (tries === ABORTS_MAX) throw this.#error('writer-dead', `${hanging.length} partitions stay open`);
-      if (tries === 0) ended = hanging.length;
-      await this.#addPartitions(hanging, async () => 0);
-      const answer = await this.#end(false);
-      if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
-      this.#take(answer);
-    }
+  /** What the writer of the Kafka adapter decides with, too. */
+  #endsPort(): EndsPort<number> {
+    const { channel, coordinator } = this.#cluster;
+    return {
+      describe: () =>
+        channel.request(this.#process, 'offsets', (answer) => answer(coordinator.describe(this.transactionalId))),
+      open: (partitions, producerId) => this.#open(partitions, Number(producerId)),
+      commit: (open) => this.#commitOpen(open),
+      endWithoutRecords: async (partitions, commit) => {
+        await this.#addPartitions(partitions);
+        const answer = await this.#end(commit);
+        if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
+        this.#take(answer);
+      },
+      identity: () => ({ producerId: BigInt(this.#producerId), epoch: this.#epoch }),
+      pause: (ms) => this.#process.after(ms, 'marker lag', () => {}),
+      fenced: (what) => this.#error('writer-fenced', what),
+      dead: (what) => this.#error('writer-dead', what),
+    };
   }
 
-  async #missing(partitions: readonly TopicPartition[], producerId: number): Promise<readonly Open[]> {
-    const open = await this.#open(partitions, producerId);
-    if (open.length === 0) return open;
-    await this.#process.after(MARKER_LAG_MAX_MS, 'marker lag', () => {});
-    return this.#open(open, producerId);
-  }
-
-  #open(partitions: readonly TopicPartition[], producerId: number): Promise<readonly Open[]> {
-    return this.#cluster.channel.request<readonly Open[]>(this.#process, 'offsets', (answer) =>
+  /** DescribeProducers. */
+  #open(partitions: readonly TopicPartition[], producerId: number): Promise<readonly OpenTransaction[]> {
+    return this.#cluster.channel.request<readonly OpenTransaction[]>(this.#process, 'offsets', (answer) =>
       answer(
         partitions.flatMap(({ topic, partition }) => {
           const epoch = this.#cluster.partition({ topic, partition })?.openEpoch(producerId) ?? null;
-          return epoch === null ? [] : [{ topic, partition, producerId, epoch }];
+          if (epoch === null) return [];
+          return [{ topic, partition, producerId: BigInt(producerId), epoch, coordinatorEpoch: -1 }];
         }),
       ),
     );
   }
 
   /** WriteTxnMarkers: each leader refuses the marker of an epoch that is older than what it has seen. */
-  #commitMissing(open: readonly Open[]): Promise<void> {
-    return this.#cluster.channel.request<void>(this.#process, 'offsets', (answer) => {
+  #commitOpen(open: readonly OpenTransaction[]): Promise<boolean> {
+    const { channel } = this.#cluster;
+    return channel.request<boolean>(this.#process, 'offsets', (answer) => {
+      if (channel.faults.markersRefused) {
+        this.#cluster.coordinator.counts.markersRefused++;
+        return answer(false);
+      }
       for (const at of open) {
         const partition = this.#cluster.partition(at);
-        if (partition === null || partition.epochOf(at.producerId) > at.epoch) continue;
-        partition.writeMarker(at.producerId, at.epoch, true, Math.floor(this.#cluster.channel.scheduler.nowMs));
+        const producerId = Number(at.producerId);
+        if (partition === null || partition.epochOf(producerId) > at.epoch) continue;
+        partition.writeMarker(producerId, at.epoch, true, Math.floor(channel.scheduler.nowMs));
       }
-      answer();
+      answer(true);
     });
-  }
-
-  /** The partitions that had to be ended by hand. */
-  async #completeCommitted(life: number): Promise<number> {
-    if (life === this.#settledIn) return 0;
-    this.#hangingId = -1;
-    const found = await this.#describe();
-    if (found === null) return 0;
-    if (found.state === 'ending') {
-      await this.#process.after(RETRY_MS, 'retry', () => undefined);
-      return this.#completeCommitted(life);
-    }
-    if (found.state !== 'committed') {
-      this.#hangingId = found.producerId;
-      return 0;
-    }
-    const missing = await this.#missing(this.#outputs, found.producerId);
-    if (missing.length === 0) return 0;
-    // What is open may be of a transaction that the owner began since.
-    const now = await this.#describe();
-    if (now?.state !== found.state || now.epoch !== found.epoch) return this.#completeCommitted(life);
-    await this.#commitMissing(missing);
-    return missing.length;
-  }
-
-  #describe(): Promise<Described> {
-    return this.#cluster.channel.request(this.#process, 'offsets', (answer) =>
-      answer(this.#cluster.coordinator.describe(this.transactionalId)),
-    );
   }
 
   async close(): Promise<void> {
@@ -194,20 +160,18 @@ export class SimulatedLogWriter implements LogWriter {
   async #initialise(producerId: number, epoch: number): Promise<number> {
     const { coordinator } = this.#cluster;
     const serve = () => coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, producerId, epoch);
-    this.#settledIn = -1;
-    let ended = 0;
-    let settledIn = -1;
-    const answer = await this.#ask('fence', serve, async (life) => {
-      ended += await this.#completeCommitted(life);
-      settledIn = life;
+    this.#ends.begin();
+    let answeredIn = -1;
+    const answer = await this.#ask('fence', serve, (life) => {
+      answeredIn = life;
+      return this.#ends.completeCommitted(life);
     });
     if (answer.error !== KAFKA.none) throw this.#refused('InitProducerId', answer.error);
     this.#take(answer);
-    ended += await this.#abortHanging();
-    this.#settledIn = settledIn;
+    await this.#ends.initialised(answeredIn);
     this.#state = 'ready';
     this.#attempt++;
-    return ended;
+    return this.#ends.byHand;
   }
 
   #take(answer: ProducerAnswer): void {
@@ -218,7 +182,7 @@ export class SimulatedLogWriter implements LogWriter {
   async #transact({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
     const all = [...batches, entry];
     await this.#learn(all);
-    await this.#addPartitions(all, (life) => this.#completeCommitted(life));
+    await this.#addPartitions(all, (life) => this.#ends.beforeTransaction(life));
     const offset = await this.#produce(all);
     if (BigInt(offset) !== expectedEntryOffset) {
       await this.#end(false);
@@ -231,12 +195,12 @@ export class SimulatedLogWriter implements LogWriter {
     });
     if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
     this.#take(answer);
-    this.#settledIn = life;
+    this.#ends.settled(life);
     // The marker takes an offset.
     return { entryOffset: BigInt(offset), nextEntryOffset: BigInt(offset + entry.recordCount + 1) };
   }
 
-  async #addPartitions(batches: readonly TopicPartition[], first: (life: number) => Promise<unknown>): Promise<void> {
+  async #addPartitions(batches: readonly TopicPartition[], first?: (life: number) => Promise<number>): Promise<void> {
     const [producerId, epoch] = [this.#producerId, this.#epoch];
     const serve = () => ({ error: this.#added(batches, producerId, epoch) });
     const { error } = await this.#ask('add-partitions', serve, first);
@@ -324,18 +288,21 @@ export class SimulatedLogWriter implements LogWriter {
   async #ask<T extends { readonly error: number }>(
     kind: RequestKind,
     serve: () => T,
-    first?: (life: number) => Promise<unknown>,
+    first?: (life: number) => Promise<number>,
   ): Promise<T> {
     const { channel, coordinator } = this.#cluster;
     const givenUpMs = channel.scheduler.nowMs + RETRY_MAX_MS;
     for (;;) {
       const { life } = coordinator;
-      await first?.(life);
-      const answer = await channel.request<T | { readonly error: number }>(this.#process, kind, (give) => {
-        const restarted = first !== undefined && coordinator.life !== life;
-        const error = restarted ? KAFKA.notCoordinator : this.#cluster.coordinatorError();
-        give(error === KAFKA.none ? serve() : { error });
-      });
+      const unready = await first?.(life);
+      const answer =
+        unready !== undefined && unready !== KAFKA.none
+          ? { error: unready }
+          : await channel.request<T | { readonly error: number }>(this.#process, kind, (give) => {
+              const restarted = first !== undefined && coordinator.life !== life;
+              const error = restarted ? KAFKA.notCoordinator : this.#cluster.coordinatorError();
+              give(error === KAFKA.none ? serve() : { error });
+            });
       if (!BUSY.includes(answer.error)) return answer as T;
       if (channel.scheduler.nowMs > givenUpMs) throw this.#error('log-timeout', `${kind} found the coordinator busy`);
       await this.#process.after(RETRY_MS, 'retry', () => undefined);
@@ -356,8 +323,6 @@ export class SimulatedLogWriter implements LogWriter {
     return new StreamError(code, `writer ${this.transactionalId}: ${what}`, remedy);
   }
 }
-
-type Described = ReturnType<SimulatedCluster['coordinator']['describe']>;
 
 function samePartition(a: StagedBatch, b: StagedBatch): boolean {
   return a.partition === b.partition && a.topic === b.topic;
