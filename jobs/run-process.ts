@@ -4,15 +4,18 @@
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { CheckpointStore } from '#checkpoint/contract.ts';
+import type { AdminSource } from '#jobs/admin-source.ts';
 import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
 import { writersFirst } from '#jobs/job-order.ts';
 import type { LoadedInstallation } from '#jobs/load-job.ts';
 import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
+import { retentionPolicy } from '#jobs/log-retention.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
-import { type PreparedJob, prepareJob } from '#jobs/prepare-job.ts';
+import { prepareJob } from '#jobs/prepare-job.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
+import { type JobState, type RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { watch } from '#jobs/watch.ts';
 import {
   type ControlEdges,
@@ -24,7 +27,7 @@ import {
 import { checkInstallation, claimInstallation, type InstallationNames } from '#runtime/control/installation.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
-import type { TaskAssignment, TaskReport } from '#runtime/slot/messages.ts';
+import { type SlotReport, type StateReply, stateUnreadable, type TaskAssignment } from '#runtime/slot/messages.ts';
 import { SlotPool } from '#runtime/slot/slot-pool.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
@@ -32,6 +35,7 @@ import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { sharedPace } from '#runtime/task/commit-pace.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
 import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
 
 export interface ProcessOptions {
@@ -45,22 +49,12 @@ export interface ProcessOptions {
   readonly signal: AbortSignal;
 }
 
-export type JobState = 'CREATED' | 'RUNNING' | 'STOPPING' | 'STOPPED' | 'FAILED';
-
 export interface JobReport {
   readonly name: string;
   readonly state: JobState;
   readonly failure: Failure | null;
   readonly version: string | null;
-  readonly tasks: readonly TaskReport[];
-}
-
-interface RunningJob {
-  readonly name: string;
-  state: JobState;
-  failure: Failure | null;
-  prepared: PreparedJob | null;
-  tasksLeft: number;
+  readonly tasks: readonly SlotReport[];
 }
 
 /** Of all tasks together: a broker takes about 2,800. */
@@ -68,16 +62,20 @@ const TRANSACTIONS_PER_SECOND_MAX = 1_000;
 /** How long the end of a process waits for connections: one that hangs has nothing more to say. */
 const CLOSE_PATIENCE_MS = 500;
 
-export class MillraceProcess {
+export class MillraceProcess implements AdminSource {
   readonly processId: string;
   /** Client of the main thread, for generators and reports. */
   readonly log: LogClient;
   /** Resolves when no job runs any more, with what failed. */
   readonly ended: Promise<readonly Failure[]>;
+  readonly startedMs = systemClock.nowMs();
+  /** Null until the installation is claimed. */
+  installationId: string | null = null;
   readonly #options: ProcessOptions;
-  readonly #embedded: EmbeddedLog | null;
+  /** Null on Kafka. */
+  readonly embedded: EmbeddedLog | null;
   readonly #reader: LogReader;
-  readonly #jobs = new Map<string, RunningJob>();
+  readonly #jobs: RunningJobs;
   readonly #closing = new AbortController();
   readonly #pace = sharedPace(TRANSACTIONS_PER_SECOND_MAX);
   #control: ControlLog | null = null;
@@ -87,7 +85,8 @@ export class MillraceProcess {
 
   private constructor(options: ProcessOptions, embedded: EmbeddedLog | null, log: LogClient) {
     this.#options = options;
-    this.#embedded = embedded;
+    this.#jobs = new RunningJobs(options.logger);
+    this.embedded = embedded;
     this.log = log;
     this.#reader = log.reader();
     this.processId = ulid(systemClock.nowMs(), randomBytes(10));
@@ -107,6 +106,8 @@ export class MillraceProcess {
     const running = new MillraceProcess(options, embedded, client);
     try {
       await running.#prepareJobs(await running.#look());
+      const prepared = running.#startable.flatMap((job) => job.prepared ?? []);
+      if (embedded !== null) embedded.retention = retentionPolicy(log, prepared);
       if (running.#startable.length > 0) await running.#openSlots();
       if (running.#startable.length > 0) await running.#claim();
       if (running.#startable.length > 0) running.#runJobs();
@@ -119,28 +120,28 @@ export class MillraceProcess {
     return running;
   }
 
-  get #configuration(): Configuration {
+  get configuration(): Configuration {
     return this.#options.installation.configuration;
   }
 
   get #edges(): ControlEdges {
-    const { namespace } = this.#configuration;
+    const { namespace } = this.configuration;
     return { log: this.log, reader: this.#reader, clock: systemClock, namespace };
   }
 
   get #names(): InstallationNames {
-    const { namespace, checkpoints } = this.#configuration;
+    const { namespace, checkpoints } = this.configuration;
     return { namespace, storeName: checkpointStoreName(checkpoints) };
   }
 
   #store(): CheckpointStore {
-    return openCheckpointStore(this.#configuration.checkpoints);
+    return openCheckpointStore(this.configuration.checkpoints);
   }
 
   /** What ended the process, or each job that failed. */
   get failures(): readonly Failure[] {
     if (this.#processFailure !== null) return [this.#processFailure];
-    return [...this.#jobs.values()].flatMap((job) => (job.failure === null ? [] : [job.failure]));
+    return this.#jobs.failures;
   }
 
   /** Only reads: whoever is refused here leaves the process that runs the jobs alone. */
@@ -158,12 +159,10 @@ export class MillraceProcess {
   /** Prepares the jobs; those that are refused have failed. */
   async #prepareJobs(records: readonly ControlRecord[]): Promise<void> {
     const { installation, createSource } = this.#options;
-    const { namespace } = this.#configuration;
+    const { namespace } = this.configuration;
     const { admin } = this.log;
     for (const loaded of writersFirst(installation.jobs)) {
-      const { name } = loaded.configuration;
-      const job: RunningJob = { name, state: 'CREATED', failure: null, prepared: null, tasksLeft: 0 };
-      this.#jobs.set(job.name, job);
+      const job = this.#jobs.add(loaded);
       try {
         job.prepared = await this.#patiently(() => {
           const nowMs = systemClock.nowMs();
@@ -171,7 +170,7 @@ export class MillraceProcess {
         });
       } catch (error) {
         if (this.#options.signal.aborted) throw error;
-        this.#jobFailed(job, describe(error));
+        this.#jobs.failed(job, describe(error));
       }
     }
   }
@@ -192,6 +191,7 @@ export class MillraceProcess {
       for (const job of this.#startable) await this.#claimJob(job, control);
       if (this.#startable.length === 0) return;
       await control.append({ kind: 'owner', processId: this.processId, atMs: nowMs });
+      this.installationId = installation;
       this.#options.logger.info({ installation, process: this.processId, log: this.log.kind }, 'installation claimed');
     }, Number.POSITIVE_INFINITY);
   }
@@ -204,36 +204,36 @@ export class MillraceProcess {
       }
     } catch (error) {
       if (error instanceof StreamError && error.retryable) throw error;
-      this.#jobFailed(job, describe(error));
+      this.#jobs.failed(job, describe(error));
     }
   }
 
   get #startable(): readonly RunningJob[] {
-    return [...this.#jobs.values()].filter((job) => job.state === 'CREATED');
+    return this.#jobs.in('CREATED');
   }
 
-  #patiently<T>(attempt: () => Promise<T>, timeoutMs = startTimeoutMs(this.#configuration.log)): Promise<T> {
+  #patiently<T>(attempt: () => Promise<T>, timeoutMs = startTimeoutMs(this.configuration.log)): Promise<T> {
     const { logger, signal } = this.#options;
-    return patiently({ log: this.#configuration.log, clock: systemClock, logger, signal }, timeoutMs, attempt);
+    return patiently({ log: this.configuration.log, clock: systemClock, logger, signal }, timeoutMs, attempt);
   }
 
   async #superseded(): Promise<StreamError | null> {
     if (await isOwner(this.#edges, this.processId)) return null;
-    const message = `a newer process of installation '${this.#configuration.namespace}' took over`;
+    const message = `a newer process of installation '${this.configuration.namespace}' took over`;
     return new StreamError('superseded', message, 'none needed: the newer process goes on');
   }
 
   /** A process whose threads do not start takes nothing over. */
   async #openSlots(): Promise<void> {
     const pool = new SlotPool({
-      slotCount: this.#configuration.slots,
+      slotCount: this.configuration.slots,
       spawn: (index) => this.#spawnSlot(index),
       clock: systemClock,
       logger: this.#options.logger,
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
       slotDied: (tasks) => {
-        const { namespace } = this.#configuration;
+        const { namespace } = this.configuration;
         const owns = () => isOwner(this.#edges, this.processId);
         endOpenTransactions({ log: this.log, namespace, tasks, owns });
       },
@@ -246,18 +246,15 @@ export class MillraceProcess {
 
   #runJobs(): void {
     const starting = this.#startable;
-    for (const job of starting) {
-      job.state = 'RUNNING';
-      job.tasksLeft = job.prepared?.tasks.length ?? 0;
-    }
+    for (const job of starting) this.#jobs.began(job);
     for (const { prepared } of starting) if (prepared !== null) this.#pool?.start(prepared.tasks, prepared.parallelism);
     this.#watch();
   }
 
   #spawnSlot(index: number): Worker {
     const { logLevel, pretty } = this.#options;
-    const { namespace, log, checkpoints, slots, state } = this.#configuration;
-    const port = this.#embedded?.port() ?? null;
+    const { namespace, log, checkpoints, slots, state } = this.configuration;
+    const port = this.embedded?.port() ?? null;
     const settings: SlotSettings = {
       index,
       namespace,
@@ -266,7 +263,7 @@ export class MillraceProcess {
       port,
       checkpoints,
       state: { directory: state.directory, memoryBytes: Math.floor(state.memoryBytes / slots) },
-      jobs: [...this.#jobs.values()].flatMap((job) => (job.prepared === null ? [] : [job.prepared.assignment])),
+      jobs: this.#jobs.all.flatMap((job) => (job.prepared === null ? [] : [job.prepared.assignment])),
       pace: this.#pace,
       logLevel,
       pretty,
@@ -286,7 +283,7 @@ export class MillraceProcess {
     }
     const job = this.#jobs.get(assignment.job);
     this.#pool?.stopJob(assignment.job);
-    if (job !== undefined && job.failure === null) this.#jobFailed(job, await this.#diagnose(job, failure));
+    if (job !== undefined && job.failure === null) this.#jobs.failed(job, await this.#diagnose(job, failure));
     this.#taskEnded(assignment);
   }
 
@@ -306,30 +303,17 @@ export class MillraceProcess {
     this.#pool?.terminate().then(() => this.#resolveEnded(this.failures));
   }
 
-  #jobFailed(job: RunningJob, failure: Failure): void {
-    if (job.state === 'FAILED') return;
-    job.state = 'FAILED';
-    const { code, remedy } = failure;
-    const named = failure.message.startsWith(`job ${job.name}`) || failure.message.startsWith(`task ${job.name}/`);
-    const message = named ? failure.message : `job ${job.name}: ${failure.message}`;
-    job.failure = { ...failure, message };
-    this.#options.logger.error({ job: job.name, state: job.state, code, remedy }, message);
-  }
-
   #taskEnded(assignment: TaskAssignment): void {
-    const job = this.#jobs.get(assignment.job);
-    if (job === undefined) return;
-    job.tasksLeft--;
-    if (job.tasksLeft === 0 && job.state !== 'FAILED') job.state = 'STOPPED';
+    this.#jobs.taskEnded(assignment.job);
     this.#checkEnded();
   }
 
   #checkEnded(): void {
-    if ([...this.#jobs.values()].every((job) => job.tasksLeft <= 0)) this.#resolveEnded(this.failures);
+    if (this.#jobs.ended) this.#resolveEnded(this.failures);
   }
 
   #watch(): void {
-    const running = () => [...this.#jobs.values()].filter((job) => job.state === 'RUNNING');
+    const running = () => this.#jobs.in('RUNNING');
     const { log } = this;
     void watch({
       admin: log.admin,
@@ -342,7 +326,7 @@ export class MillraceProcess {
       jobFault: (prepared, fault) => {
         const job = running().find((candidate) => candidate.prepared === prepared);
         if (job === undefined) return;
-        this.#jobFailed(job, describe(fault));
+        this.#jobs.failed(job, describe(fault));
         this.#pool?.stopJob(job.name);
       },
       processFault: (fault) => this.#processFailed(describe(fault)),
@@ -351,8 +335,8 @@ export class MillraceProcess {
 
   /** What runs and how; the tasks' own words are at most two seconds old. */
   async status(): Promise<JobReport[]> {
-    const reports = (await this.#pool?.status()) ?? [];
-    return Array.from(this.#jobs.values(), (job) => ({
+    const reports = await this.reports();
+    return this.#jobs.all.map((job) => ({
       name: job.name,
       state: job.state,
       failure: job.failure,
@@ -361,10 +345,29 @@ export class MillraceProcess {
     }));
   }
 
+  get jobs(): readonly RunningJob[] {
+    return this.#jobs.all;
+  }
+
+  get slots(): { readonly total: number; readonly running: number } {
+    return this.#pool?.counts ?? { total: this.configuration.slots, running: 0 };
+  }
+
+  /** What the tasks say about themselves; those of a slot that does not answer in time are left out. */
+  async reports(): Promise<readonly SlotReport[]> {
+    return (await this.#pool?.status()) ?? [];
+  }
+
+  /** Keyed state of a task behind one of its entries. */
+  async askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
+    const nobody = () => describe(stateUnreadable(assignment, 'does not run now'));
+    return (await this.#pool?.askState(assignment, query)) ?? { kind: 'failure', failure: nobody() };
+  }
+
   /** Clean stop: every task ends with a checkpoint at its last entry. */
   async stop(): Promise<void> {
     this.#closing.abort();
-    for (const job of this.#jobs.values()) if (job.state === 'RUNNING') job.state = 'STOPPING';
+    for (const job of this.#jobs.in('RUNNING')) job.state = 'STOPPING';
     await this.#pool?.close();
     await this.#release();
   }
@@ -383,6 +386,6 @@ export class MillraceProcess {
       await this.log.close();
     };
     await atMost(systemClock, CLOSE_PATIENCE_MS, close());
-    await this.#embedded?.close();
+    await this.embedded?.close();
   }
 }

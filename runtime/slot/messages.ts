@@ -1,5 +1,8 @@
 // Owns what the main thread and a slot say to each other. Plain data; records never cross (ARCHITECTURE §7).
 
+import { StreamError } from '#runtime/std/errors.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
+import type { StateAnswer } from '#runtime/task/state-questions.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
@@ -16,7 +19,14 @@ export type ToSlot =
   | { readonly kind: 'start'; readonly tasks: readonly TaskAssignment[] }
   /** Clean stop of one job's tasks, or of all when `job` is null. */
   | { readonly kind: 'stop'; readonly job: string | null }
-  | { readonly kind: 'status'; readonly request: number };
+  | { readonly kind: 'status'; readonly request: number }
+  /** Keyed state of one task; answered by `state` with the same request. */
+  | {
+      readonly kind: 'state';
+      readonly request: number;
+      readonly assignment: TaskAssignment;
+      readonly query: StateQuery;
+    };
 
 export interface TaskReport {
   readonly assignment: TaskAssignment;
@@ -25,12 +35,31 @@ export interface TaskReport {
   readonly failures: readonly Failure[];
 }
 
+/** What a task said, and where it runs. */
+export interface SlotReport extends TaskReport {
+  readonly slot: number;
+}
+
+/** Null: the stage of the task has no such operator. */
+export type StateReply =
+  | { readonly kind: 'answer'; readonly answer: StateAnswer | null }
+  | { readonly kind: 'failure'; readonly failure: Failure };
+
 export type FromSlot =
   | { readonly kind: 'ready' }
   | { readonly kind: 'task-stopped'; readonly assignment: TaskAssignment }
   | { readonly kind: 'task-failed'; readonly assignment: TaskAssignment; readonly failure: Failure }
-  | { readonly kind: 'status'; readonly request: number; readonly tasks: readonly TaskReport[] };
+  | { readonly kind: 'status'; readonly request: number; readonly tasks: readonly TaskReport[] }
+  | { readonly kind: 'state'; readonly request: number; readonly reply: StateReply };
 
 export function assignmentKey({ job, run, generation, stage, partition }: TaskAssignment): string {
   return `${job}.${run}.${generation}.${stage}.${partition}`;
+}
+
+export function stateUnreadable({ job, stage, partition }: TaskAssignment, why: string): StreamError {
+  return new StreamError(
+    'state-unreadable',
+    `task ${job}/${stage}/${partition} ${why}`,
+    'ask again when the task runs',
+  );
 }

@@ -5,10 +5,14 @@
 import {
   assignmentKey,
   type FromSlot,
+  type StateReply,
+  stateUnreadable,
   type TaskAssignment,
   type TaskReport,
   type ToSlot,
 } from '#runtime/slot/messages.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { TaskEnvironment, TaskOptions, TaskPlan } from '#runtime/task/task-environment.ts';
 import { describe, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
 
@@ -43,6 +47,7 @@ export class SlotHost {
   hear(message: ToSlot): void {
     if (message.kind === 'start') for (const assignment of message.tasks) this.#start(assignment);
     else if (message.kind === 'stop') this.#stop(message.job);
+    else if (message.kind === 'state') this.#tellState(message.request, message.assignment, message.query);
     else this.#parts.say({ kind: 'status', request: message.request, tasks: this.#report() });
   }
 
@@ -79,6 +84,31 @@ export class SlotHost {
       if (job !== null && task.assignment.job !== job) continue;
       task.stopping = true;
       task.supervisor?.stop();
+    }
+  }
+
+  // What a function of the job keeps may be something that cannot be sent: that is told, too.
+  async #tellState(request: number, assignment: TaskAssignment, query: StateQuery): Promise<void> {
+    const reply = await this.#readState(assignment, query);
+    try {
+      this.#parts.say({ kind: 'state', request, reply });
+    } catch (error) {
+      const fault = new StreamError(
+        'state-unreadable',
+        `state of '${query.operator}' cannot be shown: ${(error as Error).message}`,
+        'keep plain data in the state: texts, numbers, booleans, lists, objects',
+      );
+      this.#parts.say({ kind: 'state', request, reply: { kind: 'failure', failure: describe(fault) } });
+    }
+  }
+
+  async #readState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
+    try {
+      const supervisor = this.#tasks.get(assignmentKey(assignment))?.supervisor ?? null;
+      if (supervisor === null) throw stateUnreadable(assignment, 'does not run now');
+      return { kind: 'answer', answer: await supervisor.readState(query) };
+    } catch (error) {
+      return { kind: 'failure', failure: describe(error) };
     }
   }
 

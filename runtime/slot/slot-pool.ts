@@ -7,26 +7,27 @@ import type { Worker } from 'node:worker_threads';
 import {
   assignmentKey,
   type FromSlot,
+  type SlotReport,
+  type StateReply,
+  stateUnreadable,
   type TaskAssignment,
   type TaskReport,
   type ToSlot,
 } from '#runtime/slot/messages.ts';
+import { freshSlot, type Slot } from '#runtime/slot/slot.ts';
+import { crashLoop, notStarted, recentDeaths, respawnPauseMs, verdict } from '#runtime/slot/slot-faults.ts';
+import { SlotQuestions } from '#runtime/slot/slot-questions.ts';
 import type { Clock } from '#runtime/std/clock.ts';
-import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
-import type { Failure } from '#runtime/task/task-supervisor.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
+import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
 
-const RESPAWN_PAUSE_MS = 100;
-const RESPAWN_PAUSE_MAX_MS = 5_000;
 /** A slot that lived this long is started again without a longer pause. */
 const HEALTHY_MS = 60_000;
-/** Deaths further apart than this are no crash loop. */
-const DEATHS_WITHIN_MS = 600_000;
-/** At this many deaths of a slot with several jobs each of them gets a slot of its own: one of them is to blame. */
-const DEATHS_TOGETHER_MAX = 2;
-/** At this many deaths of a slot that runs one job that job fails. */
-const DEATHS_ALONE_MAX = 5;
 const STATUS_TIMEOUT_MS = 2_000;
+/** A task answers between two entries; one whose commit hangs does not. */
+const STATE_TIMEOUT_MS = 10_000;
+const STATE_QUESTIONS_MAX = 256;
 /** How long the start of a process waits for a worker to hear. */
 const OPEN_PATIENCE_MS = 60_000;
 /** While the pool closes: so many looks in a row without an answer. */
@@ -48,55 +49,23 @@ export interface SlotPoolParts {
   readonly slotDied: (tasks: readonly TaskAssignment[]) => void;
 }
 
-interface Slot {
-  readonly index: number;
-  /** It was made for one job, which may kill it; null: any job. */
-  readonly only: string | null;
-  worker: Worker | null;
-  /** The worker said that it hears; until then its tasks are only noted here. */
-  ready: boolean;
-  /** Aborts when the worker is gone. */
-  gone: AbortController;
-  spawnedMs: number;
-  /** A pause before the next worker is under way. */
-  respawning: boolean;
-  /** Starts in a row that came to nothing. */
-  failures: number;
-  /** When it died of its tasks. */
-  deathsMs: readonly number[];
-  /** What the worker is dying of, if it said so. */
-  cause: string | null;
-  readonly tasks: Map<string, TaskAssignment>;
-}
-
 export class SlotPool {
   readonly #parts: SlotPoolParts;
   readonly #slots: Slot[] = [];
-  readonly #requests = new Map<number, (tasks: readonly TaskReport[]) => void>();
+  readonly #questions: SlotQuestions;
   /** Jobs that were told to stop and not started since. */
   readonly #stopping = new Set<string>();
   readonly #closed = new AbortController();
-  #nextRequest = 1;
+  #stateQuestions = 0;
 
   constructor(parts: SlotPoolParts) {
     this.#parts = parts;
+    this.#questions = new SlotQuestions(parts.clock);
     for (let index = 0; index < parts.slotCount; index++) this.#addSlot(null);
   }
 
   #addSlot(only: string | null): Slot {
-    const slot: Slot = {
-      index: this.#slots.length,
-      only,
-      worker: null,
-      ready: false,
-      gone: new AbortController(),
-      spawnedMs: 0,
-      respawning: false,
-      failures: 0,
-      deathsMs: [],
-      cause: null,
-      tasks: new Map(),
-    };
+    const slot = freshSlot(this.#slots.length, only);
     this.#slots.push(slot);
     return slot;
   }
@@ -119,14 +88,14 @@ export class SlotPool {
     try {
       worker = this.#spawn(slot);
     } catch (error) {
-      throw notStarted(slot, (error as Error).message);
+      throw notStarted(slot.index, (error as Error).message);
     }
     const done = new AbortController();
     const heard = new Promise<void>((resolve) => worker.once('message', () => resolve()));
     const signal = AbortSignal.any([done.signal, slot.gone.signal]);
     await Promise.race([heard, this.#parts.clock.sleep(OPEN_PATIENCE_MS, signal)]);
     done.abort();
-    if (!slot.ready) throw notStarted(slot, slot.cause ?? `it said nothing for ${OPEN_PATIENCE_MS / 1_000}s`);
+    if (!slot.ready) throw notStarted(slot.index, slot.cause ?? `it said nothing for ${OPEN_PATIENCE_MS / 1_000}s`);
   }
 
   /** Gives tasks to the `parallelism` slots that have least to do, in turn. */
@@ -182,24 +151,47 @@ export class SlotPool {
   }
 
   /** What the tasks of all slots say about themselves; a slot that does not answer in time is left out. */
-  async status(): Promise<TaskReport[]> {
-    const answers = await Promise.all(this.#slots.map((slot) => this.#ask(slot, STATUS_TIMEOUT_MS)));
-    return answers.flatMap((tasks) => tasks ?? []);
+  async status(): Promise<SlotReport[]> {
+    const answers = await Promise.all(
+      this.#slots.map(async (slot) => {
+        const tasks = (await this.#ask(slot, STATUS_TIMEOUT_MS)) ?? [];
+        return tasks.map((report) => ({ ...report, slot: slot.index }));
+      }),
+    );
+    return answers.flat();
+  }
+
+  /** Slots that tasks may be spread over, and those whose worker hears. */
+  get counts(): { readonly total: number; readonly running: number } {
+    const shared = this.#slots.filter(({ only }) => only === null);
+    return { total: shared.length, running: this.#slots.filter(({ ready }) => ready).length };
+  }
+
+  /**
+   * Keyed state of a task behind one of its entries; null when its stage has no such operator. Errors: state-unreadable,
+   * config-invalid, as failures.
+   */
+  async askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
+    const key = assignmentKey(assignment);
+    const slot = this.#slots.find(({ tasks }) => tasks.has(key));
+    if (slot === undefined || !slot.ready) return unanswered(assignment, 'does not run now');
+    if (this.#stateQuestions >= STATE_QUESTIONS_MAX) return unanswered(assignment, 'is asked too much at once');
+    this.#stateQuestions++;
+    const answer = await this.#questions.ask(slot.gone.signal, STATE_TIMEOUT_MS, (request) =>
+      this.#say(slot, { kind: 'state', request, assignment, query }),
+    );
+    this.#stateQuestions--;
+    if (answer?.kind === 'state') return answer.reply;
+    return unanswered(assignment, slot.gone.signal.aborted ? 'ended' : 'did not answer in time');
   }
 
   /** Null when the slot does not answer in time, or ends. */
   async #ask(slot: Slot, timeoutMs: number): Promise<readonly TaskReport[] | null> {
     if (!slot.ready) return null;
-    const request = this.#nextRequest++;
-    const timer = new AbortController();
-    slot.gone.signal.addEventListener('abort', () => timer.abort(), { once: true, signal: timer.signal });
-    const answer = new Promise<readonly TaskReport[]>((resolve) => this.#requests.set(request, resolve));
-    const late = this.#parts.clock.sleep(timeoutMs, timer.signal).then(() => null);
-    this.#say(slot, { kind: 'status', request });
-    const tasks = await Promise.race([answer, late]);
-    timer.abort();
-    this.#requests.delete(request);
-    return tasks;
+    const answer = await this.#questions.ask(slot.gone.signal, timeoutMs, (request) =>
+      this.#say(slot, { kind: 'status', request }),
+    );
+    return answer?.kind === 'status' ? answer.tasks : null;
   }
 
   #spawn(slot: Slot): Worker {
@@ -251,10 +243,11 @@ export class SlotPool {
   // Which of its tasks kills a slot is not known: its jobs are taken apart until the one that goes on doing it is alone.
   #blame(slot: Slot): void {
     const nowMs = this.#parts.clock.monotonicMs();
-    slot.deathsMs = [...slot.deathsMs.filter((ms) => nowMs - ms < DEATHS_WITHIN_MS), nowMs];
+    slot.deathsMs = recentDeaths(slot.deathsMs, nowMs);
     const jobs = [...new Set(Array.from(slot.tasks.values(), ({ job }) => job))];
-    if (jobs.length === 1 && slot.deathsMs.length >= DEATHS_ALONE_MAX) this.#failJob(slot, jobs[0]);
-    if (jobs.length > 1 && slot.deathsMs.length >= DEATHS_TOGETHER_MAX) this.#takeApart(slot, jobs);
+    const follows = verdict(slot.deathsMs.length, jobs.length);
+    if (follows === 'fail') this.#failJob(slot, jobs[0]);
+    else if (follows === 'take-apart') this.#takeApart(slot, jobs);
   }
 
   #takeApart(slot: Slot, jobs: readonly string[]): void {
@@ -277,25 +270,16 @@ export class SlotPool {
   }
 
   #failJob(slot: Slot, job: string): void {
-    const minutes = DEATHS_WITHIN_MS / 60_000;
-    const times = `${slot.deathsMs.length} times within ${minutes} minutes`;
-    const failure: Failure = {
-      code: 'task-crash-loop',
-      message: `job ${job} ended the thread it runs in ${times}, the last time of: ${slot.cause}`,
-      remedy:
-        'correct the function of the job that ends the thread, never returns or needs more memory than a thread may have (NODE_OPTIONS=--max-old-space-size=MiB), and start again',
-      stack: '',
-    };
     const [[key, task]] = slot.tasks;
     slot.tasks.delete(key);
-    this.#parts.taskFailed(task, failure);
+    this.#parts.taskFailed(task, crashLoop(job, slot.deathsMs.length, slot.cause));
     this.stopJob(job);
   }
 
   #respawn(slot: Slot): void {
     const { clock, logger } = this.#parts;
     slot.failures++;
-    const pauseMs = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(6, slot.failures - 1));
+    const pauseMs = respawnPauseMs(slot.failures);
     const fields = {
       slot: slot.index,
       tasks: slot.tasks.size,
@@ -314,7 +298,7 @@ export class SlotPool {
 
   #hear(slot: Slot, message: FromSlot): void {
     if (message.kind === 'ready') this.#becameReady(slot);
-    else if (message.kind === 'status') this.#requests.get(message.request)?.(message.tasks);
+    else if ('request' in message) this.#questions.answered(message);
     else {
       if (!slot.tasks.delete(assignmentKey(message.assignment))) return;
       if (message.kind === 'task-failed') this.#parts.taskFailed(message.assignment, message.failure);
@@ -380,10 +364,6 @@ export class SlotPool {
   }
 }
 
-function notStarted({ index }: Slot, cause: string): StreamError {
-  return new StreamError(
-    'slot-not-started',
-    `the thread of slot ${index} cannot be started: ${cause}`,
-    'look at NODE_OPTIONS, and at the memory and the number of threads that the process may have (ulimit -u), or take fewer slots; then start again',
-  );
+function unanswered(assignment: TaskAssignment, why: string): StateReply {
+  return { kind: 'failure', failure: describe(stateUnreadable(assignment, why)) };
 }

@@ -1,0 +1,157 @@
+// Owns what a process answers about itself: puts together what the process knows and what its tasks say. Asks and shows;
+// changes nothing.
+
+import { hideSecrets } from '#jobs/admin-configuration.ts';
+import { faultView, isRunning, jobDetailView, jobState, jobView, type KnownTask, tasksOf } from '#jobs/admin-jobs.ts';
+import { metricsText } from '#jobs/admin-metrics.ts';
+import type { AdminSource } from '#jobs/admin-source.ts';
+import { readableOperators, readStatePage } from '#jobs/admin-state.ts';
+import { explain } from '#jobs/explain.ts';
+import type { CompiledJob, StagePlan } from '#jobs/plan.ts';
+import type { RunningJob } from '#jobs/running-jobs.ts';
+import { engineVersion } from '#jobs/version.ts';
+import type {
+  AdminPort,
+  CheckpointsView,
+  ExceptionsView,
+  JobDetailView,
+  JobStateName,
+  JobView,
+  OverviewView,
+  PlanView,
+  ReadinessView,
+  StateQueryView,
+  StateView,
+} from '#runtime/http/contract.ts';
+import type { SlotReport } from '#runtime/slot/messages.ts';
+import { type Clock, systemClock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import { sharedQuestion } from '#runtime/std/shared-question.ts';
+
+/** What the process answers; asks it anew each time. */
+export function adminPort(source: AdminSource, clock: Clock = systemClock): AdminPort {
+  return new ProcessAdmin(source, clock);
+}
+
+class ProcessAdmin implements AdminPort {
+  readonly #source: AdminSource;
+  readonly #clock: Clock;
+  /** However many ask: the slots are asked by one at a time. */
+  readonly #reports: () => Promise<readonly SlotReport[]>;
+  readonly #readable = new Map<CompiledJob, ReadonlyMap<string, StagePlan>>();
+
+  constructor(source: AdminSource, clock: Clock) {
+    this.#source = source;
+    this.#clock = clock;
+    this.#reports = sharedQuestion(() => source.reports());
+  }
+
+  async overview(): Promise<OverviewView> {
+    const { configuration, installationId, processId, slots, startedMs } = this.#source;
+    const jobs = await this.#known();
+    const states: Partial<Record<JobStateName, number>> = {};
+    for (const { job } of jobs) states[jobState(job)] = (states[jobState(job)] ?? 0) + 1;
+    const tasks = jobs.flatMap((known) => known.tasks);
+    return {
+      version: engineVersion(),
+      namespace: configuration.namespace,
+      process: processId,
+      installation: installationId,
+      log: configuration.log.kind,
+      startedMs,
+      slots,
+      tasks: { total: tasks.length, running: tasks.filter(isRunning).length },
+      jobs: states,
+    };
+  }
+
+  async configuration(): Promise<Readonly<Record<string, unknown>>> {
+    return hideSecrets(this.#source.configuration) as Readonly<Record<string, unknown>>;
+  }
+
+  async jobs(): Promise<readonly JobView[]> {
+    const nowMs = this.#clock.nowMs();
+    return (await this.#known()).map(({ job, tasks }) => jobView(job, tasks, nowMs));
+  }
+
+  async job(name: string): Promise<JobDetailView | null> {
+    const known = await this.#job(name);
+    if (known === null) return null;
+    const { configuration, processId } = this.#source;
+    const { namespace } = configuration;
+    return jobDetailView(known.job, known.tasks, { namespace, processId, nowMs: this.#clock.nowMs() });
+  }
+
+  async plan(name: string): Promise<PlanView | null> {
+    const job = this.#find(name);
+    if (job === null) return null;
+    const { plan, settings } = job.loaded.compiled;
+    return { plan: { plan, settings }, text: explain(plan, settings) };
+  }
+
+  async checkpoints(name: string): Promise<CheckpointsView | null> {
+    if (this.#find(name) === null) return null;
+    return { counts: { completed: 0, failed: 0, inProgress: 0 }, stateBytes: 0, history: [] };
+  }
+
+  async exceptions(name: string): Promise<ExceptionsView | null> {
+    const job = this.#find(name);
+    return job === null ? null : { failure: faultView(job.failure), exceptions: [] };
+  }
+
+  async stateOperators(name: string): Promise<readonly string[] | null> {
+    const job = this.#find(name);
+    return job === null ? null : [...this.#readableOf(job).keys()];
+  }
+
+  async state(name: string, operator: string, query: StateQueryView): Promise<StateView | null> {
+    const job = this.#find(name);
+    const stage = job === null ? undefined : this.#readableOf(job).get(operator);
+    if (job === null || stage === undefined) return null;
+    const { prepared, loaded } = job;
+    if (prepared === null) {
+      throw new StreamError('state-unreadable', `job ${name} does not run`, job.failure?.remedy ?? 'start it');
+    }
+    return readStatePage({
+      job: loaded.compiled,
+      prepared,
+      stage,
+      operator,
+      query,
+      ask: (assignment, asked) => this.#source.askState(assignment, asked),
+      clock: this.#clock,
+    });
+  }
+
+  async readiness(): Promise<ReadinessView> {
+    const jobs = (await this.#known()).flatMap(({ job, tasks }) => {
+      if (jobState(job) === 'RUNNING' && tasks.every(isRunning)) return [];
+      const reason = job.failure?.message ?? `${tasks.filter(isRunning).length} of ${tasks.length} tasks run`;
+      return [{ job: job.name, state: jobState(job), reason, remedy: job.failure?.remedy ?? 'wait' }];
+    });
+    return { ready: jobs.length === 0, jobs };
+  }
+
+  async metrics(): Promise<string> {
+    return metricsText(this.#source, await this.#known(), this.#clock.nowMs());
+  }
+
+  #find(name: string): RunningJob | null {
+    return this.#source.jobs.find((job) => job.name === name) ?? null;
+  }
+
+  async #known(): Promise<readonly { readonly job: RunningJob; readonly tasks: readonly KnownTask[] }[]> {
+    const reports = await this.#reports();
+    return this.#source.jobs.map((job) => ({ job, tasks: tasksOf(job, reports) }));
+  }
+
+  async #job(name: string) {
+    return (await this.#known()).find(({ job }) => job.name === name) ?? null;
+  }
+
+  #readableOf({ loaded: { compiled } }: RunningJob): ReadonlyMap<string, StagePlan> {
+    const known = this.#readable.get(compiled) ?? readableOperators(compiled);
+    this.#readable.set(compiled, known);
+    return known;
+  }
+}

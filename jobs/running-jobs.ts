@@ -1,0 +1,79 @@
+// Owns what has become of each job of a process: its state, what ended it, and how many of its tasks still run. Starts
+// and stops nothing. Invariant: a job fails once, and keeps its first failure.
+
+import type { LoadedJob } from '#jobs/load-job.ts';
+import type { PreparedJob } from '#jobs/prepare-job.ts';
+import type { Logger } from '#runtime/std/logger.ts';
+import type { Failure } from '#runtime/task/task-supervisor.ts';
+
+export type JobState = 'CREATED' | 'RUNNING' | 'STOPPING' | 'STOPPED' | 'FAILED';
+
+export interface RunningJob {
+  readonly name: string;
+  readonly loaded: LoadedJob;
+  state: JobState;
+  failure: Failure | null;
+  /** Null before it was prepared, or when it was refused. */
+  prepared: PreparedJob | null;
+  tasksLeft: number;
+}
+
+export class RunningJobs {
+  readonly #logger: Logger;
+  readonly #jobs = new Map<string, RunningJob>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  add(loaded: LoadedJob): RunningJob {
+    const { name } = loaded.configuration;
+    const job: RunningJob = { name, loaded, state: 'CREATED', failure: null, prepared: null, tasksLeft: 0 };
+    this.#jobs.set(name, job);
+    return job;
+  }
+
+  /** In the order they were added. */
+  get all(): readonly RunningJob[] {
+    return [...this.#jobs.values()];
+  }
+
+  get(name: string): RunningJob | undefined {
+    return this.#jobs.get(name);
+  }
+
+  in(state: JobState): readonly RunningJob[] {
+    return this.all.filter((job) => job.state === state);
+  }
+
+  get failures(): readonly Failure[] {
+    return this.all.flatMap((job) => (job.failure === null ? [] : [job.failure]));
+  }
+
+  /** Whether no task of any job runs. */
+  get ended(): boolean {
+    return this.all.every((job) => job.tasksLeft <= 0);
+  }
+
+  began(job: RunningJob): void {
+    job.state = 'RUNNING';
+    job.tasksLeft = job.prepared?.tasks.length ?? 0;
+  }
+
+  failed(job: RunningJob, failure: Failure): void {
+    if (job.state === 'FAILED') return;
+    job.state = 'FAILED';
+    const { code, remedy } = failure;
+    const named = failure.message.startsWith(`job ${job.name}`) || failure.message.startsWith(`task ${job.name}/`);
+    const message = named ? failure.message : `job ${job.name}: ${failure.message}`;
+    job.failure = { ...failure, message };
+    this.#logger.error({ job: job.name, state: job.state, code, remedy }, message);
+  }
+
+  taskEnded(name: string): void {
+    const job = this.#jobs.get(name);
+    if (job === undefined) return;
+    job.tasksLeft--;
+    if (job.tasksLeft === 0 && job.state !== 'FAILED') job.state = 'STOPPED';
+  }
+}
