@@ -157,6 +157,12 @@ export interface ExceptionsView {
   readonly exceptions: readonly ExceptionView[];
 }
 
+export interface StateOperatorsView {
+  readonly job: string;
+  /** Ids, in the order of the plan. */
+  readonly operators: readonly string[];
+}
+
 export interface StateQueryView {
   readonly key?: string | undefined;
   readonly prefix?: string | undefined;

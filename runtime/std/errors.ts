@@ -61,6 +61,27 @@ export const ERROR_CODES = {
   },
   'state-unreadable': { retryable: true, meaning: 'the state of a task cannot be looked at now' },
   'state-corrupt': { retryable: true, meaning: 'a page of state outside memory is not what was written' },
+  // admin API
+  'address-unavailable': { retryable: false, meaning: 'the admin API cannot listen on its address' },
+  'request-invalid': { retryable: false, meaning: 'a request to the admin API has faults; all are listed' },
+  'request-unauthorized': { retryable: false, meaning: 'a request to the admin API does not carry its token' },
+  'request-misdirected': {
+    retryable: false,
+    meaning: 'a request to the admin API names a host that it is not known under',
+  },
+  'request-too-large': { retryable: false, meaning: 'a request to the admin API is larger than any that it knows' },
+  'request-timeout': { retryable: true, meaning: 'a request to the admin API did not arrive in time' },
+  'request-overload': { retryable: true, meaning: 'the admin API is asked too much at once' },
+  'answer-timeout': { retryable: true, meaning: 'the process did not answer a request to the admin API in time' },
+  'path-unknown': { retryable: false, meaning: 'the admin API has no such path' },
+  'method-unknown': { retryable: false, meaning: 'a path of the admin API does not know the method' },
+  'job-unknown': { retryable: false, meaning: 'the process has no such job' },
+  'operator-unknown': { retryable: false, meaning: 'the job has no such operator whose state can be read' },
+  'not-ready': { retryable: true, meaning: 'a job of the process does not do its work now' },
+  'internal-error': { retryable: false, meaning: 'a bug of Millrace: the log of the process says where' },
+  // commands
+  'api-unreachable': { retryable: true, meaning: 'no admin API answers where a command looks for it' },
+  'api-foreign': { retryable: false, meaning: 'what answers a command is no admin API of Millrace' },
   // configuration
   'config-invalid': { retryable: false, meaning: 'the configuration has faults; all are listed' },
   'job-invalid': { retryable: false, meaning: 'the job module has faults; all are listed' },
