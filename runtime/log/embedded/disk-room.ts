@@ -2,6 +2,7 @@
 // other files of the installation need a little, and a log that stops in time loses nothing and goes on by itself.
 
 import type { LogFiles } from '#runtime/log/embedded/log-files.ts';
+import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 /** Kept free: this much, or a twentieth of a small disk. */
@@ -25,7 +26,7 @@ export interface RoomReport {
 export interface DiskRoomOptions {
   readonly directory: string;
   readonly files: LogFiles;
-  readonly monotonicMs: () => number;
+  readonly clock: Clock;
   /** Told when there is no room left, and when there is again. */
   readonly report: (report: RoomReport) => void;
 }
@@ -69,7 +70,7 @@ export class DiskRoom {
   }
 
   #look(bytes: number): void {
-    const nowMs = this.#options.monotonicMs();
+    const nowMs = this.#options.clock.monotonicMs();
     if (this.#full !== null && nowMs - this.#lookedMs < LOOK_EVERY_MS) return;
     this.#lookedMs = nowMs;
     const space = this.#space();

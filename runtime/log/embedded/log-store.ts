@@ -16,6 +16,7 @@ import type { PartitionLog, Unsynced } from '#runtime/log/embedded/partition-log
 import { type RetentionPolicy, retentionCuts } from '#runtime/log/embedded/retention.ts';
 import { FrameWalker } from '#runtime/log/embedded/transaction-frame.ts';
 import { WriteAheadLog } from '#runtime/log/embedded/write-ahead-log.ts';
+import { type Clock, systemClock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 
 export interface LogStoreOptions {
@@ -25,8 +26,8 @@ export interface LogStoreOptions {
   /** A checkpoint is taken when the write-ahead log is larger. @default 64 MiB */
   readonly walBytesMax?: number;
   readonly files?: LogFiles;
-  /** How often a full disk is looked at again. @default performance.now */
-  readonly monotonicMs?: () => number;
+  /** For how often a full disk is looked at again. @default systemClock */
+  readonly clock?: Clock;
   /** Told what people should know and nobody has to act on. */
   readonly note?: (message: string) => void;
   /** Told once when only opening the log again can help; every write fails from then on. */
@@ -96,7 +97,7 @@ export class LogStore {
     this.#room = new DiskRoom({
       directory: options.directory,
       files,
-      monotonicMs: options.monotonicMs ?? (() => performance.now()),
+      clock: options.clock ?? systemClock,
       report: options.onRoom ?? (() => undefined),
     });
     const { groups, tornBytes } = recovered.replay;

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { LogClient } from '#runtime/log/contract.ts';
 import type { RoomReport } from '#runtime/log/embedded/disk-room.ts';
+import type { Clock } from '#runtime/std/clock.ts';
 import { RefusingFiles } from '#test/runtime/log/embedded/failing-files.ts';
 import { batchOf, type ServedLog, serveLog, temporaryDirectory } from '#test/runtime/log/embedded/served-log.ts';
 import { segmentPaths } from '#test/runtime/log/embedded/stored-bytes.ts';
@@ -97,11 +98,12 @@ test('a disk with little room left stops what writes, is looked at now and then,
   const files = new RefusingFiles();
   const reports: RoomReport[] = [];
   let monotonicMs = 0;
+  const clock: Clock = { nowMs: () => NOW_MS, monotonicMs: () => monotonicMs, sleep: async () => {} };
   const log = await serveLog({
     directory,
     files,
     onRoom: (report) => reports.push(report),
-    monotonicMs: () => monotonicMs,
+    clock,
   });
   const client = log.client();
   const write = await writer(client, ['raw']);
@@ -117,7 +119,7 @@ test('a disk with little room left stops what writes, is looked at now and then,
     directory,
     files,
     onRoom: (report) => reports.push(report),
-    monotonicMs: () => monotonicMs,
+    clock,
   });
   const other = again.client().writer('writer');
   await other.fence();
