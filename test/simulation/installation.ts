@@ -4,7 +4,7 @@
 import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { taskPlans } from '#jobs/task-plans.ts';
-import { describeTopics, type RunIdentity, type SourceTopics } from '#jobs/topics.ts';
+import { describeTopics, type RunIdentity, type SourceTopics, type TopicNeed } from '#jobs/topics.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { type TaskEnvironment, type TaskPlan, transactionalId } from '#runtime/task/task-environment.ts';
@@ -22,6 +22,8 @@ export const STORAGE = 'storage';
 export const CHECKPOINTS = 'checkpoints';
 /** How a task may end when its disk flipped bits. */
 const DAMAGE = new Set(['checkpoint-lost', 'version-mismatch']);
+/** Topics of these uses must be the ones that the job began with; results may be made anew. */
+const BEGUN_WITH = new Set<TopicNeed['use']>(['source', 'commits', 'exchange']);
 /** How soon a process replaces a slot that died. */
 const SLOT_RESTART_MS = 100;
 
@@ -46,6 +48,10 @@ export class Installation {
   damaged = false;
   /** Of the next process. */
   version = 1;
+  /** How tasks of the owner may end, too, because of what was done to them. */
+  readonly mayEnd = new Set<string>();
+  /** Ids of the topics that the job began with. */
+  readonly #topicIds: Record<string, string> = {};
 
   /** Told once, of the next checkpoint that is published or the next transaction that begins. */
   readonly next: { checkpoint: (() => void) | null; transaction: (() => void) | null } = {
@@ -67,7 +73,8 @@ export class Installation {
 
   plans(version: string): TaskPlan[] {
     const { job } = this.scenario;
-    return taskPlans({ job, version, run: this.run, sources: this.#sources }).map((plan) => ({
+    const topicIds = { ...this.#topicIds };
+    return taskPlans({ job, version, run: this.run, sources: this.#sources, topicIds }).map((plan) => ({
       ...plan,
       program: (counts) => watchProgram(plan.program(counts), this.coverage),
     }));
@@ -84,6 +91,8 @@ export class Installation {
     for (const { topic, use, partitionCount, config } of describeTopics(job.plan, this.run, this.#sources)) {
       cluster.startOffset = use === 'source' ? random.pick([0, 0, 7]) : 0;
       cluster.createTopics([{ topic, partitionCount, config }]);
+      const id = cluster.describe(topic)?.topicId;
+      if (BEGUN_WITH.has(use) && id !== undefined) this.#topicIds[topic] = id;
     }
     cluster.startOffset = 0;
   }
@@ -261,6 +270,7 @@ export class Instance {
       this.#installation.damaged = true;
       return;
     }
+    if (this.isOwner && this.#installation.mayEnd.has(code)) return;
     if (this.isOwner || code === 'invariant' || code === 'replay-diverged') {
       this.#installation.violated(new Violation('task-failed', `${name} of process ${this.id}: ${message}\n${stack}`));
     }
