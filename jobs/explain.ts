@@ -49,7 +49,8 @@ function sourceText(source: SourcePlan): string {
     `out of order ≤ ${formatDuration(source.outOfOrdernessMs)}`,
     `idle after ${formatDuration(source.idlenessMs)}`,
   ];
-  if (source.kind === 'samples' && source.format !== 'json') notes.unshift(`format ${source.format}`);
+  const { format = 'json' } = source;
+  if (source.kind !== 'records' && format !== 'json') notes.unshift(`format ${format}`);
   if (source.start !== 'earliest') notes.push(`from ${startText(source.start)}`);
   if (source.maxSkewMs !== 600_000) notes.push(`skew ≤ ${formatDuration(source.maxSkewMs)}`);
   if (source.badRecords !== 'dead-letter') notes.push(`bad records: ${source.badRecords}`);

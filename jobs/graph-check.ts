@@ -5,7 +5,7 @@ import type { Fault } from '#jobs/faults.ts';
 import { type FunctionStep, type GraphStep, type KeyByStep, sourceInput, type WindowStep } from '#jobs/graph.ts';
 import { checkPair } from '#jobs/join-check.ts';
 import type { KeyedFunctions, KeyedStepPlan } from '#jobs/keyed-plan.ts';
-import { ID_PATTERN, OptionReader, show, topicFault } from '#jobs/option-reader.ts';
+import { derivedId, ID_PATTERN, idPart, OptionReader, show } from '#jobs/option-reader.ts';
 import type {
   KeyPlan,
   ProcessStepPlan,
@@ -19,9 +19,8 @@ import type {
 } from '#jobs/plan.ts';
 import { type Carried, checkIsFunction, checkProcess } from '#jobs/record-check.ts';
 import { checkRecordWindow, checkSplits, isRecordWindow } from '#jobs/record-window-check.ts';
-import { checkRecordFormat } from '#jobs/source-check.ts';
 import { checkAlone, checkRemoteWrite } from '#jobs/target-check.ts';
-import { ROW_FORMATS } from '#operators/formats/row-encoder.ts';
+import { checkTopic } from '#jobs/topic-check.ts';
 import { formatDuration, parseDuration } from '#runtime/std/duration.ts';
 
 /** A step as the compiler takes it; `input` is a place in the same list, or a source as in the graph. */
@@ -49,8 +48,6 @@ type Placed<Step extends { readonly input: string }> = Omit<Step, 'input'> & { r
 
 /** Id of the step that reads the exchange of a stage; authors cannot have it. */
 export const EXCHANGE_SOURCE_ID = 'exchange';
-
-const TOPIC_OPTIONS = ['partitions', 'id', 'format', 'avroSchema', 'key'];
 
 const WINDOW_MS_MIN = 1_000;
 const WINDOW_MS_MAX = 366 * 86_400_000;
@@ -102,6 +99,7 @@ function checkStep(
         step,
         carriedBy(step.input, before, sources),
         upstreamId(step.input, before, sources),
+        step.input < 0 ? sources[sourceInput(step.input)] : null,
         faults,
       );
   }
@@ -277,58 +275,6 @@ function checkLateness(step: WindowStep, upstream: CheckedWindow | null, faults:
   return upstream.allowedLatenessMs;
 }
 
-function checkTopic(
-  step: Extract<GraphStep, { kind: 'topic' }>,
-  input: CheckedStep | null,
-  carried: Carried,
-  sources: readonly SourcePlan[],
-  faults: Fault[],
-): CheckedStep {
-  const name = step.topic?.topic;
-  const path = `topic ${show(name)}`;
-  const wrongName = topicFault(name);
-  if (wrongName !== null) faults.push({ path, ...wrongName });
-  if (carried !== 'rows' && carried !== 'records') {
-    const remedy = 'send the result of .aggregate(…), of flatMap or of a function to it';
-    faults.push({ path, message: 'is fed something else than rows or records', remedy });
-  }
-  const reserved: readonly (readonly [string, string])[] = sources.flatMap((source) => [
-    [source.topic, 'is the topic the job reads'],
-    ...(source.kind === 'samples' ? [[source.lateTopic, 'takes the late samples of the job'] as const] : []),
-    [source.deadLetterTopic, 'takes the dead letters of the job'],
-  ]);
-  for (const [topic, message] of reserved) {
-    if (name === topic) faults.push({ path, message, remedy: 'choose another topic for the rows' });
-  }
-  const options = new OptionReader(faults, path, step.topic?.options, TOPIC_OPTIONS);
-  const derived = derivedId(`${input?.id ?? ''}-to-${idPart(name)}`);
-  return {
-    kind: 'topic',
-    id: options.id('id', derived),
-    input: step.input,
-    topic: name,
-    partitions: options.integer('partitions', null, { min: 1, max: 10_000 }),
-    ...(carried === 'rows' ? rowOptions(options) : { records: recordOptions(options) }),
-  };
-}
-
-function rowOptions(options: OptionReader): Pick<TopicStepPlan, 'rows'> {
-  for (const name of ['key', 'avroSchema']) {
-    if (options.raw(name) !== undefined)
-      options.fault(name, 'is of records only', 'leave it out: rows have a form of their own');
-  }
-  const format = options.oneOf('format', ROW_FORMATS, 'json');
-  return format === 'json' ? {} : { rows: { format } };
-}
-
-function recordOptions(options: OptionReader): NonNullable<TopicStepPlan['records']> {
-  const key = options.raw('key');
-  if (key !== undefined && typeof key !== 'function') {
-    options.fault('key', `${show(key)} is no function`, 'give key: (record) => …, or leave it out');
-  }
-  return { ...checkRecordFormat(options), keyed: key !== undefined };
-}
-
 function checkIds(steps: readonly CheckedStep[], sources: readonly SourcePlan[], faults: Fault[]): void {
   const seen = new Map([[EXCHANGE_SOURCE_ID, 'what reads exchanges']]);
   for (const { id } of sources) {
@@ -387,14 +333,4 @@ function isSink({ kind }: CheckedStep): boolean {
 
 function reads(step: CheckedStep, at: number): boolean {
   return step.input === at || (step.kind === 'keyBy' && step.others.includes(at));
-}
-
-function idPart(name: unknown): string {
-  return String(name)
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-');
-}
-
-function derivedId(text: string): string {
-  return text.slice(0, 64);
 }

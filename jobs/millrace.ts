@@ -68,3 +68,4 @@ export {
   type TriggerOptions,
   type WindowRecord,
 } from '#jobs/window-words.ts';
+export { ROLLUP_ROW_SCHEMA } from '#operators/formats/row-encoder.ts';

@@ -173,3 +173,15 @@ export function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
+
+/** A name as it may stand in an id. */
+export function idPart(name: unknown): string {
+  return String(name)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-');
+}
+
+/** An id that nobody gave, as long as ids may be. */
+export function derivedId(text: string): string {
+  return text.slice(0, 64);
+}

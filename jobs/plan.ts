@@ -64,6 +64,8 @@ export interface RecordsPlan extends SourceFields {
 export interface RowsPlan extends SourceFields {
   readonly kind: 'rows';
   readonly partitionedBy: null;
+  /** Absent: JSON. */
+  readonly format?: RowFormatName;
 }
 
 /** What a job reads. */

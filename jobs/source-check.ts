@@ -8,6 +8,7 @@ import { checkAuthorization, checkUrl } from '#jobs/target-check.ts';
 import { parseAvroSchema } from '#operators/formats/avro-schema.ts';
 import { INFLUX_PRECISIONS } from '#operators/formats/influx-value.ts';
 import { RECORD_FORMATS, type RecordFormatName } from '#operators/formats/record-format.ts';
+import { ROW_FORMATS } from '#operators/formats/row-encoder.ts';
 import { avroProblem, SAMPLE_FORMATS } from '#operators/formats/sample-format.ts';
 
 const SECOND_MS = 1_000;
@@ -43,7 +44,7 @@ const RECORDS_OPTIONS = [
 ];
 
 const ROWS_OPTIONS = SAMPLES_OPTIONS.filter(
-  (name) => !['format', 'avroSchema', 'registry', 'influxPrecision', 'partitionedBy', 'lateTopic'].includes(name),
+  (name) => !['avroSchema', 'registry', 'influxPrecision', 'partitionedBy', 'lateTopic'].includes(name),
 );
 
 /** The plan of a source; after faults it holds defaults where the author's words could not be used. */
@@ -83,7 +84,8 @@ function checkRows(given: unknown, faults: Fault[], path: string, defaultId: str
   if (fields.deadLetterTopic === topic) {
     options.fault('deadLetterTopic', `'${topic}' is the topic the job reads`, 'name another');
   }
-  return { kind: 'rows', ...fields, partitionedBy: null };
+  const format = options.oneOf('format', ROW_FORMATS, 'json');
+  return { kind: 'rows', ...fields, partitionedBy: null, ...(format === 'json' ? {} : { format }) };
 }
 
 function checkRecords(given: unknown, faults: Fault[], path: string, defaultId: string): SourcePlan {

@@ -35,7 +35,7 @@ export function stageSource(
     schemas?.serve(samples);
     return samples;
   }
-  if (source.kind === 'rows') return new RowsSource({ id, table });
+  if (source.kind === 'rows') return new RowsSource({ id, table, format: source.format });
   const { read = null, timestamp = null } = job.functions.source.get(id) ?? {};
   const { avroSchema } = source;
   const format = schemas === null ? recordFormat(source.format, avroSchema) : framedAvro(schemas.lookup, avroSchema);

@@ -6,7 +6,7 @@ import type { Fault } from '#jobs/faults.ts';
 import type { RemoteWriteStep } from '#jobs/graph.ts';
 import type { CheckedStep } from '#jobs/graph-check.ts';
 import { isPlainObject, OptionReader, show } from '#jobs/option-reader.ts';
-import type { RemoteWritePlan, TargetConnection } from '#jobs/plan.ts';
+import type { RemoteWritePlan, SourcePlan, TargetConnection } from '#jobs/plan.ts';
 import type { Carried } from '#jobs/record-check.ts';
 
 const OPTIONS = [
@@ -34,11 +34,12 @@ const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const OWN_HEADERS = ['content-type', 'content-encoding', 'content-length', 'authorization', 'host', 'user-agent'];
 
-/** The step that sends what `upstream` gives to a receiver. */
+/** The step that sends what `upstream` gives to a receiver; `source`: what it is fed by when nothing stands between. */
 export function checkRemoteWrite(
   step: RemoteWriteStep,
   carried: Carried,
   upstream: string,
+  source: SourcePlan | null,
   faults: Fault[],
 ): Extract<CheckedStep, { kind: 'remote-write' }> {
   const path = `target ${show(step.target.options?.name)}`;
@@ -50,6 +51,13 @@ export function checkRemoteWrite(
     faults.push({ path, message: `is fed ${carried}`, remedy });
   }
   const { connection, id, plan } = checkTarget(step.target.options, path, carried === 'rows of a topic', faults);
+  if (source?.kind === 'rows' && source.format === 'remote-write' && plan.hold !== null) {
+    faults.push({
+      path: `${path}.mode`,
+      message: "is 'final', but rows as remote write do not say which of them are corrections",
+      remedy: "have the rows written as JSON or Avro: topic(name, { format: 'avro' }), or set mode to 'replaceable'",
+    });
+  }
   const derived = `${upstream}-to-${plan.target}`.slice(0, 64);
   return { kind: 'remote-write', id: id ?? derived, input: step.input, ...plan, connection };
 }

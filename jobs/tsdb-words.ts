@@ -2,10 +2,13 @@
 // rows go. They only hold what the author gave; the compiler checks it.
 
 import type { Duration } from '#jobs/descriptions.ts';
+import type { RowFormatName } from '#operators/formats/row-encoder.ts';
 
 export interface RowsOptions {
   /** A topic of rollup rows, as `topic(…)` behind windows writes it. */
   readonly topic: string;
+  /** How they are written there. 'remote-write' says no revision: only replaceable targets take such rows. @default 'json' */
+  readonly format?: RowFormatName | undefined;
   /** Where the very first start begins: an ISO time or milliseconds for a moment. @default 'earliest' */
   readonly start?: 'earliest' | 'latest' | (string & {}) | number | undefined;
   /**

@@ -5,13 +5,21 @@ import { defineJob, type JobDefinition } from '#jobs/define-job.ts';
 import { type SamplesDescription, type SamplesOptions, samples } from '#jobs/descriptions.ts';
 import { type Fault, faultsError } from '#jobs/faults.ts';
 import { isPlainObject, OptionReader, show } from '#jobs/option-reader.ts';
-import { type RemoteWriteOptions, type RowsDescription, remoteWrite, rows } from '#jobs/tsdb-words.ts';
+import {
+  type RemoteWriteOptions,
+  type RowsDescription,
+  type RowsOptions,
+  remoteWrite,
+  rows,
+} from '#jobs/tsdb-words.ts';
 
 export interface TsdbWriterOptions {
   /** Receivers of remote write; at least one. */
   readonly targets: readonly Omit<RemoteWriteOptions, 'id'>[];
   /** Prefix of rollup topics (`<prefix>.1m`, `.5m`, `.1h`, `.1d`), the topics themselves, or false. @default 'metrics.rollup' */
   readonly rollups?: string | readonly string[] | false | undefined;
+  /** How the rows are written there; 'remote-write' is for replaceable targets only. @default 'json' */
+  readonly rowFormat?: RowsOptions['format'];
   /** Topic of raw samples, or all options of samples(); true: 'metrics.raw'. @default false */
   readonly raw?: string | boolean | Omit<SamplesOptions, 'id' | 'consumerGroup'> | undefined;
   /** Where the very first start begins, as in samples(). @default 'earliest' */
@@ -35,6 +43,7 @@ export interface TsdbWriterOptions {
 const OPTIONS = [
   'targets',
   'rollups',
+  'rowFormat',
   'raw',
   'start',
   'outOfOrderness',
@@ -64,8 +73,8 @@ export default function tsdbWriter(options: TsdbWriterOptions): JobDefinition {
     const { idleness, seriesMax, start } = options;
     const common = { start, idleness, seriesMax, consumerGroup };
     for (const [part, topic] of rollupTopics(options.rollups)) {
-      const { outOfOrderness } = options;
-      ways.set(`${target.name}-${part}`, { target, source: rows({ ...common, topic, outOfOrderness }) });
+      const { outOfOrderness, rowFormat: format } = options;
+      ways.set(`${target.name}-${part}`, { target, source: rows({ ...common, topic, format, outOfOrderness }) });
     }
     const raw = rawOptions(options.raw);
     if (raw === null) continue;

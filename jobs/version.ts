@@ -29,7 +29,7 @@ export const OPERATOR_VERSIONS = {
   'record-transform': 1,
   process: 1,
   'record-sink': 1,
-  rows: 1,
+  rows: 2,
   'final-hold': 1,
   'remote-write-sink': 2,
   'record-window': 1,

@@ -214,8 +214,8 @@ export class RemoteWriteSink implements Operator, Outbox {
       const before = queue.count;
       for (let part = 0; part < PARTS; part++) {
         const value = values[i * PARTS + part];
-        // A sum may overflow; JSON has no word for it.
-        if (value - value === 0) queue.add(slot, part, rollups.windowEndMs[i], values, i * PARTS + part);
+        // A sum may overflow, which JSON cannot say: NaN stands for whatever it was.
+        if (!Number.isNaN(value)) queue.add(slot, part, rollups.windowEndMs[i], values, i * PARTS + part);
         else notFinite++;
       }
       const added = queue.count - before;

@@ -1,7 +1,9 @@
 // Owns the head of a stage that reads rollup rows from a topic: walks the records of a batch within the task's limits
 // and hands bad ones over. Invariant: every log record becomes one row or one dead letter.
 
-import { JsonRowDecoder, type RowOrigin } from '#operators/formats/json-row-decoder.ts';
+import type { RowDecoder, RowOrigin } from '#operators/formats/row-decoder.ts';
+import type { RowFormatName } from '#operators/formats/row-encoder.ts';
+import { rowDecoder } from '#operators/formats/row-format.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -18,6 +20,8 @@ export interface RowsSourceOptions {
   readonly id: string;
   /** The stage's series, each with its resolution behind the metric name. */
   readonly table: SeriesTable;
+  /** @default 'json' */
+  readonly format?: RowFormatName | undefined;
 }
 
 /** Counts `rows` and `bad-records`. */
@@ -26,14 +30,14 @@ export class RowsSource implements Source {
   readonly control = null;
   consumedDelta = 0;
   readonly #table: SeriesTable;
-  readonly #decoder: JsonRowDecoder;
+  readonly #decoder: RowDecoder;
   readonly #origin: RowOrigin = { partition: 0, offset: 0, skewLimitMs: 0 };
   #context: SourceContext | null = null;
 
   constructor(options: RowsSourceOptions) {
     this.id = options.id;
     this.#table = options.table;
-    this.#decoder = new JsonRowDecoder(options.table);
+    this.#decoder = rowDecoder(options.format ?? 'json', options.table);
   }
 
   open(context: SourceContext): void {

@@ -5,6 +5,7 @@ import type { Plan, SourcePlan } from '#jobs/plan.ts';
 import { AvroRecord } from '#operators/formats/avro-record.ts';
 import type { AvroSchema } from '#operators/formats/avro-schema.ts';
 import { type RecordFormatName, recordFormat } from '#operators/formats/record-format.ts';
+import { ROLLUP_ROW_SCHEMA, type RowFormatName } from '#operators/formats/row-encoder.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import { BATCH_HEADER_BYTES, RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
@@ -30,7 +31,7 @@ export function outputReaders(plan: Plan): ReadonlyMap<string, ReadValue> {
   for (const { steps } of plan.stages) {
     for (const step of steps) {
       if (step.kind !== 'topic') continue;
-      if (step.records === undefined) readers.set(step.topic, step.rows === undefined ? asJson : asBytes);
+      if (step.records === undefined) readers.set(step.topic, rowReader(step.rows?.format ?? 'json'));
       else {
         const format = recordFormat(step.records.format, step.records.avroSchema);
         readers.set(step.topic, (bytes) => format.decode(bytes, 0, bytes.length));
@@ -40,9 +41,15 @@ export function outputReaders(plan: Plan): ReadonlyMap<string, ReadValue> {
   return readers;
 }
 
+function rowReader(format: RowFormatName): ReadValue {
+  if (format !== 'avro') return format === 'json' ? asJson : asBytes;
+  const avro = recordFormat('avro', ROLLUP_ROW_SCHEMA);
+  return (bytes) => avro.decode(bytes, 0, bytes.length);
+}
+
 /** Whether what cannot be read is a text that people can. */
-function isText(source: SourcePlan): boolean {
-  return source.kind === 'rows' || ['json', 'text', 'influx', 'auto'].includes(source.format);
+function isText({ format = 'json' }: SourcePlan): boolean {
+  return ['json', 'text', 'influx', 'auto'].includes(format);
 }
 
 /** One record as a producer would write it. Error: record-refused. */
@@ -80,7 +87,7 @@ function valueBytes(source: SourcePlan, value: unknown, schema: SchemaChoice | n
   const out = new ByteWriter(256);
   try {
     if (schema === null)
-      recordFormat(format, source.kind === 'rows' ? undefined : source.avroSchema).encode(value, out);
+      recordFormat(format, source.kind === 'rows' ? ROLLUP_ROW_SCHEMA : source.avroSchema).encode(value, out);
     else {
       out.u8(0);
       out.u32(schema.id);
@@ -104,8 +111,10 @@ function formatOf(source: SourcePlan, value: unknown): RecordFormatName {
   }
   if (source.kind === 'records') return source.format;
   if (typeof value === 'string') return 'text';
-  const format = source.kind === 'rows' || source.format === 'auto' ? 'json' : source.format;
-  if (format === 'json' || (format === 'avro' && source.kind === 'samples' && source.avroSchema)) return format;
+  const { format: named = 'json' } = source;
+  const format = named === 'auto' ? 'json' : named;
+  const hasSchema = source.kind === 'rows' || source.avroSchema !== undefined;
+  if (format === 'json' || (format === 'avro' && hasSchema)) return format;
   const remedy = format === 'influx' ? 'send lines as a text' : 'send the bytes of a record in a Buffer';
   throw new StreamError('record-refused', `topic ${source.topic} takes ${format}, not objects`, remedy);
 }

@@ -4,11 +4,11 @@
 import { hasHalfPair, type ReferenceResult, seriesText } from '#test/operators/formats/reference-decoder.ts';
 
 export type Schema = string | readonly Schema[] | { readonly [key: string]: unknown };
-type Value = bigint | number | boolean | null | Buffer | Value[] | Map<string, Value> | Entries;
+export type AvroValue = bigint | number | boolean | null | Buffer | AvroValue[] | Map<string, AvroValue> | Entries;
 
 /** A map with its entries as they came. */
-class Entries {
-  readonly list: [Buffer, Value][] = [];
+export class Entries {
+  readonly list: [Buffer, AvroValue][] = [];
 }
 
 class Cursor {
@@ -60,7 +60,7 @@ class Cursor {
   }
 }
 
-function read(cursor: Cursor, schema: Schema, names: Map<string, Schema>, depth: number): Value {
+function read(cursor: Cursor, schema: Schema, names: Map<string, Schema>, depth: number): AvroValue {
   if (depth > 33) throw new RangeError('too deep');
   const inner = (of: unknown) => read(cursor, of as Schema, names, depth + 1);
   if (Array.isArray(schema)) {
@@ -79,7 +79,7 @@ function read(cursor: Cursor, schema: Schema, names: Map<string, Schema>, depth:
   if (type === 'string' || type === 'bytes') return cursor.data();
   if (type === 'fixed') return cursor.take(parts['size'] as number);
   if (type === 'array') {
-    const list: Value[] = [];
+    const list: AvroValue[] = [];
     cursor.blocks(() => list.push(inner(parts['items'])));
     return list;
   }
@@ -93,24 +93,34 @@ function read(cursor: Cursor, schema: Schema, names: Map<string, Schema>, depth:
   return new Map(fields.map((field) => [field.name, inner(field.type)]));
 }
 
+/** The one value that the bytes hold. Throws RangeError when they hold no such value, or more. */
+export function readAvroValue(record: Buffer, schema: Schema): AvroValue {
+  const cursor = new Cursor(record);
+  const value = read(cursor, schema, new Map(), 0);
+  if (cursor.at !== record.length) throw new RangeError('bytes left');
+  return value;
+}
+
+export function isText(bytes: Buffer): boolean {
+  return Buffer.compare(Buffer.from(bytes.toString()), bytes) === 0;
+}
+
 export function referenceAvro(record: Buffer, schema: Schema, skewLimitMs: number): ReferenceResult {
   const result: ReferenceResult = { rows: [], notFinite: 0, faults: [] };
-  const cursor = new Cursor(record);
-  let value: Value;
+  let value: AvroValue;
   try {
-    value = read(cursor, schema, new Map(), 0);
-    if (cursor.at !== record.length) throw new RangeError('bytes left');
+    value = readAvroValue(record, schema);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     result.faults.push('avro-invalid $');
     return result;
   }
   const parts = Array.isArray(value) ? value.map((part, i) => [part, `$[${i}]`] as const) : ([[value, '$']] as const);
-  for (const [part, path] of parts) take(part as Map<string, Value>, path, skewLimitMs, result);
+  for (const [part, path] of parts) take(part as Map<string, AvroValue>, path, skewLimitMs, result);
   return result;
 }
 
-function take(sample: Map<string, Value>, path: string, skewLimitMs: number, result: ReferenceResult): void {
+function take(sample: Map<string, AvroValue>, path: string, skewLimitMs: number, result: ReferenceResult): void {
   const timestamp = sample.get('timestamp') as bigint | null;
   const value = sample.get('value') as bigint | number | null;
   if (timestamp === null || timestamp > 8640000000000000n || timestamp < -8640000000000000n) {
@@ -125,12 +135,8 @@ function take(sample: Map<string, Value>, path: string, skewLimitMs: number, res
   else result.rows.push({ series, timestampMs: Number(timestamp), value: Number(value) });
 }
 
-function isText(bytes: Buffer): boolean {
-  return Buffer.compare(Buffer.from(bytes.toString()), bytes) === 0;
-}
-
 /** Text of the series, or a path with a dot in front. */
-function seriesOf(name: Buffer | null, list: [Buffer, Value][]): string {
+function seriesOf(name: Buffer | null, list: [Buffer, AvroValue][]): string {
   if (name === null || !isText(name)) return '.metric_name';
   if (list.length > 256 || list.some(([key, value]) => !isText(key) || (value !== null && !isText(value as Buffer)))) {
     return '.labels';
