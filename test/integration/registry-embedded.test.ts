@@ -1,14 +1,12 @@
 // Samples in Avro with a schema id: while the registry does not answer, records wait and nothing is lost, through a kill
 // -9; a schema that does not exist makes dead letters; a schema that lost a field does too.
 
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import avro from 'avsc';
 import { expect, test } from 'vitest';
 import { LogFeed, readTopic } from './oracle/log-port.ts';
 import { until } from './oracle/until.ts';
 import { Installation, type Product } from './process-harness.ts';
 import { finishWork, withLog } from './rollups-embedded-log.ts';
+import { SchemaServer } from './schema-server.ts';
 
 const TOPIC = 'metrics.raw';
 const MINUTE_MS = 60_000;
@@ -26,42 +24,10 @@ const SAMPLE = {
     { name: 'labels', type: { type: 'map', values: 'string' } },
   ],
 } as const;
-const SCHEMAS = new Map<number, object>([
-  [KNOWN, SAMPLE],
-  [WITHOUT_VALUE, { ...SAMPLE, fields: SAMPLE.fields.filter(({ name }) => name !== 'value') }],
-]);
-
-/** Confluent's REST interface, as far as reading goes. */
-class Registry {
-  down = true;
-  asked = 0;
-  readonly #server: Server = createServer((request, response) => {
-    this.asked++;
-    const id = Number(/\/schemas\/ids\/(\d+)$/.exec(request.url ?? '')?.[1]);
-    const schema = SCHEMAS.get(id);
-    if (this.down) response.writeHead(503).end('maintenance');
-    else if (schema === undefined) {
-      response.writeHead(404).end(JSON.stringify({ error_code: 40403, message: 'Schema not found' }));
-    } else response.writeHead(200).end(JSON.stringify({ schema: JSON.stringify(schema) }));
-  });
-
-  async start(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  stop(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-}
-
-function framed(schemaId: number, sample: object): Buffer {
-  const head = Buffer.alloc(5);
-  head.writeInt32BE(schemaId, 1);
-  const type = avro.Type.forSchema((SCHEMAS.get(schemaId) ?? SAMPLE) as avro.Schema);
-  return Buffer.concat([head, type.toBuffer(sample)]);
-}
+const SCHEMAS = {
+  [KNOWN]: SAMPLE,
+  [WITHOUT_VALUE]: { ...SAMPLE, fields: SAMPLE.fields.filter(({ name }) => name !== 'value') },
+};
 
 const record = (partition: number, value: Buffer) => {
   const intent = { finite: 0, notFinite: 0, bad: 0 };
@@ -69,9 +35,10 @@ const record = (partition: number, value: Buffer) => {
 };
 
 test('samples wait for the registry that has their schemas, and those without one are dead letters', async () => {
-  const registry = new Registry();
-  const url = await registry.start();
-  const options = { topic: TOPIC, format: 'auto', registry: url };
+  const registry = new SchemaServer(SCHEMAS);
+  registry.ill = true;
+  await registry.start();
+  const options = { topic: TOPIC, format: 'auto', registry: registry.url };
   const job = { module: 'jobs/rollups.ts', checkpointInterval: '1s', options };
   const installation = await Installation.create({ jobs: { rollups: job } });
   try {
@@ -90,10 +57,10 @@ test('samples wait for the registry that has their schemas, and those without on
       const numbers = Array.from({ length: 300 }, (_, number) => number);
       await feed.write([
         ...numbers.map((number) => record(0, json(number))),
-        ...numbers.map((number) => record(0, framed(KNOWN, sampleAt(number)))),
-        record(0, framed(UNKNOWN, sampleAt(1))),
-        record(0, framed(WITHOUT_VALUE, sampleAt(1))),
-        ...numbers.map((number) => record(0, framed(KNOWN, sampleAt(300 + number)))),
+        ...numbers.map((number) => record(0, registry.framed(KNOWN, sampleAt(number)))),
+        record(0, registry.framed(UNKNOWN, sampleAt(1), SAMPLE)),
+        record(0, registry.framed(WITHOUT_VALUE, sampleAt(1))),
+        ...numbers.map((number) => record(0, registry.framed(KNOWN, sampleAt(300 + number)))),
         // What closes the minute, on both partitions.
         record(0, Buffer.from(JSON.stringify({ ...sampleAt(1), timestamp: minute + 3 * MINUTE_MS }))),
         record(1, Buffer.from(JSON.stringify({ ...sampleAt(1), timestamp: minute + 3 * MINUTE_MS }))),
@@ -119,7 +86,7 @@ test('samples wait for the registry that has their schemas, and those without on
     expect((await second.stop()).code).toBe(0);
     const third = installation.start();
     await asked(third, 1);
-    registry.down = false;
+    registry.ill = false;
     await finishWork(third, installation);
     await withLog(installation, async (client) => {
       const rows = await readTopic(client, 'metrics.rollup.1m');
@@ -138,6 +105,6 @@ test('samples wait for the registry that has their schemas, and those without on
     });
   } finally {
     await installation.remove();
-    registry.stop();
+    await registry.stop();
   }
 }, 180_000);
