@@ -45,21 +45,24 @@ export interface JobEntry {
   readonly options?: Readonly<Record<string, unknown>> | undefined;
 }
 
+export interface HttpOptions {
+  /** An address that other machines reach needs `tls`, and MILLRACE_TOKEN in the environment. @default '127.0.0.1' */
+  readonly host?: string | undefined;
+  /** 0: any that is free. @default 8081 */
+  readonly port?: number | undefined;
+  /** Address under which others reach this process, `https://host:port`: requests may be meant for this host, too. */
+  readonly advertise?: string | undefined;
+  /** PEM files, relative to the configuration file: the certificate chain, and the key of its first certificate. */
+  readonly tls?: { readonly certificate: string | undefined; readonly key: string | undefined } | undefined;
+}
+
 export interface Config {
   /** Prefix of every topic, group and transactional id: two installations may share a Kafka. @default 'millrace' */
   readonly namespace?: string | undefined;
   readonly log: LogChoice;
   readonly checkpoints: StoreChoice;
-  readonly http?:
-    | {
-        /** @default '127.0.0.1' */
-        readonly host?: string | undefined;
-        /** @default 8081 */
-        readonly port?: number | undefined;
-        /** Address under which other processes reach this one. */
-        readonly advertise?: string | undefined;
-      }
-    | undefined;
+  /** The admin API; false: none. */
+  readonly http?: HttpOptions | false | undefined;
   /** Worker threads of this process. @default 2 */
   readonly slots?: number | undefined;
   /** Memory for keyed state of jobs with `state: 'leveldb'`, all slots together. @default '256MiB', minimum '16MiB' */

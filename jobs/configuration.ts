@@ -5,6 +5,7 @@ import { isAbsolute, relative, resolve } from 'node:path';
 import { CHECKPOINT_INTERVAL, COMMIT_INTERVAL, DEFAULT_SETTINGS } from '#jobs/compile.ts';
 import type { Config } from '#jobs/config.ts';
 import type { Fault } from '#jobs/faults.ts';
+import { type HttpConfiguration, resolveHttp } from '#jobs/http-configuration.ts';
 import { ID_PATTERN, isPlainObject, OptionReader, show } from '#jobs/option-reader.ts';
 import type { JobSettings } from '#jobs/plan.ts';
 
@@ -60,7 +61,8 @@ export interface Configuration {
   readonly namespace: string;
   readonly log: LogConfiguration;
   readonly checkpoints: StoreConfiguration;
-  readonly http: { readonly host: string; readonly port: number; readonly advertise: string | null };
+  /** Null: no admin API. */
+  readonly http: HttpConfiguration | null;
   readonly slots: number;
   /** For jobs whose keyed state is not all in memory; bytes are for all slots together. */
   readonly state: { readonly directory: string; readonly memoryBytes: number };
@@ -138,7 +140,13 @@ export function resolveConfig(config: Config, options: ResolveOptions, faults: F
   }
   const placesFaulty = faults.length > faultsBefore;
   const port = fromEnvironment.integer('MILLRACE_PORT', undefined, PORT);
-  const http = resolveHttp(config?.http, flags.port ?? port, faults);
+  const { baseDirectory } = options;
+  const edges = { baseDirectory, port: flags.port ?? port, token: environment['MILLRACE_TOKEN'] };
+  const http = resolveHttp(config?.http, edges, faults);
+  if (http === null && flags.port !== undefined) {
+    const remedy = 'leave --port out, or remove http: false from the configuration';
+    faults.push({ path: '--port', message: 'is the port of the admin API, which is off', remedy });
+  }
   const configuration: Configuration = {
     namespace: fromEnvironment.id('MILLRACE_NAMESPACE', reader.id('namespace', 'millrace')),
     log,
@@ -277,17 +285,6 @@ function checkApart(path: string, own: string, others: readonly string[], faults
 function contains(outer: string, inner: string): boolean {
   const way = relative(outer, inner);
   return !way.startsWith('..') && !isAbsolute(way);
-}
-
-function resolveHttp(given: unknown, portOverride: number | undefined, faults: Fault[]): Configuration['http'] {
-  const reader = new OptionReader(faults, 'http', given, ['host', 'port', 'advertise']);
-  const host = reader.text('host', '127.0.0.1');
-  if (!/^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host)) {
-    const remedy = "use '127.0.0.1'; other addresses need TLS and a token, which this version does not have";
-    reader.fault('host', `'${host}' can be reached from other machines`, remedy);
-  }
-  const port = reader.integer('port', 8081, PORT);
-  return { host, port: portOverride ?? port, advertise: reader.text('advertise', null) };
 }
 
 function resolveJobs(given: unknown, options: ResolveOptions, faults: Fault[]): JobConfiguration[] {

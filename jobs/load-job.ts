@@ -14,6 +14,7 @@ import {
 } from '#jobs/configuration.ts';
 import type { JobDefinition } from '#jobs/define-job.ts';
 import { type Fault, FaultsError, faultsError } from '#jobs/faults.ts';
+import { readTls } from '#jobs/http-configuration.ts';
 import { moduleRemedy } from '#jobs/module-remedy.ts';
 import { isPlainObject, show } from '#jobs/option-reader.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
@@ -45,6 +46,8 @@ export async function loadInstallation(options: LoadOptions): Promise<LoadedInst
   const config = await loadConfig(configPath);
   const faults: Fault[] = [];
   const configuration = resolveConfig(config, { ...options, baseDirectory: dirname(configPath) }, faults);
+  const tls = configuration.http?.tls ?? null;
+  if (tls !== null && !faults.some(({ path }) => path.startsWith('http.tls'))) readTls(tls, faults);
   const jobs: LoadedJob[] = [];
   const more = options.acceptDivergentReplay ? { acceptDivergentReplay: true } : {};
   for (const configured of configuration.jobs) {

@@ -72,6 +72,9 @@ async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
   const logger = createLogger({ level: logLevel });
   // Loaded only now: explain and wrong configurations need neither Kafka nor threads.
   const { MillraceProcess } = await import('#jobs/run-process.ts');
+  const { AdminHttp } = await import('#jobs/admin-http.ts');
+  const { http } = installation.configuration;
+  const admin = http === null ? null : new AdminHttp(http, logger);
   const createSource = command.generate ? GENERATED_PARTITIONS : null;
   const asked = interruption();
   let running: MillraceProcess;
@@ -83,8 +86,11 @@ async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
       pretty: true,
       createSource,
       signal: asked.signal,
+      opened: async (source) => admin?.open(source),
     });
+    admin?.started();
   } catch (error) {
+    await admin?.close();
     if (asked.signal.aborted) return DONE;
     throw error;
   }
@@ -95,6 +101,7 @@ async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
   } finally {
     stopping.abort();
     await Promise.all([atMost(systemClock, LOAD_PATIENCE_MS, load).catch(() => {}), running.stop()]);
+    await admin?.close();
   }
   for (const failure of running.failures) say(failure);
   return running.failures.length === 0 ? DONE : FAILED;

@@ -47,6 +47,8 @@ export interface ProcessOptions {
   readonly createSource: number | null;
   /** Ends the waiting for a log at start; `start` throws then. */
   readonly signal: AbortSignal;
+  /** Called when the log is open, before anything is read or claimed; what it throws ends the start. */
+  readonly opened?: (source: AdminSource) => Promise<void>;
 }
 
 export interface JobReport {
@@ -105,6 +107,7 @@ export class MillraceProcess implements AdminSource {
     const client = embedded?.client() ?? connectLog(log, null, `${namespace}-main`);
     const running = new MillraceProcess(options, embedded, client);
     try {
+      await options.opened?.(running);
       await running.#prepareJobs(await running.#look());
       const prepared = running.#startable.flatMap((job) => job.prepared ?? []);
       if (embedded !== null) embedded.retention = retentionPolicy(log, prepared);

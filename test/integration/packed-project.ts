@@ -144,6 +144,7 @@ function foreignEnvironment(): NodeJS.ProcessEnv {
   const ours = /^(npm_|KAFKA_|MILLRACE_|VITEST|LOG_LEVEL$|NODE_)/;
   const kept = Object.entries(process.env).filter(([name]) => !ours.test(name));
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.startsWith(ROOT));
-  // For the package that brings Node: it calls npm itself.
-  return { ...Object.fromEntries(kept), PATH: path.join(delimiter), npm_config_prefer_offline: 'true' };
+  // For the package that brings Node, which calls npm itself; and for the tests beside this one.
+  const own = { PATH: path.join(delimiter), npm_config_prefer_offline: 'true', MILLRACE_PORT: '0' };
+  return { ...Object.fromEntries(kept), ...own };
 }

@@ -7,7 +7,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { freePorts } from '#test/harness/kafka.ts';
 import { until } from './oracle/until.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -46,20 +45,17 @@ export interface ProductExit {
 /** A directory with a configuration and data, in which processes are started one after the other. */
 export class Installation {
   readonly directory: string;
-  readonly port: number;
   readonly #options: InstallationOptions;
   readonly #started: Product[] = [];
 
-  private constructor(directory: string, port: number, options: InstallationOptions) {
+  private constructor(directory: string, options: InstallationOptions) {
     this.directory = directory;
-    this.port = port;
     this.#options = options;
   }
 
   static async create(options: InstallationOptions): Promise<Installation> {
     const directory = await mkdtemp(join(tmpdir(), 'millrace-installation-'));
-    const [port] = await freePorts(1);
-    const installation = new Installation(directory, port, options);
+    const installation = new Installation(directory, options);
     await writeFile(join(directory, 'jobs.config.ts'), installation.#config());
     return installation;
   }
@@ -112,7 +108,8 @@ export class Installation {
       namespace: namespace ?? 'millrace',
       slots: slots ?? 2,
       ...(stateMemory === undefined ? {} : { stateMemory }),
-      http: { host: '127.0.0.1', port: this.port },
+      // Any that is free: a process may run beside its successor.
+      http: { port: 0 },
     };
     const log =
       brokers === undefined

@@ -41,7 +41,7 @@ describe('a good configuration', () => {
       namespace: 'millrace',
       log: { kind: 'embedded', directory: '/install/data/log', retention: KEPT },
       checkpoints: { kind: 'directory', directory: '/install/data/checkpoints' },
-      http: { host: '127.0.0.1', port: 8081, advertise: null },
+      http: { host: '127.0.0.1', port: 8081, advertise: null, tls: null, token: null },
       slots: 2,
       state: { directory: '/install/data/state', memoryBytes: 268_435_456 },
       jobs: [{ name: 'rollups', modulePath: '/install/jobs/rollups.ts', options: null, settings: {}, state: 'memory' }],
@@ -108,12 +108,12 @@ describe('a good configuration', () => {
     const environment = { MILLRACE_NAMESPACE: 'environment', MILLRACE_PORT: '2', MILLRACE_DATA: 'mine' };
     const fromEnvironment = resolved(config, environment).configuration;
     expect(fromEnvironment.namespace).toBe('environment');
-    expect(fromEnvironment.http.port).toBe(2);
+    expect(fromEnvironment.http?.port).toBe(2);
     expect(fromEnvironment.log).toEqual({ kind: 'embedded', directory: '/here/mine/log', retention: KEPT });
     expect(fromEnvironment.checkpoints).toEqual({ kind: 'directory', directory: '/here/mine/checkpoints' });
     const flags = { port: 3, data: '/other', slots: 7, jobs: ['rollups'] };
     const fromFlags = resolved(config, environment, flags).configuration;
-    expect(fromFlags.http.port).toBe(3);
+    expect(fromFlags.http?.port).toBe(3);
     expect(fromFlags.slots).toBe(7);
     expect(fromFlags.checkpoints).toEqual({ kind: 'directory', directory: '/other/checkpoints' });
   });
