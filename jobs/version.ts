@@ -26,7 +26,7 @@ export const OPERATOR_VERSIONS = {
   'exchange-sink': 1,
   'late-sink': 1,
   records: 1,
-  'record-transform': 1,
+  'record-transform': 2,
   process: 1,
   'record-sink': 1,
   rows: 2,
