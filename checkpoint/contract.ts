@@ -157,6 +157,8 @@ export interface PendingCheckpoint {
   advance(bytesMax: number): boolean;
   /** Bytes serialised and not yet written: beyond `snapshotBytesMax` the task waits for `writeSegments`. */
   readonly heldBytes: number;
+  /** Of the files written for it so far. */
+  readonly writtenBytes: number;
   /** Makes what was serialised so far durable; call again until `advance` returned true and this resolved after. */
   writeSegments(): Promise<void>;
   /**

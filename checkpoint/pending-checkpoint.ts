@@ -38,6 +38,7 @@ export class WrittenCheckpoint implements PendingCheckpoint {
   readonly #files: CheckpointSegment[] = [];
   #writing: Promise<void> = Promise.resolve();
   #givenUp = false;
+  #manifestBytes = 0;
   #state: 'open' | 'publishing' | 'published' | 'abandoned' = 'open';
 
   constructor(options: PendingOptions) {
@@ -52,6 +53,10 @@ export class WrittenCheckpoint implements PendingCheckpoint {
 
   get heldBytes(): number {
     return this.#snapshot.heldBytes;
+  }
+
+  get writtenBytes(): number {
+    return this.#files.reduce((sum, { lengthBytes }) => sum + lengthBytes, this.#manifestBytes);
   }
 
   /** One write at a time; after a failure the same segment is tried again under a new name. */
@@ -80,6 +85,7 @@ export class WrittenCheckpoint implements PendingCheckpoint {
       throw error;
     }
     this.#state = 'published';
+    this.#manifestBytes = bytes.length;
     pages.published(this.#snapshot, this.#files);
     const reference = referenceTo(name, manifest, bytes.length);
     this.#options.ended({ manifest, reference });

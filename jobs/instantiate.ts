@@ -81,6 +81,7 @@ class StageWiring {
   /** By the id of a keyBy that stays in the stage. */
   readonly #keyTables = new Map<string, StageSeries>();
   readonly #effects: Effect[] = [];
+  readonly #tables: StageSeries[] = [];
   /** Keys of operators that keep something of them. */
   readonly #keysOf = new Map<string, StageSeries>();
   readonly #schemas: StageSchemas | null;
@@ -115,6 +116,7 @@ class StageWiring {
       head,
       outputs: this.#outputs,
       keys: this.#keysOf,
+      tables: this.#tables,
       deadLetter: fromSource && samples.badRecords === 'dead-letter' ? deadLetter : null,
       badRecords: fromSource ? samples.badRecords : 'fail',
       effects: this.#effects,
@@ -127,7 +129,9 @@ class StageWiring {
   }
 
   #table(stateId: string): StageSeries {
-    return new StageSeries({ stateId, seriesMax: this.#samples.seriesMax });
+    const table = new StageSeries({ stateId, seriesMax: this.#samples.seriesMax });
+    this.#tables.push(table);
+    return table;
   }
 
   // Keys by series are the source's own slots, so one operator behind the source marks and sweeps them for the whole

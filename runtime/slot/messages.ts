@@ -1,8 +1,10 @@
 // Owns what the main thread and a slot say to each other. Plain data; records never cross (ARCHITECTURE §7).
 
 import { StreamError } from '#runtime/std/errors.ts';
+import type { CountedFailure } from '#runtime/task/failure-book.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { StateAnswer } from '#runtime/task/state-questions.ts';
+import type { TaskFigures } from '#runtime/task/task-meter.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
@@ -33,11 +35,20 @@ export interface TaskReport {
   readonly status: TaskStatus | null;
   readonly restarts: number;
   readonly failures: readonly Failure[];
+  /** Why attempts ended, the same ones counted; newest last. */
+  readonly exceptions: readonly CountedFailure[];
+  /** Over all attempts in this slot; null before the first. */
+  readonly figures: TaskFigures | null;
+  /** For how long nothing goes on. */
+  readonly stuckMs: number;
 }
 
 /** What a task said, and where it runs. */
 export interface SlotReport extends TaskReport {
-  readonly slot: number;
+  /** Null: it ran there, and runs nowhere now. */
+  readonly slot: number | null;
+  /** `silent`: the slot did not answer in time, these are older words; `down`: it died, and comes back; `ended`: its last. */
+  readonly word: 'fresh' | 'silent' | 'down' | 'ended';
 }
 
 /** Null: the stage of the task has no such operator. */
@@ -47,8 +58,13 @@ export type StateReply =
 
 export type FromSlot =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'task-stopped'; readonly assignment: TaskAssignment }
-  | { readonly kind: 'task-failed'; readonly assignment: TaskAssignment; readonly failure: Failure }
+  | { readonly kind: 'task-stopped'; readonly assignment: TaskAssignment; readonly last: TaskReport }
+  | {
+      readonly kind: 'task-failed';
+      readonly assignment: TaskAssignment;
+      readonly failure: Failure;
+      readonly last: TaskReport;
+    }
   | { readonly kind: 'status'; readonly request: number; readonly tasks: readonly TaskReport[] }
   | { readonly kind: 'state'; readonly request: number; readonly reply: StateReply };
 

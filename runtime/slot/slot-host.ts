@@ -14,7 +14,7 @@ import {
 import { StreamError } from '#runtime/std/errors.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { TaskEnvironment, TaskOptions, TaskPlan } from '#runtime/task/task-environment.ts';
-import { describe, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
+import { describe, type Failure, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
 
 export interface PlannedTask {
   readonly plan: TaskPlan;
@@ -67,15 +67,16 @@ export class SlotHost {
   async #run(task: HostedTask): Promise<FromSlot> {
     const { environment, planTask } = this.#parts;
     const { assignment } = task;
+    const stopped = (): FromSlot => ({ kind: 'task-stopped', assignment, last: report(task) });
+    const failed = (failure: Failure): FromSlot => ({ kind: 'task-failed', assignment, failure, last: report(task) });
     try {
       const { plan, options } = await planTask(assignment);
-      if (task.stopping) return { kind: 'task-stopped', assignment };
+      if (task.stopping) return stopped();
       task.supervisor = new TaskSupervisor(plan, options, environment);
       const outcome = await task.supervisor.run();
-      if (outcome.kind === 'failed') return { kind: 'task-failed', assignment, failure: outcome.failure };
-      return { kind: 'task-stopped', assignment };
+      return outcome.kind === 'failed' ? failed(outcome.failure) : stopped();
     } catch (error) {
-      return { kind: 'task-failed', assignment, failure: describe(error) };
+      return failed(describe(error));
     }
   }
 
@@ -113,16 +114,23 @@ export class SlotHost {
   }
 
   #report(): TaskReport[] {
-    return Array.from(this.#tasks.values(), ({ assignment, supervisor }) => ({
-      assignment,
-      status: supervisor?.status() ?? null,
-      restarts: supervisor?.restarts ?? 0,
-      failures: supervisor?.failures ?? [],
-    }));
+    return Array.from(this.#tasks.values(), report);
   }
 
   /** Resolves when every task ended. */
   async ended(): Promise<void> {
     await Promise.all(Array.from(this.#tasks.values(), (task) => task.ended));
   }
+}
+
+function report({ assignment, supervisor }: HostedTask): TaskReport {
+  return {
+    assignment,
+    status: supervisor?.status() ?? null,
+    restarts: supervisor?.restarts ?? 0,
+    failures: supervisor?.failures ?? [],
+    exceptions: supervisor?.exceptions ?? [],
+    figures: supervisor?.figures() ?? null,
+    stuckMs: supervisor?.stuckMs() ?? 0,
+  };
 }

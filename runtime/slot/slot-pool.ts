@@ -4,6 +4,7 @@
 // however its slot fares.
 
 import type { Worker } from 'node:worker_threads';
+import { LastWords } from '#runtime/slot/last-words.ts';
 import {
   assignmentKey,
   type FromSlot,
@@ -11,7 +12,6 @@ import {
   type StateReply,
   stateUnreadable,
   type TaskAssignment,
-  type TaskReport,
   type ToSlot,
 } from '#runtime/slot/messages.ts';
 import { freshSlot, type Slot } from '#runtime/slot/slot.ts';
@@ -45,14 +45,15 @@ export interface SlotPoolParts {
   readonly logger: Logger;
   readonly taskFailed: (assignment: TaskAssignment, failure: Failure) => void;
   readonly taskStopped: (assignment: TaskAssignment) => void;
-  /** A slot died with these tasks, which come back in a while. */
-  readonly slotDied: (tasks: readonly TaskAssignment[]) => void;
+  /** A slot died of `cause` with these tasks, which come back in a while. */
+  readonly slotDied: (tasks: readonly TaskAssignment[], cause: string) => void;
 }
 
 export class SlotPool {
   readonly #parts: SlotPoolParts;
   readonly #slots: Slot[] = [];
   readonly #questions: SlotQuestions;
+  readonly #words = new LastWords();
   /** Jobs that were told to stop and not started since. */
   readonly #stopping = new Set<string>();
   readonly #closed = new AbortController();
@@ -152,13 +153,19 @@ export class SlotPool {
 
   /** What the tasks of all slots say about themselves; a slot that does not answer in time is left out. */
   async status(): Promise<SlotReport[]> {
-    const answers = await Promise.all(
+    const answers = await Promise.all(this.#slots.map((slot) => this.#ask(slot, STATUS_TIMEOUT_MS)));
+    return answers.flatMap((tasks) => tasks ?? []);
+  }
+
+  /** As `status`, and what those said last that do not answer, run nowhere now, or have ended. */
+  async reports(): Promise<SlotReport[]> {
+    const answered = new Set<Slot>();
+    await Promise.all(
       this.#slots.map(async (slot) => {
-        const tasks = (await this.#ask(slot, STATUS_TIMEOUT_MS)) ?? [];
-        return tasks.map((report) => ({ ...report, slot: slot.index }));
+        if ((await this.#ask(slot, STATUS_TIMEOUT_MS)) !== null) answered.add(slot);
       }),
     );
-    return answers.flat();
+    return this.#words.all(this.#slots, answered);
   }
 
   /** Slots that tasks may be spread over, and those whose worker hears. */
@@ -186,12 +193,12 @@ export class SlotPool {
   }
 
   /** Null when the slot does not answer in time, or ends. */
-  async #ask(slot: Slot, timeoutMs: number): Promise<readonly TaskReport[] | null> {
+  async #ask(slot: Slot, timeoutMs: number): Promise<readonly SlotReport[] | null> {
     if (!slot.ready) return null;
     const answer = await this.#questions.ask(slot.gone.signal, timeoutMs, (request) =>
       this.#say(slot, { kind: 'status', request }),
     );
-    return answer?.kind === 'status' ? answer.tasks : null;
+    return answer?.kind === 'status' ? this.#words.heard(slot.index, answer.tasks) : null;
   }
 
   #spawn(slot: Slot): Worker {
@@ -234,7 +241,7 @@ export class SlotPool {
     if (this.#closing || slot.tasks.size === 0) return;
     const livedMs = this.#parts.clock.monotonicMs() - slot.spawnedMs;
     if (livedMs >= HEALTHY_MS) slot.failures = 0;
-    this.#parts.slotDied([...slot.tasks.values()]);
+    this.#parts.slotDied([...slot.tasks.values()], slot.cause);
     // Before it was ready no task ran that could be to blame.
     if (ready) this.#blame(slot);
     if (slot.tasks.size > 0) this.#respawn(slot);
@@ -301,6 +308,7 @@ export class SlotPool {
     else if ('request' in message) this.#questions.answered(message);
     else {
       if (!slot.tasks.delete(assignmentKey(message.assignment))) return;
+      this.#words.ended(message.last);
       if (message.kind === 'task-failed') this.#parts.taskFailed(message.assignment, message.failure);
       else this.#parts.taskStopped(message.assignment);
       this.#closeWhenEmpty(slot);

@@ -2,16 +2,10 @@
 // ours. Invariant: the samples of a family stand together, and a family is told once.
 
 import { invariant } from '#runtime/std/errors.ts';
+import type { Distribution } from '#runtime/std/histogram.ts';
 
 export type MetricType = 'counter' | 'gauge' | 'histogram';
 export type Labels = Readonly<Record<string, string | number>>;
-
-/** Observations by upper bound: `counts[i]` of those above `bounds[i - 1]` and up to `bounds[i]`, the last of the rest. */
-export interface Distribution {
-  readonly bounds: readonly number[];
-  readonly counts: readonly number[];
-  readonly sum: number;
-}
 
 const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;

@@ -13,6 +13,7 @@ import { InvariantError, StreamError } from '#runtime/std/errors.ts';
 import type { Entry, Genesis } from '#runtime/task/entry.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
+import type { CheckpointRecord, TaskMeter } from '#runtime/task/task-meter.ts';
 
 const SLICE_BYTES = 1024 * 1024;
 /** How long the task sleeps while it waits for the disk to take copied pages. */
@@ -22,6 +23,16 @@ const CLEAN_PATIENCE_MS = 5_000;
 /** Tries of the last checkpoint of a clean stop, a second apart. */
 const LAST_TRIES = 5;
 const LAST_PAUSE_MS = 1_000;
+
+export interface CheckpointingParts {
+  readonly environment: TaskEnvironment;
+  readonly plan: TaskPlan;
+  readonly options: TaskOptions;
+  readonly checkpoints: TaskCheckpoints;
+  readonly genesis: Genesis;
+  readonly count: (counter: string, by: number) => void;
+  readonly meter: TaskMeter;
+}
 
 interface DurableCheckpoint {
   readonly reference: CheckpointReference;
@@ -39,6 +50,7 @@ export class Checkpointing {
   readonly #checkpoints: TaskCheckpoints;
   readonly #genesis: Genesis;
   readonly #count: (counter: string, by: number) => void;
+  readonly #meter: TaskMeter;
   #pending: PendingCheckpoint | null = null;
   #writing: Promise<void> | null = null;
   /** Durable, and not named by a committed entry yet. */
@@ -50,20 +62,15 @@ export class Checkpointing {
   #cleans = 0;
   #broken: InvariantError | StreamError | null = null;
   #lastCaptureMs: number;
+  #capturedAtMs = 0;
   #lastCapturedEntry = -1;
   #busySinceMs = 0;
   #orphansChecked = false;
   #cleaning: Promise<void> = Promise.resolve();
 
-  constructor(
-    environment: TaskEnvironment,
-    plan: TaskPlan,
-    options: TaskOptions,
-    checkpoints: TaskCheckpoints,
-    genesis: Genesis,
-    count: (counter: string, by: number) => void,
-  ) {
+  constructor({ environment, plan, options, checkpoints, genesis, count, meter }: CheckpointingParts) {
     this.#count = count;
+    this.#meter = meter;
     this.#environment = environment;
     this.#plan = plan;
     this.#options = options;
@@ -85,6 +92,11 @@ export class Checkpointing {
   /** Adds processing time, which a replay would have to spend again; also that of the replay behind us. */
   worked(ms: number): void {
     this.#busySinceMs += ms;
+  }
+
+  /** Whether one is being written. */
+  get inProgress(): boolean {
+    return this.#writing !== null;
   }
 
   get due(): boolean {
@@ -182,6 +194,7 @@ export class Checkpointing {
     });
     this.#lastCapturedEntry = entry.number;
     this.#lastCaptureMs = this.#environment.clock.monotonicMs();
+    this.#capturedAtMs = this.#environment.clock.nowMs();
     this.#busySinceMs = 0;
   }
 
@@ -207,6 +220,7 @@ export class Checkpointing {
       this.#unnamed = { reference, inputs: entry.inputs };
       this.lastEntry = reference.entry;
       this.#pending = null;
+      this.#tellEnded(entry.number, pending.writtenBytes, reference.sizeBytes, null);
     } catch (error) {
       pending.abandon();
       this.#pending = null;
@@ -214,12 +228,19 @@ export class Checkpointing {
       this.#count('checkpoints-failed', 1);
       if (error instanceof InvariantError || isBrokenState(error)) this.#broken = error;
       const task = taskName(this.#plan.identity);
-      const remedy = error instanceof StreamError ? error.remedy : '';
+      const { code, remedy } = error instanceof StreamError ? error : { code: 'invariant', remedy: '' };
+      const { message } = error as Error;
+      this.#tellEnded(entry.number, pending.writtenBytes, 0, { code, message, remedy });
       this.#environment.logger.error(
         { task, entry: entry.number, remedy },
-        `checkpoint failed, the one before stays valid and the next is tried after the interval: ${(error as Error).message}`,
+        `checkpoint failed, the one before stays valid and the next is tried after the interval: ${message}`,
       );
     }
+  }
+
+  #tellEnded(entry: number, writtenBytes: number, sizeBytes: number, failure: CheckpointRecord['failure']): void {
+    const durationMs = this.#environment.clock.monotonicMs() - this.#lastCaptureMs;
+    this.#meter.checkpointEnded({ entry, createdMs: this.#capturedAtMs, durationMs, writtenBytes, sizeBytes, failure });
   }
 
   /** Keyed state beyond its budget leaves memory: between entries only. Errors: disk-failed, state-corrupt. */

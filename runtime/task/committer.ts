@@ -35,6 +35,8 @@ export interface CommitterPlan {
   readonly place: CommitLogPlace;
   /** Every partition the task may write, its commit log included. */
   readonly outputs: readonly TopicPartition[];
+  /** Told of what failed, and of what the log had left out. @default nobody is */
+  readonly happened?: (what: string, by: number) => void;
 }
 
 export class Committer {
@@ -45,6 +47,7 @@ export class Committer {
   readonly #place: CommitLogPlace;
   readonly #signal: AbortSignal;
   readonly #writer: LogWriter;
+  readonly #happened: (what: string, by: number) => void;
   #expectedOffset = -1n;
 
   constructor(environment: TaskEnvironment, plan: CommitterPlan, signal: AbortSignal) {
@@ -52,6 +55,7 @@ export class Committer {
     this.#identity = plan.identity;
     this.#place = plan.place;
     this.#signal = signal;
+    this.#happened = plan.happened ?? (() => {});
     this.#writer = environment.log.writer(transactionalId(plan.identity), plan.outputs);
   }
 
@@ -83,6 +87,7 @@ export class Committer {
         // Once, an unexpected offset may come of a marker that an older writer of ours had sent, and that came late.
         if (!error.retryable && !(error.code === 'foreign-writer' && ++foreign === 1)) throw error;
         this.transactionsFailed++;
+        this.#happened('transactions-failed', 1);
         this.#tell(error, written.entry.number, attempt);
       }
       const offset = await this.#committedAt(sealed);
@@ -147,6 +152,7 @@ export class Committer {
 
   #tellEnded(partitions: number): void {
     if (partitions === 0) return;
+    this.#happened('transaction-ends-written', partitions);
     const task = taskName(this.#identity);
     const what = `the log had left out the end of a transaction in ${partitions} partitions; it is written now`;
     this.#environment.logger.warn({ task, partitions }, what);

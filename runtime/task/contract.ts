@@ -138,6 +138,8 @@ export interface KeyTable {
 
 /** Keys by their text, for those who look from outside. */
 export interface KeyDirectory {
+  /** Live keys. */
+  readonly size: number;
   /** Slots below this may be in use. */
   readonly slotCount: number;
   isLive(slot: number): boolean;
@@ -370,6 +372,8 @@ export interface StageProgram {
   readonly operators: readonly Operator[];
   /** Receives what the source decoded. */
   readonly head: BatchConsumer;
+  /** Every table of the stage that holds keys, for figures. @default those of `keys` */
+  readonly tables?: readonly { readonly size: number }[];
   /** Topics the stage writes, with the sink index of each for dead letters. */
   readonly outputs: readonly StageOutput[];
   /** The keys of operators that can be looked into, by their ids. @default none */

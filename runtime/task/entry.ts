@@ -45,6 +45,26 @@ export interface Entry {
   readonly handover?: { readonly from: string; readonly to: string; readonly checkpoint: string };
 }
 
+/** The entry by which another version goes on behind `last`, from the checkpoint there. */
+export function handoverEntry(
+  last: Entry,
+  now: { readonly version: string; readonly clockMs: number; readonly outputHash: string; readonly checkpoint: string },
+): Entry {
+  const { version, clockMs, outputHash, checkpoint } = now;
+  return {
+    kind: 'handover',
+    number: last.number + 1,
+    generation: last.generation,
+    version,
+    inputs: last.inputs,
+    clockMs,
+    timersFired: { clock: 0, event: 0 },
+    outputHash,
+    outputRecords: 0,
+    handover: { from: last.version, to: version, checkpoint },
+  };
+}
+
 /** An entry as it stands in the log. */
 export interface WrittenEntry {
   readonly entry: Entry;

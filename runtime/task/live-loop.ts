@@ -8,6 +8,7 @@ import type { Committer } from '#runtime/task/committer.ts';
 import { type Entry, writeEntry } from '#runtime/task/entry.ts';
 import { EntryClock } from '#runtime/task/entry-clock.ts';
 import { Idleness } from '#runtime/task/idleness.ts';
+import { newestRecordMs } from '#runtime/task/output-stage.ts';
 import { SetAside } from '#runtime/task/set-aside.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
@@ -15,6 +16,7 @@ import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { StateAnswer, StateQuestions } from '#runtime/task/state-questions.ts';
 import type { ChainHead } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
+import type { TaskMeter } from '#runtime/task/task-meter.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
 
 /** Bytes consumed before other tasks and the sockets get their turn. */
@@ -37,6 +39,7 @@ export interface LiveLoopParts {
   readonly count: (counter: string, by: number) => void;
   /** What was counted so far. */
   readonly counters: ReadonlyMap<string, number>;
+  readonly meter: TaskMeter;
   /** Id of the attempt. */
   readonly seed: string;
   readonly signal: AbortSignal;
@@ -106,7 +109,7 @@ export class LiveLoop {
 
   // Consumes what is at hand; false when there was nothing.
   #work(): boolean {
-    const { runner, reader, plan, checkpointing, environment } = this.#parts;
+    const { runner, reader, plan, environment } = this.#parts;
     const idleness = this.#idleness;
     if (this.#blocked) return this.#blockedTick();
     if (!runner.hasBatch) {
@@ -127,7 +130,7 @@ export class LiveLoop {
     if (runner.hasBatch && !this.#full) {
       this.#full = !runner.consume(null) || runner.full || runner.bytesConsumed >= this.#parts.options.commitBytesMax;
     }
-    checkpointing.worked(environment.clock.monotonicMs() - startMs);
+    this.#worked(environment.clock.monotonicMs() - startMs);
     if (runner.schemas !== null && runner.schemas.waitsFor !== null) this.#block(runner.schemas);
     return true;
   }
@@ -165,9 +168,14 @@ export class LiveLoop {
     const idle = idleness === null ? runner.watermark.allWritersIdle : sinceMs !== null;
     if (!runner.wantsTick(this.#clock.peek(runner.clockMs), idle, sinceMs)) return false;
     this.#begin(sinceMs);
-    this.#parts.checkpointing.worked(environment.clock.monotonicMs() - nowMs);
+    this.#worked(environment.clock.monotonicMs() - nowMs);
     idleness?.used();
     return true;
+  }
+
+  #worked(ms: number): void {
+    this.#parts.checkpointing.worked(ms);
+    this.#parts.meter.worked(ms);
   }
 
   #look(query: StateQuery): StateAnswer | null {
@@ -227,11 +235,15 @@ export class LiveLoop {
 
   // Ends the entry, commits it, and does what follows from that.
   async #seal(): Promise<void> {
-    const { runner, reader, committer, checkpointing, head } = this.#parts;
+    const { runner, reader, committer, checkpointing, head, meter, counters } = this.#parts;
+    const { clock } = this.#parts.environment;
+    const endedMs = clock.monotonicMs();
     if (!runner.hasBatch && !this.#full && reader.position > runner.inputOffset) runner.skipTo(reader.position);
     runner.end();
     checkpointing.requireSound();
+    meter.worked(clock.monotonicMs() - endedMs);
     await this.#flushEffects();
+    const flushedMs = clock.monotonicMs();
     const { outsideRecords } = runner.output;
     const misses = runner.schemas?.misses ?? [];
     const entry: Entry = {
@@ -253,7 +265,10 @@ export class LiveLoop {
     const batches = runner.output.take();
     const captured = checkpointing.due;
     if (captured) checkpointing.capture(entry, written.chainHash, runner);
+    const newestMs = newestRecordMs(batches);
     this.#parts.environment.pace?.began();
+    const sentMs = clock.monotonicMs();
+    meter.worked(sentMs - flushedMs);
     head.offset = await committer.commit(written, head.chainHash, batches);
     head.number = entry.number;
     head.chainHash = written.chainHash;
@@ -264,7 +279,8 @@ export class LiveLoop {
     this.#open = false;
     this.#full = false;
     this.#idleSinceMs = null;
-    this.#committedMs = this.#parts.environment.clock.monotonicMs();
+    this.#committedMs = clock.monotonicMs();
+    meter.committed(counters, this.#committedMs - sentMs, newestMs);
     this.#tellSetAside(this.#committedMs);
     checkpointing.entryCommitted();
     if (captured) checkpointing.write(entry, head.offset);

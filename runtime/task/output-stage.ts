@@ -140,6 +140,19 @@ export class OutputStage implements Output {
   }
 }
 
+/** Where a record batch has the timestamp of its newest record. */
+const MAX_TIMESTAMP_AT = 35;
+
+/** Of all records of these batches; -Infinity when there are none. */
+export function newestRecordMs(batches: readonly StagedBatch[]): number {
+  let newestMs = Number.NEGATIVE_INFINITY;
+  for (const { bytes } of batches) {
+    const ms = bytes.readInt32BE(MAX_TIMESTAMP_AT) * 2 ** 32 + bytes.readUInt32BE(MAX_TIMESTAMP_AT + 4);
+    if (ms > newestMs) newestMs = ms;
+  }
+  return newestMs;
+}
+
 /** The view of the buffer seen last: keys lie in one buffer and values in another, a record after the other. */
 class WordView {
   #buffer: ArrayBufferLike = new ArrayBuffer(0);

@@ -145,6 +145,15 @@ export class StageRunner {
     return this.#fireDue();
   }
 
+  get program(): StageProgram {
+    return this.#program;
+  }
+
+  /** Of the batch taken last, as its log has it; 0 before the first. */
+  get inputTimestampMs(): number {
+    return this.#input.baseTimestampMs;
+  }
+
   /** Whether due timers wait for the next entry. */
   get firingUnfinished(): boolean {
     return this.#nextDue() !== null || this.clockTimerDue(this.clockMs);

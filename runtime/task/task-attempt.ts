@@ -5,11 +5,12 @@
 import type { CheckpointManifest, TaskCheckpoints } from '#checkpoint/contract.ts';
 import type { PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
+import { attemptStatus } from '#runtime/task/attempt-status.ts';
 import { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
 import { Committer } from '#runtime/task/committer.ts';
 import type { Effect } from '#runtime/task/contract.ts';
-import { CHAIN_START, type Entry, type Genesis, writeEntry } from '#runtime/task/entry.ts';
+import { CHAIN_START, type Entry, type Genesis, handoverEntry, writeEntry } from '#runtime/task/entry.ts';
 import {
   checkGenesis,
   checkpointLost,
@@ -31,6 +32,7 @@ import {
   type TaskPlan,
   taskName,
 } from '#runtime/task/task-environment.ts';
+import { TaskMeter } from '#runtime/task/task-meter.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
 
@@ -52,6 +54,7 @@ export class TaskAttempt {
   readonly #options: TaskOptions;
   readonly #environment: TaskEnvironment;
   readonly #attempt: string;
+  readonly #meter: TaskMeter;
   readonly #abort = new AbortController();
   readonly #overdue = Promise.withResolvers<never>();
   readonly #counters = new Map<string, number>();
@@ -72,11 +75,18 @@ export class TaskAttempt {
   #topicId = '';
   #lastEntry: Entry | null = null;
 
-  constructor(plan: TaskPlan, options: TaskOptions, environment: TaskEnvironment) {
+  /** @param meter of the task, told by one attempt after the other */
+  constructor(
+    plan: TaskPlan,
+    options: TaskOptions,
+    environment: TaskEnvironment,
+    meter = new TaskMeter(environment.clock),
+  ) {
     this.#plan = plan;
     this.#options = options;
     this.#environment = environment;
     this.#attempt = environment.attemptId();
+    this.#meter = meter;
     this.questions = new StateQuestions(taskName(plan.identity));
   }
 
@@ -137,7 +147,8 @@ export class TaskAttempt {
       const commitLog = topics.get(commitTopic) as TopicDescription;
       const place = { topic: commitTopic, partition: identity.partition, topicId: commitLog.topicId };
       const outputs = [{ topic: commitTopic, partition: identity.partition }, ...writtenPartitions(this.#plan, topics)];
-      const committer = new Committer(this.#environment, { identity, place, outputs }, this.#abort.signal);
+      const { happened } = this.#meter;
+      const committer = new Committer(this.#environment, { identity, place, outputs, happened }, this.#abort.signal);
       this.#committer = committer;
       // A process that was replaced must not throw its successor out.
       if (!(await this.#environment.ownership.owns(identity))) throw superseded(identity);
@@ -179,17 +190,21 @@ export class TaskAttempt {
     this.#runner = runner;
     this.#phase = 'restoring';
     const byNumber = new Map(content.entries.map((entry) => [entry.entry.number, entry]));
+    const { clock } = this.#environment;
+    const startMs = clock.monotonicMs();
     const { manifest, stored } = await checkpoints.restore(
       (candidate) => byNumber.get(candidate.entry)?.chainHash === candidate.chainHash,
     );
-    this.#checkpointing = new Checkpointing(
-      this.#environment,
-      this.#plan,
-      this.#options,
+    if (manifest !== null) this.#meter.restored(clock.monotonicMs() - startMs, manifest, checkpoints.kept().at(-1));
+    this.#checkpointing = new Checkpointing({
+      environment: this.#environment,
+      plan: this.#plan,
+      options: this.#options,
       checkpoints,
       genesis,
-      this.#count,
-    );
+      count: this.#count,
+      meter: this.#meter,
+    });
     const inputTopic = topics.get(input.topic) as TopicDescription;
     this.#topicId = inputTopic.topicId;
     const last = content.entries.at(-1);
@@ -307,6 +322,7 @@ export class TaskAttempt {
       });
       await this.#checkpointing?.makeRoom();
       this.#replayedEntries++;
+      this.#meter.happened('replayed-entries', 1);
     }
     // Crash after crash would replay more and more, if only the time since the last restart counted.
     this.#checkpointing?.worked(this.#environment.clock.monotonicMs() - startMs);
@@ -324,27 +340,16 @@ export class TaskAttempt {
     runner: StageRunner,
   ): Promise<void> {
     if (last.entry.version === this.#plan.version) return;
-    await this.#append({
-      kind: 'handover',
-      number: last.entry.number + 1,
-      generation: last.entry.generation,
-      version: this.#plan.version,
-      inputs: last.entry.inputs,
-      clockMs: runner.clockMs,
-      timersFired: { clock: 0, event: 0 },
-      outputHash: runner.output.hash(),
-      outputRecords: 0,
-      handover: {
-        from: last.entry.version,
-        to: this.#plan.version,
-        checkpoint: manifest === null ? '' : (checkpoints.kept().at(-1)?.name ?? ''),
-      },
-    });
+    const { clockMs, output } = runner;
+    const checkpoint = manifest === null ? '' : (checkpoints.kept().at(-1)?.name ?? '');
+    const { version } = this.#plan;
+    await this.#append(handoverEntry(last.entry, { version, clockMs, outputHash: output.hash(), checkpoint }));
   }
 
   async #live(): Promise<void> {
     this.#phase = 'running';
     this.liveSinceMs = this.#environment.clock.monotonicMs();
+    this.#meter.live(this.#counters);
     const runner = this.#runner as StageRunner;
     const reader = this.#reader as PartitionReader;
     const loop = new LiveLoop({
@@ -361,6 +366,7 @@ export class TaskAttempt {
       lastEntry: this.#lastEntry as Entry,
       count: this.#count,
       counters: this.#counters,
+      meter: this.#meter,
       questions: this.questions,
       seed: this.#attempt,
       signal: this.#abort.signal,
@@ -371,30 +377,22 @@ export class TaskAttempt {
     if (this.#abort.signal.aborted) throw stoppedWhile('running');
   }
 
-  get #outsideWaitsFor(): string | null {
-    const effect = this.#effects.find(({ waitingFor }) => waitingFor !== null);
-    return effect?.waitingFor ?? this.#runner?.schemas?.waitsFor ?? null;
-  }
-
   status(): TaskStatus {
-    const reader = this.#reader?.status() ?? null;
-    return {
-      identity: this.#plan.identity,
+    const { identity, input } = this.#plan;
+    return attemptStatus({
+      identity,
+      input,
       phase: this.#phase,
       attempt: this.#attempt,
       entry: this.#head.number,
-      inputOffset: String(this.#runner?.inputOffset ?? -1n),
-      lagRecords: reader === null || reader.highWatermark < 0n ? null : Number(reader.highWatermark - reader.position),
-      watermarkMs:
-        this.#runner && Number.isFinite(this.#runner.watermark.valueMs) ? this.#runner.watermark.valueMs : null,
-      watermarkHeldBy: this.#runner?.watermark.holders() ?? [],
-      clockMs: this.#runner && Number.isFinite(this.#runner.clockMs) ? this.#runner.clockMs : null,
-      waitingFor: this.#committer?.waitingFor ?? this.#outsideWaitsFor ?? reader?.fault ?? null,
-      transactionsFailed: this.#committer?.transactionsFailed ?? 0,
       replayedEntries: this.#replayedEntries,
-      checkpointEntry: this.#checkpointing?.lastEntry ?? null,
-      stateMemory: this.#checkpoints?.memory() ?? null,
-      counters: Object.fromEntries(this.#counters),
-    };
+      counters: this.#counters,
+      nowMs: this.#environment.clock.nowMs(),
+      runner: this.#runner,
+      reader: this.#reader,
+      committer: this.#committer,
+      checkpointing: this.#checkpointing,
+      checkpoints: this.#checkpoints,
+    });
   }
 }

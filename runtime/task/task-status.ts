@@ -2,6 +2,18 @@
 
 import type { SwapStatus, TaskIdentity } from '#checkpoint/contract.ts';
 
+/** What a task reads, and how far it is behind. */
+export interface TaskInputStatus {
+  readonly topic: string;
+  readonly partition: number;
+  /** The next one to read. */
+  readonly offset: string;
+  /** Records between the task and the end of its partition; null before the first fetch. */
+  readonly lagRecords: number | null;
+  /** Age of the oldest record that is not read yet, or of what was read last; 0 at the end, null when not known. */
+  readonly lagMs: number | null;
+}
+
 export interface TaskStatus {
   readonly identity: TaskIdentity;
   readonly phase: string;
@@ -11,6 +23,7 @@ export interface TaskStatus {
   readonly inputOffset: string;
   /** Records between the reader and the end of its partition; null before the first fetch. */
   readonly lagRecords: number | null;
+  readonly inputs: readonly TaskInputStatus[];
   readonly watermarkMs: number | null;
   /** Behind an exchange: the writers whose word holds the watermark where it is; one never heard is among them. */
   readonly watermarkHeldBy: readonly number[];
@@ -21,6 +34,13 @@ export interface TaskStatus {
   readonly replayedEntries: number;
   /** Entry of the last durable checkpoint. */
   readonly checkpointEntry: number | null;
+  readonly checkpointInProgress: boolean;
+  /** Of all pages, as they were written last. */
+  readonly stateBytes: number;
+  /** Keys that operators with keyed state know. */
+  readonly stateKeys: number;
+  /** Series and other keys in all tables of the stage. */
+  readonly seriesInterned: number;
   /** Keyed state that can leave memory; null when the job keeps all of it there. */
   readonly stateMemory: SwapStatus | null;
   /** Totals of this attempt: samples, late, dead-letter, … */

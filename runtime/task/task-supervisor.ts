@@ -2,10 +2,12 @@
 // crash-loops fails alone; a fault of the world that may pass is waited out, however long.
 
 import { StreamError } from '#runtime/std/errors.ts';
+import { type CountedFailure, FailureBook } from '#runtime/task/failure-book.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import { type StateAnswer, StateQuestions } from '#runtime/task/state-questions.ts';
 import { TaskAttempt } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
+import { type TaskFigures, TaskMeter } from '#runtime/task/task-meter.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 
 const BACKOFF_FIRST_MS = 100;
@@ -32,6 +34,12 @@ export class TaskSupervisor {
   /** Why the last attempts ended, newest last. */
   readonly failures: Failure[] = [];
   restarts = 0;
+  readonly #meter: TaskMeter;
+  readonly #book = new FailureBook();
+  /** Since when nothing goes on, as far as it was looked. */
+  #stuckSinceMs: number;
+  /** What the pause before the next attempt comes of. */
+  #pausedBy: Failure | null = null;
   readonly #plan: TaskPlan;
   readonly #options: TaskOptions;
   readonly #environment: TaskEnvironment;
@@ -46,12 +54,14 @@ export class TaskSupervisor {
     this.#plan = plan;
     this.#options = options;
     this.#environment = environment;
+    this.#meter = new TaskMeter(environment.clock);
+    this.#stuckSinceMs = environment.clock.monotonicMs();
   }
 
   /** Runs attempts until stopped or failed for good; never rejects. */
   async run(): Promise<TaskOutcome> {
     while (!this.#stopping.signal.aborted) {
-      const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment);
+      const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment, this.#meter);
       this.#attempt = attempt;
       try {
         await attempt.run();
@@ -84,7 +94,28 @@ export class TaskSupervisor {
   }
 
   status(): TaskStatus | null {
-    return this.#attempt?.status() ?? null;
+    const status = this.#attempt?.status() ?? null;
+    if (status === null || this.#pausedBy === null) return status;
+    return { ...status, phase: 'restarting', waitingFor: this.#pausedBy.message };
+  }
+
+  /** What it did in all its attempts. */
+  figures(): TaskFigures {
+    return this.#meter.read();
+  }
+
+  /** Why attempts ended, the same ones counted; newest last. */
+  get exceptions(): readonly CountedFailure[] {
+    return this.#book.list();
+  }
+
+  /** For how long nothing goes on: no attempt runs, or it waits. Seen by those who look. */
+  stuckMs(): number {
+    const status = this.status();
+    const nowMs = this.#environment.clock.monotonicMs();
+    if (status?.phase === 'running' && status.waitingFor === null) this.#stuckSinceMs = Number.POSITIVE_INFINITY;
+    else if (this.#stuckSinceMs > nowMs) this.#stuckSinceMs = nowMs;
+    return Math.max(0, nowMs - this.#stuckSinceMs);
   }
 
   /** Keyed state behind an entry; null when the stage has no such operator. Errors: state-unreadable, config-invalid. */
@@ -106,6 +137,7 @@ export class TaskSupervisor {
   async #judge(error: unknown, attempt: TaskAttempt): Promise<Failure | null> {
     const failure = describe(error);
     this.failures.push(failure);
+    this.#book.note(failure, this.#environment.clock.nowMs());
     if (this.failures.length > FAILURES_MAX) this.failures.shift();
     const { logger, clock } = this.#environment;
     const task = taskName(this.#plan.identity);
@@ -130,7 +162,9 @@ export class TaskSupervisor {
       { task, code: failure.code, pauseMs, remedy: failure.remedy, stack: ownFault ? failure.stack : undefined },
       `task failed, restarting: ${failure.message}${replayAhead(attempt.status())}`,
     );
+    this.#pausedBy = failure;
     await clock.sleep(pauseMs, this.#stopping.signal);
+    this.#pausedBy = null;
     return null;
   }
 

@@ -106,6 +106,9 @@ export class WatchedCheckpoints extends FileTaskCheckpoints {
     const { entry, chainHash, watermarkMs, clockMs } = moment;
     return {
       advance: (bytesMax) => pending.advance(Math.min(bytesMax, this.#watch.sliceBytes)),
+      get writtenBytes() {
+        return pending.writtenBytes;
+      },
       get heldBytes() {
         return pending.heldBytes;
       },

@@ -1,7 +1,13 @@
 // A worker thread that says what a slot says without running anything; what it should do wrong stands in workerData.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { assignmentKey, type FromSlot, type TaskAssignment, type ToSlot } from '#runtime/slot/messages.ts';
+import {
+  assignmentKey,
+  type FromSlot,
+  type TaskAssignment,
+  type TaskReport,
+  type ToSlot,
+} from '#runtime/slot/messages.ts';
 
 export interface ObedientSlotData {
   /** Says `ready` only when this is told: 'ready' as a message. */
@@ -22,11 +28,15 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
     for (const [key, assignment] of [...tasks]) {
       if (message.job !== null && assignment.job !== message.job) continue;
       tasks.delete(key);
-      say({ kind: 'task-stopped', assignment });
+      say({ kind: 'task-stopped', assignment, last: report(assignment) });
     }
+  } else if (message.kind === 'state') {
+    const { request, assignment } = message;
+    if (assignment.stage === 'mute') return;
+    if (assignment.stage === 'dies-when-asked') throw new Error('died of a question');
+    say({ kind: 'state', request, reply: { kind: 'answer', answer: null } });
   } else {
-    const report = [...tasks.values()].map((assignment) => ({ assignment, status: null, restarts: 0, failures: [] }));
-    say({ kind: 'status', request: message.request, tasks: report });
+    say({ kind: 'status', request: message.request, tasks: [...tasks.values()].map(report) });
   }
 });
 if (!(workerData as ObedientSlotData).readyWhenTold) say({ kind: 'ready' });
@@ -40,5 +50,9 @@ function start(task: TaskAssignment): void {
   if (task.stage !== 'fails') return;
   tasks.delete(assignmentKey(task));
   const failure = { code: 'bad-record', message: 'no good', remedy: 'mend it', stack: '' };
-  say({ kind: 'task-failed', assignment: task, failure });
+  say({ kind: 'task-failed', assignment: task, failure, last: report(task) });
+}
+
+function report(assignment: TaskAssignment): TaskReport {
+  return { assignment, status: null, restarts: 0, failures: [], exceptions: [], figures: null, stuckMs: 0 };
 }

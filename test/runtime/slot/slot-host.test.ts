@@ -57,7 +57,7 @@ test('a task that is stopped while its job is compiled never runs', async () => 
   host.hear({ kind: 'stop', job: 'toy' });
   compiled();
   await toy.pass(30_000);
-  expect(heard).toEqual([{ kind: 'task-stopped', assignment: TASK }]);
+  expect(heard).toMatchObject([{ kind: 'task-stopped', assignment: TASK }]);
   expect(tasks()).toEqual([]);
   expect(toy.entries()).toEqual([]);
 });
@@ -72,7 +72,7 @@ test('stopping one job leaves the others alone, and what stopped may be started 
   expect(heard).toEqual([]);
   host.hear({ kind: 'stop', job: 'toy' });
   await toy.pass(2_000);
-  expect(heard).toEqual([{ kind: 'task-stopped', assignment: TASK }]);
+  expect(heard).toMatchObject([{ kind: 'task-stopped', assignment: TASK }]);
   host.hear({ kind: 'start', tasks: [TASK] });
   compiled();
   await toy.pass(2_000);
