@@ -73,7 +73,7 @@ test('jobs run on the embedded log, stop at Ctrl-C and at SIGTERM, and go on whe
   const generated = project.start('npx', 'millrace', 'start');
   await generated.until('rows and new hosts', (output) => {
     const hosts = output.match(/^hosts\.new /gm)?.length ?? 0;
-    return hosts >= GENERATED_HOSTS && /^1m .* 8 rows$/m.test(output);
+    return hosts >= GENERATED_HOSTS && /^1m .* 15 rows$/m.test(output);
   });
   generated.interrupt();
   await generated.ended;
