@@ -95,7 +95,7 @@ export class AdminServer {
   readonly #limits: AdminLimits;
   readonly #app: FastifyInstance;
   readonly #gates: { readonly light: AskGate; readonly heavy: AskGate };
-  #host = '';
+  #url = '';
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
@@ -108,20 +108,20 @@ export class AdminServer {
 
   /** Takes requests at `host` and `port`; 0 takes a free one. Error: address-unavailable. */
   async listen(host: string, port: number): Promise<void> {
-    this.#host = host;
     this.#app.server.maxConnections = this.#limits.connectionsMax;
     try {
       await this.#app.listen({ host: listenable(host), port });
     } catch (cause) {
       throw notListening(host, port, cause as NodeJS.ErrnoException);
     }
+    const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
+    const { port: taken } = this.#app.server.address() as AddressInfo;
+    this.#url = `${this.#options.tls === null ? 'http' : 'https'}://${name}:${taken}`;
   }
 
-  /** Where it listens: `http://127.0.0.1:8081`. */
+  /** Where it listens, or did: `http://127.0.0.1:8081`. */
   get url(): string {
-    const { port } = this.#app.server.address() as AddressInfo;
-    const host = this.#host.includes(':') && !this.#host.startsWith('[') ? `[${this.#host}]` : this.#host;
-    return `${this.#options.tls === null ? 'http' : 'https'}://${host}:${port}`;
+    return this.#url;
   }
 
   /** Answers a request without a socket. */
@@ -191,8 +191,12 @@ export class AdminServer {
   // Before anything of a body is read, and for paths that there are not, too.
   #receive(request: FastifyRequest, reply: FastifyReply): void {
     this.#limitDelivery(request, reply);
-    const { headers, method, url } = request.raw;
-    const path = pathOf(url ?? '');
+    const { headers, method, rawHeaders, url = '' } = request.raw;
+    if (!url.startsWith('/') || rawHeaders.filter((name, at) => at % 2 === 0 && /^host$/i.test(name)).length > 1) {
+      const message = 'the request names its host in its address, or more than one';
+      throw new StreamError('request-invalid', message, 'ask for a path that begins with /, with one header Host');
+    }
+    const path = pathOf(url);
     const open = ROUTES.some((route) => route.open && route.path === path);
     if (!open) {
       checkHost(headers.host, this.#options);
@@ -247,7 +251,10 @@ export class AdminServer {
 
   // What no request could be made of: there is only the socket.
   #refuseUnread(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (error.code === 'ECONNRESET' || !socket.writable) return;
+    if (!socket.writable || /^(ECONNRESET|ERR_SSL|ERR_TLS)/.test(error.code ?? '')) {
+      socket.destroy();
+      return;
+    }
     const { body, status } = unreadRefusal(error, this.#limits);
     const text = jsonText(body);
     const head = [
