@@ -12,6 +12,7 @@ import { runGeneratedLoad } from '#jobs/generated-load.ts';
 import { type LoadedInstallation, loadDefinition, loadInstallation } from '#jobs/load-job.ts';
 import { printRows } from '#jobs/row-printer.ts';
 import type { MillraceProcess } from '#jobs/run-process.ts';
+import { startBanner } from '#jobs/start-banner.ts';
 import { engineVersion } from '#jobs/version.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
@@ -93,6 +94,17 @@ async function up(command: Extract<Command, { kind: 'up' }>): Promise<number> {
     await admin?.close();
     if (asked.signal.aborted) return DONE;
     throw error;
+  }
+  if (command.generate) {
+    process.stdout.write(
+      startBanner({
+        version: engineVersion(),
+        log: installation.configuration.log,
+        jobs: installation.jobs.map((job) => job.compiled.plan),
+        url: admin?.url ?? null,
+        workingDirectory: process.cwd(),
+      }),
+    );
   }
   const stopping = new AbortController();
   const load = command.generate ? generate(running, installation, logger, stopping.signal) : Promise.resolve();
