@@ -1,5 +1,5 @@
-// Owns how jobs and their tasks are shown: what the process knows of a job together with what its tasks say. Pure; asks
-// nobody. Invariant: every task that a job was prepared with is shown, whether it answers or not.
+// Owns how jobs and their tasks are shown: what the process knows of a job together with what its tasks said last. Pure;
+// asks nobody. Invariant: every task that a job was prepared with is shown, whether it said something or not.
 
 import type { RunningJob } from '#jobs/running-jobs.ts';
 import { inputTopic } from '#jobs/topics.ts';
@@ -13,12 +13,25 @@ import type {
   TaskView,
 } from '#runtime/http/contract.ts';
 import { assignmentKey, type SlotReport, type TaskAssignment } from '#runtime/slot/messages.ts';
-import type { Failure } from '#runtime/task/task-supervisor.ts';
+import type { TaskFigures } from '#runtime/task/task-meter.ts';
 
-/** A task and what it said last; null when it said nothing. */
+/** A task and what it said last; null when it said nothing yet. */
 export interface KnownTask {
   readonly assignment: TaskAssignment;
   readonly report: SlotReport | null;
+}
+
+/** A job, its tasks, and what keeps the whole process from going on. */
+export interface KnownJob {
+  readonly job: RunningJob;
+  readonly tasks: readonly KnownTask[];
+  readonly paused: FaultView | null;
+}
+
+export interface ShownProcess {
+  readonly namespace: string;
+  readonly processId: string;
+  readonly nowMs: number;
 }
 
 const NO_RATES: RatesView = { recordsIn: 0, recordsOut: 0, recordsLate: 0, recordsBad: 0 };
@@ -31,37 +44,52 @@ export function tasksOf(job: RunningJob, reports: readonly SlotReport[]): KnownT
   }));
 }
 
-export function isRunning({ report }: KnownTask): boolean {
-  return report?.status?.phase === 'running';
+export function isRunning(task: KnownTask): boolean {
+  return task.report?.word !== 'ended' && phaseOf(task) === 'running';
 }
 
-export function jobState(job: RunningJob): JobStateName {
-  return job.state;
+/** `created` before its first word; `restarting` between two attempts, also while its slot is started again. */
+export function phaseOf({ report }: KnownTask): string {
+  if (report?.word === 'down') return 'restarting';
+  return report?.status?.phase ?? 'created';
 }
 
-export function faultView(failure: Failure | null): FaultView | null {
+export function jobState({ job, tasks, paused }: KnownJob): JobStateName {
+  if (job.state !== 'RUNNING') return job.state;
+  if (paused !== null) return 'PAUSED';
+  return tasks.some((task) => phaseOf(task) === 'restarting') ? 'RESTARTING' : 'RUNNING';
+}
+
+/** Without the stack: that is for logs. */
+export function faultView<T extends FaultView>(failure: T | null): FaultView | null {
   if (failure === null) return null;
   const { code, message, remedy } = failure;
   return { code, message, remedy };
 }
 
-export function jobView(job: RunningJob, tasks: readonly KnownTask[], nowMs: number): JobView {
-  const outside = new Set(
-    job.loaded.compiled.plan.stages.flatMap(({ id, input }) => (input.kind === 'source' ? [id] : [])),
-  );
-  const views = tasks.map((task) => taskView(task, ''));
-  const readers = views.filter(({ stage }) => outside.has(stage)).flatMap(({ inputs }) => inputs);
+export function jobView(known: KnownJob, process: ShownProcess): JobView {
+  const { job, tasks } = known;
+  const { plan, settings } = job.loaded.compiled;
+  const outside = new Set(plan.stages.flatMap(({ id, input }) => (input.kind === 'source' ? [id] : [])));
+  const views = tasks.map((task) => taskView(task, process));
+  const inputs = views.filter(({ stage }) => outside.has(stage)).flatMap((view) => view.inputs);
   const watermarkMs = least(views.map((view) => view.watermarkMs));
   return {
     name: job.name,
-    state: jobState(job),
+    state: jobState(known),
     version: job.prepared?.assignment.version ?? null,
-    parallelism: job.loaded.compiled.settings.parallelism,
+    parallelism: settings.parallelism,
     tasks: { total: tasks.length, running: tasks.filter(isRunning).length },
-    lagRecords: sum(readers.map(({ lagRecords }) => lagRecords)),
-    lagMs: most(readers.map(({ lagMs }) => lagMs)),
+    lagRecords: ofAll(
+      inputs.map(({ lagRecords }) => lagRecords),
+      (a, b) => a + b,
+    ),
+    lagMs: ofAll(
+      inputs.map(({ lagMs }) => lagMs),
+      Math.max,
+    ),
     watermarkMs,
-    watermarkDelayMs: watermarkMs === null ? null : Math.max(0, nowMs - watermarkMs),
+    watermarkDelayMs: watermarkMs === null ? null : Math.max(0, process.nowMs - watermarkMs),
     lastCheckpoint: oldest(views.map(({ lastCheckpoint }) => lastCheckpoint)),
     perSecond: addRates(views.map(({ perSecond }) => perSecond)),
     restarts: views.reduce((all, { restarts }) => all + restarts, 0),
@@ -69,16 +97,13 @@ export function jobView(job: RunningJob, tasks: readonly KnownTask[], nowMs: num
   };
 }
 
-export function jobDetailView(
-  job: RunningJob,
-  tasks: readonly KnownTask[],
-  { namespace, processId, nowMs }: { readonly namespace: string; readonly processId: string; readonly nowMs: number },
-): JobDetailView {
+export function jobDetailView(known: KnownJob, process: ShownProcess): JobDetailView {
+  const { job, tasks } = known;
   const { configuration, compiled } = job.loaded;
   const { plan, settings } = compiled;
-  const run = { namespace, job: job.name, run: 'live', generation: 0 };
+  const run = { namespace: process.namespace, job: job.name, run: 'live', generation: 0 };
   return {
-    ...jobView(job, tasks, nowMs),
+    ...jobView(known, process),
     module: configuration.modulePath,
     stages: plan.stages.map((stage) => ({
       id: stage.id,
@@ -87,48 +112,65 @@ export function jobDetailView(
       operators: stage.steps.map(({ id }) => id),
     })),
     settings: { ...settings },
-    taskList: tasks.map((task) => taskView(task, processId)),
+    taskList: tasks.map((task) => taskView(task, process)),
   };
 }
 
-function taskView({ assignment, report }: KnownTask, processId: string): TaskView {
+function taskView(task: KnownTask, { processId }: ShownProcess): TaskView {
+  const { assignment, report } = task;
   const { stage, partition } = assignment;
   const status = report?.status ?? null;
+  const figures = report?.figures ?? null;
   return {
     stage,
     partition,
     process: processId,
     slot: report?.slot ?? null,
-    phase: status?.phase ?? 'created',
-    inputs: [],
+    phase: phaseOf(task),
+    inputs: status?.inputs ?? [],
     watermarkMs: status?.watermarkMs ?? null,
     watermarkHeldBy: status?.watermarkHeldBy ?? [],
     entry: status?.entry ?? -1,
-    lastCheckpoint: null,
-    perSecond: NO_RATES,
-    totals: NO_RATES,
+    lastCheckpoint: figures?.lastCheckpoint ?? null,
+    perSecond: isRunning(task) ? ratesOf(figures) : NO_RATES,
+    totals: totalsOf(figures),
     restarts: report?.restarts ?? 0,
-    waitingFor: status?.waitingFor ?? null,
+    waitingFor: waitingFor(task),
+  };
+}
+
+/** What keeps a task from going on, as far as it is known; null when nothing. */
+export function waitingFor({ report }: KnownTask): string | null {
+  if (report === null) return 'its slot starts';
+  if (report.word === 'down') return 'its slot died, and is started again';
+  if (report.word === 'silent') return 'its slot does not answer; these are older words';
+  return report.word === 'ended' ? null : (report.status?.waitingFor ?? null);
+}
+
+function ratesOf(figures: TaskFigures | null): RatesView {
+  if (figures === null) return NO_RATES;
+  const { in: recordsIn, out, late, bad } = figures.perSecond;
+  return { recordsIn, recordsOut: out, recordsLate: late, recordsBad: bad };
+}
+
+function totalsOf(figures: TaskFigures | null): RatesView {
+  const total = (name: string) => figures?.totals[name] ?? 0;
+  return {
+    recordsIn: total('records-in'),
+    recordsOut: total('records-out'),
+    recordsLate: total('late'),
+    recordsBad: total('dead-letter'),
   };
 }
 
 /** Null when one of them is not known, or there is none. */
-function sum(values: readonly (number | null)[]): number | null {
-  return values.length === 0
-    ? null
-    : values.reduce((all, value) => (all === null || value === null ? null : all + value));
-}
-
-function most(values: readonly (number | null)[]): number | null {
-  return values.length === 0
-    ? null
-    : values.reduce((all, value) => (all === null || value === null ? null : Math.max(all, value)));
+function ofAll(values: readonly (number | null)[], join: (a: number, b: number) => number): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 || known.length < values.length ? null : known.reduce((a, b) => join(a, b));
 }
 
 function least(values: readonly (number | null)[]): number | null {
-  return values.length === 0
-    ? null
-    : values.reduce((all, value) => (all === null || value === null ? null : Math.min(all, value)));
+  return ofAll(values, Math.min);
 }
 
 /** Null while one task has none. */

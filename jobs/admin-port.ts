@@ -2,8 +2,19 @@
 // changes nothing.
 
 import { hideSecrets } from '#jobs/admin-configuration.ts';
-import { faultView, isRunning, jobDetailView, jobState, jobView, type KnownTask, tasksOf } from '#jobs/admin-jobs.ts';
+import { checkpointsView, exceptionsView } from '#jobs/admin-history.ts';
+import {
+  faultView,
+  isRunning,
+  jobDetailView,
+  jobState,
+  jobView,
+  type KnownJob,
+  type ShownProcess,
+  tasksOf,
+} from '#jobs/admin-jobs.ts';
 import { metricsText } from '#jobs/admin-metrics.ts';
+import { readinessView } from '#jobs/admin-readiness.ts';
 import type { AdminSource } from '#jobs/admin-source.ts';
 import { readableOperators, readStatePage } from '#jobs/admin-state.ts';
 import { explain } from '#jobs/explain.ts';
@@ -50,7 +61,7 @@ class ProcessAdmin implements AdminPort {
     const { configuration, installationId, processId, slots, startedMs } = this.#source;
     const jobs = await this.#known();
     const states: Partial<Record<JobStateName, number>> = {};
-    for (const { job } of jobs) states[jobState(job)] = (states[jobState(job)] ?? 0) + 1;
+    for (const known of jobs) states[jobState(known)] = (states[jobState(known)] ?? 0) + 1;
     const tasks = jobs.flatMap((known) => known.tasks);
     return {
       version: engineVersion(),
@@ -59,7 +70,7 @@ class ProcessAdmin implements AdminPort {
       installation: installationId,
       log: configuration.log.kind,
       startedMs,
-      slots,
+      slots: { total: slots.total, running: slots.running },
       tasks: { total: tasks.length, running: tasks.filter(isRunning).length },
       jobs: states,
     };
@@ -70,16 +81,11 @@ class ProcessAdmin implements AdminPort {
   }
 
   async jobs(): Promise<readonly JobView[]> {
-    const nowMs = this.#clock.nowMs();
-    return (await this.#known()).map(({ job, tasks }) => jobView(job, tasks, nowMs));
+    return (await this.#known()).map((known) => jobView(known, this.#shown));
   }
 
-  async job(name: string): Promise<JobDetailView | null> {
-    const known = await this.#job(name);
-    if (known === null) return null;
-    const { configuration, processId } = this.#source;
-    const { namespace } = configuration;
-    return jobDetailView(known.job, known.tasks, { namespace, processId, nowMs: this.#clock.nowMs() });
+  job(name: string): Promise<JobDetailView | null> {
+    return this.#ofJob(name, (known) => jobDetailView(known, this.#shown));
   }
 
   async plan(name: string): Promise<PlanView | null> {
@@ -89,14 +95,12 @@ class ProcessAdmin implements AdminPort {
     return { plan: { plan, settings }, text: explain(plan, settings) };
   }
 
-  async checkpoints(name: string): Promise<CheckpointsView | null> {
-    if (this.#find(name) === null) return null;
-    return { counts: { completed: 0, failed: 0, inProgress: 0 }, stateBytes: 0, history: [] };
+  checkpoints(name: string): Promise<CheckpointsView | null> {
+    return this.#ofJob(name, checkpointsView);
   }
 
-  async exceptions(name: string): Promise<ExceptionsView | null> {
-    const job = this.#find(name);
-    return job === null ? null : { failure: faultView(job.failure), exceptions: [] };
+  exceptions(name: string): Promise<ExceptionsView | null> {
+    return this.#ofJob(name, exceptionsView);
   }
 
   async stateOperators(name: string): Promise<readonly string[] | null> {
@@ -124,29 +128,33 @@ class ProcessAdmin implements AdminPort {
   }
 
   async readiness(): Promise<ReadinessView> {
-    const jobs = (await this.#known()).flatMap(({ job, tasks }) => {
-      if (jobState(job) === 'RUNNING' && tasks.every(isRunning)) return [];
-      const reason = job.failure?.message ?? `${tasks.filter(isRunning).length} of ${tasks.length} tasks run`;
-      return [{ job: job.name, state: jobState(job), reason, remedy: job.failure?.remedy ?? 'wait' }];
-    });
-    return { ready: jobs.length === 0, jobs };
+    return readinessView(await this.#known());
   }
 
   async metrics(): Promise<string> {
-    return metricsText(this.#source, await this.#known(), this.#clock.nowMs());
+    const { slots, startedMs } = this.#source;
+    return metricsText({ jobs: await this.#known(), slots, startedMs, nowMs: this.#clock.nowMs() });
+  }
+
+  get #shown(): ShownProcess {
+    const { configuration, processId } = this.#source;
+    return { namespace: configuration.namespace, processId, nowMs: this.#clock.nowMs() };
   }
 
   #find(name: string): RunningJob | null {
     return this.#source.jobs.find((job) => job.name === name) ?? null;
   }
 
-  async #known(): Promise<readonly { readonly job: RunningJob; readonly tasks: readonly KnownTask[] }[]> {
+  async #known(): Promise<readonly KnownJob[]> {
     const reports = await this.#reports();
-    return this.#source.jobs.map((job) => ({ job, tasks: tasksOf(job, reports) }));
+    const paused = faultView(this.#source.paused);
+    return this.#source.jobs.map((job) => ({ job, tasks: tasksOf(job, reports), paused }));
   }
 
-  async #job(name: string) {
-    return (await this.#known()).find(({ job }) => job.name === name) ?? null;
+  async #ofJob<T>(name: string, show: (known: KnownJob) => T): Promise<T | null> {
+    if (this.#find(name) === null) return null;
+    const known = (await this.#known()).find(({ job }) => job.name === name);
+    return known === undefined ? null : show(known);
   }
 
   #readableOf({ loaded: { compiled } }: RunningJob): ReadonlyMap<string, StagePlan> {

@@ -3,7 +3,9 @@
 import type { Configuration } from '#jobs/configuration.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
 import type { SlotReport, StateReply, TaskAssignment } from '#runtime/slot/messages.ts';
+import type { SlotCounts } from '#runtime/slot/slot.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
+import type { Failure } from '#runtime/task/task-supervisor.ts';
 
 export interface AdminSource {
   readonly configuration: Configuration;
@@ -11,9 +13,11 @@ export interface AdminSource {
   readonly startedMs: number;
   /** Null until the installation is claimed. */
   readonly installationId: string | null;
-  readonly slots: { readonly total: number; readonly running: number };
+  readonly slots: SlotCounts;
   readonly jobs: readonly RunningJob[];
-  /** What the tasks say about themselves; those of a slot that does not answer in time are left out. */
+  /** Why nothing goes on in this process although nothing failed; null when it does. */
+  readonly paused: Failure | null;
+  /** What every task said last; nothing of those that said nothing yet. */
   reports(): Promise<readonly SlotReport[]>;
   askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply>;
 }

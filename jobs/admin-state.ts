@@ -45,7 +45,7 @@ export interface StateQuestion {
   readonly clock: Clock;
 }
 
-/** Null when the stage has no such operator after all. Errors: state-unreadable, config-invalid. */
+/** Null when the stage has no such operator after all. Errors: state-unreadable, request-invalid. */
 export async function readStatePage(question: StateQuestion): Promise<StateView | null> {
   const { prepared, stage, operator, query } = question;
   const tasks = prepared.tasks.filter((task) => task.stage === stage.id);
@@ -121,7 +121,7 @@ function placeOf(after: string | undefined, tasks: number): { partition: number;
 }
 
 function wrong(message: string, remedy: string): StreamError {
-  return new StreamError('config-invalid', message, remedy);
+  return new StreamError('request-invalid', message, remedy);
 }
 
 function answerOf(reply: StateReply): StateAnswer | null {

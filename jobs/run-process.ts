@@ -15,7 +15,7 @@ import { retentionPolicy } from '#jobs/log-retention.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
 import { prepareJob } from '#jobs/prepare-job.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
-import { type JobState, type RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
+import { type JobState, logFull, type RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { watch } from '#jobs/watch.ts';
 import {
   type ControlEdges,
@@ -28,6 +28,7 @@ import { checkInstallation, claimInstallation, type InstallationNames } from '#r
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
 import { type SlotReport, type StateReply, stateUnreadable, type TaskAssignment } from '#runtime/slot/messages.ts';
+import type { SlotCounts } from '#runtime/slot/slot.ts';
 import { SlotPool } from '#runtime/slot/slot-pool.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
@@ -164,12 +165,12 @@ export class MillraceProcess implements AdminSource {
     const { installation, createSource } = this.#options;
     const { namespace } = this.configuration;
     const { admin } = this.log;
-    for (const loaded of writersFirst(installation.jobs)) {
-      const job = this.#jobs.add(loaded);
+    const jobs = writersFirst(installation.jobs).map((loaded) => this.#jobs.add(loaded));
+    for (const job of jobs) {
       try {
         job.prepared = await this.#patiently(() => {
           const nowMs = systemClock.nowMs();
-          return prepareJob(loaded, { namespace, admin, records, store: this.#store(), nowMs, createSource });
+          return prepareJob(job.loaded, { namespace, admin, records, store: this.#store(), nowMs, createSource });
         });
       } catch (error) {
         if (this.#options.signal.aborted) throw error;
@@ -235,7 +236,8 @@ export class MillraceProcess implements AdminSource {
       logger: this.#options.logger,
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
-      slotDied: (tasks) => {
+      slotDied: (tasks, cause) => {
+        this.#jobs.slotDied(tasks, cause, systemClock.nowMs());
         const { namespace } = this.configuration;
         const owns = () => isOwner(this.#edges, this.processId);
         endOpenTransactions({ log: this.log, namespace, tasks, owns });
@@ -338,7 +340,7 @@ export class MillraceProcess implements AdminSource {
 
   /** What runs and how; the tasks' own words are at most two seconds old. */
   async status(): Promise<JobReport[]> {
-    const reports = await this.reports();
+    const reports = (await this.#pool?.status()) ?? [];
     return this.#jobs.all.map((job) => ({
       name: job.name,
       state: job.state,
@@ -352,13 +354,17 @@ export class MillraceProcess implements AdminSource {
     return this.#jobs.all;
   }
 
-  get slots(): { readonly total: number; readonly running: number } {
-    return this.#pool?.counts ?? { total: this.configuration.slots, running: 0 };
+  get slots(): SlotCounts {
+    return this.#pool?.counts ?? { total: this.configuration.slots, running: 0, activity: [] };
   }
 
-  /** What the tasks say about themselves; those of a slot that does not answer in time are left out. */
+  /** What every task said last. */
   async reports(): Promise<readonly SlotReport[]> {
-    return (await this.#pool?.status()) ?? [];
+    return (await this.#pool?.reports()) ?? [];
+  }
+
+  get paused(): Failure | null {
+    return logFull(this.configuration.log, this.embedded?.full ?? null);
   }
 
   /** Keyed state of a task behind one of its entries. */

@@ -1,9 +1,13 @@
 // Owns what has become of each job of a process: its state, what ended it, and how many of its tasks still run. Starts
 // and stops nothing. Invariant: a job fails once, and keeps its first failure.
 
+import type { LogConfiguration } from '#jobs/configuration.ts';
 import type { LoadedJob } from '#jobs/load-job.ts';
 import type { PreparedJob } from '#jobs/prepare-job.ts';
+import type { RoomReport } from '#runtime/log/embedded/disk-room.ts';
+import type { TaskAssignment } from '#runtime/slot/messages.ts';
 import type { Logger } from '#runtime/std/logger.ts';
+import { FailureBook } from '#runtime/task/failure-book.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
 export type JobState = 'CREATED' | 'RUNNING' | 'STOPPING' | 'STOPPED' | 'FAILED';
@@ -16,6 +20,8 @@ export interface RunningJob {
   /** Null before it was prepared, or when it was refused. */
   prepared: PreparedJob | null;
   tasksLeft: number;
+  /** What happened to it beside its tasks. */
+  readonly exceptions: FailureBook;
 }
 
 export class RunningJobs {
@@ -28,7 +34,15 @@ export class RunningJobs {
 
   add(loaded: LoadedJob): RunningJob {
     const { name } = loaded.configuration;
-    const job: RunningJob = { name, loaded, state: 'CREATED', failure: null, prepared: null, tasksLeft: 0 };
+    const job: RunningJob = {
+      name,
+      loaded,
+      state: 'CREATED',
+      failure: null,
+      prepared: null,
+      tasksLeft: 0,
+      exceptions: new FailureBook(),
+    };
     this.#jobs.set(name, job);
     return job;
   }
@@ -70,10 +84,34 @@ export class RunningJobs {
     this.#logger.error({ job: job.name, state: job.state, code, remedy }, message);
   }
 
+  /** Threads end for the one or other of the jobs they run: each of them is told. */
+  slotDied(tasks: readonly TaskAssignment[], cause: string, nowMs: number): void {
+    const failure: Failure = {
+      code: 'slot-died',
+      message: `a thread that ran tasks of the job ended: ${cause}`,
+      remedy: 'none needed while it stays at once: the tasks run again; when it goes on the job to blame fails',
+      stack: '',
+    };
+    for (const name of new Set(tasks.map(({ job }) => job))) this.#jobs.get(name)?.exceptions.note(failure, nowMs);
+  }
+
   taskEnded(name: string): void {
     const job = this.#jobs.get(name);
     if (job === undefined) return;
     job.tasksLeft--;
     if (job.tasksLeft === 0 && job.state !== 'FAILED') job.state = 'STOPPED';
   }
+}
+
+/** Why nothing goes on while the disk of the embedded log is full; null when there is room. */
+export function logFull(log: LogConfiguration, room: RoomReport | null): Failure | null {
+  if (room === null || log.kind !== 'embedded') return null;
+  const mib = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
+  const { freeBytes, neededBytes } = room;
+  return {
+    code: 'disk-failed',
+    message: `the disk of the log in ${log.directory} is full: ${mib(freeBytes)} are free, ${mib(neededBytes)} are needed to go on`,
+    remedy: 'make room on that disk; everything goes on by itself, nothing is lost',
+    stack: '',
+  };
 }

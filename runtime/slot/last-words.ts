@@ -1,19 +1,34 @@
 // Owns what each task of a process said last, also when its slot is gone or it has ended. One report per task.
 
-import { assignmentKey, type SlotReport, type TaskReport } from '#runtime/slot/messages.ts';
+import { assignmentKey, type SlotReport, type TaskAssignment, type TaskReport } from '#runtime/slot/messages.ts';
 import type { Slot } from '#runtime/slot/slot.ts';
 
 export class LastWords {
   readonly #reports = new Map<string, SlotReport>();
+  /** Of tasks whose slot died: how often they were started again until then. */
+  readonly #restarts = new Map<string, number>();
 
   heard(slot: number, reports: readonly TaskReport[]): readonly SlotReport[] {
-    const fresh = reports.map((report): SlotReport => ({ ...report, slot, word: 'fresh' }));
-    for (const report of fresh) this.#reports.set(assignmentKey(report.assignment), report);
-    return fresh;
+    return reports.map((report) => {
+      const fresh: SlotReport = { ...report, restarts: this.#restartsOf(report), slot, word: 'fresh' };
+      this.#reports.set(assignmentKey(report.assignment), fresh);
+      return fresh;
+    });
   }
 
   ended(last: TaskReport): void {
-    this.#reports.set(assignmentKey(last.assignment), { ...last, slot: null, word: 'ended' });
+    const restarts = this.#restartsOf(last);
+    this.#reports.set(assignmentKey(last.assignment), { ...last, restarts, slot: null, word: 'ended' });
+  }
+
+  /** Its slot is gone, and the task is started in another. */
+  lost(task: TaskAssignment): void {
+    const key = assignmentKey(task);
+    this.#restarts.set(key, (this.#reports.get(key)?.restarts ?? 0) + 1);
+  }
+
+  #restartsOf({ assignment, restarts }: TaskReport): number {
+    return (this.#restarts.get(assignmentKey(assignment)) ?? 0) + restarts;
   }
 
   /** By what is known of the slots now; `answered` are those that just did. */

@@ -14,7 +14,7 @@ import {
   type TaskAssignment,
   type ToSlot,
 } from '#runtime/slot/messages.ts';
-import { freshSlot, type Slot } from '#runtime/slot/slot.ts';
+import { freshSlot, type Slot, type SlotCounts } from '#runtime/slot/slot.ts';
 import { crashLoop, notStarted, recentDeaths, respawnPauseMs, verdict } from '#runtime/slot/slot-faults.ts';
 import { SlotQuestions } from '#runtime/slot/slot-questions.ts';
 import type { Clock } from '#runtime/std/clock.ts';
@@ -168,10 +168,14 @@ export class SlotPool {
     return this.#words.all(this.#slots, answered);
   }
 
-  /** Slots that tasks may be spread over, and those whose worker hears. */
-  get counts(): { readonly total: number; readonly running: number } {
-    const shared = this.#slots.filter(({ only }) => only === null);
-    return { total: shared.length, running: this.#slots.filter(({ ready }) => ready).length };
+  get counts(): SlotCounts {
+    const running = this.#slots.filter(({ ready }) => ready);
+    const activity = running.map(({ index, worker }) => {
+      const { active, idle } = worker?.performance.eventLoopUtilization() ?? { active: 0, idle: 0 };
+      return { slot: index, activeSeconds: active / 1_000, idleSeconds: idle / 1_000 };
+    });
+    const total = this.#slots.filter(({ only }) => only === null).length;
+    return { total, running: running.length, activity };
   }
 
   /**
@@ -241,6 +245,7 @@ export class SlotPool {
     if (this.#closing || slot.tasks.size === 0) return;
     const livedMs = this.#parts.clock.monotonicMs() - slot.spawnedMs;
     if (livedMs >= HEALTHY_MS) slot.failures = 0;
+    for (const task of slot.tasks.values()) this.#words.lost(task);
     this.#parts.slotDied([...slot.tasks.values()], slot.cause);
     // Before it was ready no task ran that could be to blame.
     if (ready) this.#blame(slot);

@@ -39,3 +39,18 @@ export function freshSlot(index: number, only: string | null): Slot {
     tasks: new Map(),
   };
 }
+
+export interface SlotCounts {
+  /** That tasks may be spread over. */
+  readonly total: number;
+  /** Whose worker hears. */
+  readonly running: number;
+  readonly activity: readonly SlotActivity[];
+}
+
+/** How long the worker that a slot has now was busy, and how long it waited. */
+export interface SlotActivity {
+  readonly slot: number;
+  readonly activeSeconds: number;
+  readonly idleSeconds: number;
+}

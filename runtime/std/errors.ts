@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   'checkpoint-corrupt': { retryable: false, meaning: 'a file of a checkpoint fails its checksum' },
   'installation-mismatch': { retryable: false, meaning: 'log and checkpoint store belong to different installations' },
   superseded: { retryable: false, meaning: 'a newer process of this installation took over' },
+  'slot-died': { retryable: true, meaning: 'a thread that runs tasks ended, and is started again' },
   'slot-not-started': { retryable: false, meaning: 'a thread that is to run tasks cannot be started' },
   'series-not-partitioned': {
     retryable: false,

@@ -79,7 +79,7 @@ test('pages of state hold every key once, and one key is found wherever it is', 
   expect(one?.keys.map(({ partition }) => partition)).toEqual([2]);
   expect((await port.state('steady', 'minute', { key: 'nothing' }))?.keys).toEqual([]);
   expect((await port.state('steady', 'minute', { prefix: 'cpu{host="h-3' }))?.keys).toHaveLength(1);
-  await expect(port.state('steady', 'minute', { after: '9:0' })).rejects.toMatchObject({ code: 'config-invalid' });
+  await expect(port.state('steady', 'minute', { after: '9:0' })).rejects.toMatchObject({ code: 'request-invalid' });
 }, 90_000);
 
 test('what is not there is told from what is empty', async () => {

@@ -274,8 +274,7 @@ test('closing waits for the tasks of ready slots', async () => {
 test('closing ends a slot that does not hear it, and says whose work has no checkpoint', async () => {
   const { pool, clock, ended, warned, workers } = scene(1);
   pool.start([task('a', 0), task('b', 0, 'never-returns')], 1);
-  await until(() => workers[0].worker.threadId > 0);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => workers[0].worker.once('message', resolve));
   let closed = false;
   pool.close().then(() => {
     closed = true;
