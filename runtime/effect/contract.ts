@@ -14,7 +14,7 @@ export interface Outbox {
   readonly full: boolean;
   /** End of the request that begins with item `start`: at least one item, otherwise as many as one request may hold. */
   requestEnd(start: number): number;
-  /** Body of a request with items [start, end). The same items give the same bytes. */
+  /** Body of a request with items [start, end), which may be none. The same items give the same bytes. */
   encode(start: number, end: number): Uint8Array;
   /** The receiver will never take this item. */
   refuse(index: number, reason: Refusal): void;
@@ -34,6 +34,8 @@ export interface Refusal {
 export interface Answer extends Refusal {
   /** As the receiver wrote it: seconds, or a date; null without. */
   readonly retryAfter: string | null;
+  /** Type of the answer's body, empty when it was not said; null without a body. */
+  readonly contentType: string | null;
 }
 
 export interface Receiver {

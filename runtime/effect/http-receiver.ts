@@ -24,8 +24,11 @@ export interface HttpReceiverOptions {
 
 /** Of an answer that is no success, this much is kept to tell people. */
 const MESSAGE_BYTES_MAX = 2_048;
-/** A larger answer is not read to its end: the connection is given up. */
+/** A larger answer, or one that takes longer behind its head, is not read to its end: the connection is given up. */
 const ANSWER_BYTES_MAX = 64 * 1024;
+const ANSWER_BODY_MS = 2_000;
+/** Cookies of what stands before a receiver are no reason to try without end. */
+const HEADER_BYTES_MAX = 128 * 1024;
 const TIMEOUT_MS = 30_000;
 
 export class HttpReceiver implements Receiver {
@@ -49,13 +52,39 @@ export class HttpReceiver implements Receiver {
   }
 
   async send(body: Uint8Array, signal: AbortSignal): Promise<Answer> {
+    try {
+      return await this.#exchange(body, signal);
+    } catch (error) {
+      // The peer had closed the connection that was kept, and only the request found out: that is no outage.
+      if (!(error instanceof StreamError) || !isStale(error.cause) || signal.aborted) throw error;
+      return await this.#exchange(body, signal);
+    }
+  }
+
+  async #exchange(body: Uint8Array, signal: AbortSignal): Promise<Answer> {
     const done = new AbortController();
     let timedOut = false;
     try {
       return await new Promise<Answer>((resolve, reject) => {
-        const request = this.#request(body, (response) => readAnswer(response, resolve, reject));
-        const giveUp = () => request.destroy();
-        request.on('error', reject);
+        let finish: (() => void) | null = null;
+        const request = this.#request(body, (response) => {
+          finish = readAnswer(request, response, resolve);
+          void this.#clock.sleep(ANSWER_BODY_MS, done.signal).then(finish);
+        });
+        request.on('upgrade', (_, socket) => {
+          socket.destroy();
+          reject(new Error('switches to another protocol'));
+        });
+        const giveUp = () => {
+          request.destroy();
+          // Not every end of a connection is told.
+          if (finish === null) reject(new Error('given up'));
+          else finish();
+        };
+        request.on('error', (cause) => {
+          // Who answers before the request is read may close under what is still being sent.
+          if (finish === null) reject(request.reusedSocket ? new StaleConnection(cause) : cause);
+        });
         signal.addEventListener('abort', giveUp, { once: true, signal: done.signal });
         void this.#clock.sleep(this.#timeoutMs, done.signal).then(() => {
           if (done.signal.aborted) return;
@@ -79,36 +108,52 @@ export class HttpReceiver implements Receiver {
 
   #request(body: Uint8Array, answered: (response: IncomingMessage) => void): ClientRequest {
     const headers = { ...this.#headers, 'content-length': String(body.length) };
-    const options = { method: 'POST', agent: this.#agent, headers };
+    const options = { method: 'POST', agent: this.#agent, headers, maxHeaderSize: HEADER_BYTES_MAX };
     const open = this.#url.protocol === 'https:' ? httpsRequest : httpRequest;
     return open(this.#url, options, answered);
   }
 }
 
-// An answer counts when its head is there; a body that is cut off takes nothing back.
-function readAnswer(
-  response: IncomingMessage,
-  resolve: (answer: Answer) => void,
-  reject: (cause: Error) => void,
-): void {
-  const { statusCode } = response;
-  if (statusCode === undefined) {
-    reject(new StreamError('receiver-unavailable', 'answers without a status', 'see that it speaks HTTP'));
-    return;
-  }
+// An answer counts when its head is there; a body that is cut off takes nothing back. What it returns ends the reading.
+function readAnswer(request: ClientRequest, response: IncomingMessage, resolve: (answer: Answer) => void): () => void {
+  const { statusCode: status = 0, statusMessage = '' } = response;
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
+  const finish = () => {
+    // Bytes of any kind stay out of logs and headers.
+    const text = Buffer.concat(chunks)
+      .toString('utf8')
+      .replace(/[\s\p{C}]+/gu, ' ')
+      .trim();
+    const { 'content-type': type = '', 'retry-after': retryAfter = null } = response.headers;
+    const contentType = sizeBytes === 0 ? null : type;
+    resolve({ status, message: text === '' ? statusMessage : text, retryAfter, contentType });
+    // What is left to read or to send would stand in the way of the next request.
+    if (!response.complete || !request.writableFinished) request.destroy();
+  };
   response.on('data', (chunk: Buffer) => {
     if (sizeBytes < MESSAGE_BYTES_MAX) chunks.push(chunk.subarray(0, MESSAGE_BYTES_MAX - sizeBytes));
     sizeBytes += chunk.length;
-    if (sizeBytes > ANSWER_BYTES_MAX) response.destroy();
+    if (sizeBytes > ANSWER_BYTES_MAX) finish();
   });
   response.on('error', () => {});
-  response.on('close', () => {
-    const text = Buffer.concat(chunks).toString('utf8').replace(/\s+/g, ' ').trim();
-    const message = text === '' ? (response.statusMessage ?? '') : text;
-    resolve({ status: statusCode, message, retryAfter: response.headers['retry-after'] ?? null });
-  });
+  response.on('end', finish);
+  response.on('close', finish);
+  return finish;
+}
+
+/** A kept connection that broke before anything came back over it. */
+class StaleConnection extends Error {
+  readonly code: string;
+
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+    this.code = (cause as { readonly code?: string }).code ?? '';
+  }
+}
+
+function isStale(cause: unknown): boolean {
+  return cause instanceof StaleConnection && (cause.code === 'ECONNRESET' || cause.code === 'EPIPE');
 }
 
 function reason(cause: unknown): string {

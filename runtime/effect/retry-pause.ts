@@ -3,6 +3,8 @@
 
 /** Longest wait that a receiver may ask for. */
 const ASKED_MAX_MS = 3_600_000;
+/** Less is no wait: 0, or a time that has passed, would have us try again without end and without a breath. */
+const ASKED_MIN_MS = 1_000;
 
 export interface PauseOptions {
   /** Before the second try, doubled each time. @default 100 */
@@ -26,7 +28,7 @@ export class RetryPause {
   /** Milliseconds until the next try after `failures` in a row; from half of the exponential pause to all of it. */
   afterMs(failures: number, retryAfter: string | null, nowMs: number): number {
     const askedMs = retryAfter === null ? null : parseRetryAfter(retryAfter, nowMs);
-    if (askedMs !== null) return Math.min(ASKED_MAX_MS, askedMs);
+    if (askedMs !== null && askedMs >= ASKED_MIN_MS) return Math.min(ASKED_MAX_MS, askedMs);
     const fullMs = Math.min(this.#lastMs, this.#firstMs * 2 ** Math.min(30, failures - 1));
     return fullMs * (0.5 + 0.5 * this.#next());
   }

@@ -25,7 +25,7 @@ export class DriverReceivers {
       address: `driver:${target}`,
       async send(body: Uint8Array): Promise<Answer> {
         received.push(...samplesOf(body));
-        return { status: 204, message: '', retryAfter: null };
+        return { status: 204, message: '', retryAfter: null, contentType: null };
       },
       close() {},
     };

@@ -68,7 +68,7 @@ class Rig {
         const samples = wireOf(body);
         const status = answer(samples);
         if (status < 300) this.taken.push(...samples);
-        return { status, message: 'as the test says', retryAfter: null };
+        return { status, message: 'as the test says', retryAfter: null, contentType: null };
       },
       close() {},
     };

@@ -170,6 +170,13 @@ test('requests are bounded in samples and in bytes; a sample larger than that go
   expect(end * 400).toBeLessThan(2_000);
 });
 
+test('a request without samples is an empty block', () => {
+  const { keys, sink } = sinkOf();
+  sink.process(sampleBatch(keys, [['a', END, 1]]));
+  expect([...sink.encode(0, 0)]).toEqual([0]);
+  expect(sentBy(sink)).toEqual(['a 0 1']);
+});
+
 test('the queue says when it is full, and mentions its series until it is empty', () => {
   const { keys, settle, sink } = sinkOf({ queueBytesMax: 70_000 });
   let rows = 0;

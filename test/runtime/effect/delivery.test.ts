@@ -1,127 +1,11 @@
 // Delivery to a real HTTP server that misbehaves: what is tried again, when, and what is singled out.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import type { Outbox, Refusal } from '#runtime/effect/contract.ts';
-import { Delivery } from '#runtime/effect/delivery.ts';
-import { HttpReceiver } from '#runtime/effect/http-receiver.ts';
-import { type Clock, systemClock } from '#runtime/std/clock.ts';
+import { systemClock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
-import { silentLogger } from '#runtime/std/logger.ts';
-import type { EffectContext, OutsideOutput } from '#runtime/task/contract.ts';
+import { closeAll, deliveryTo, OK, serve, upTo } from './delivery-rig.ts';
 
-const ITEMS_MAX = 8;
-
-/** Items are numbers; a request is their text. */
-class NumberOutbox implements Outbox {
-  items: number[] = [];
-  readonly refused: (readonly [number, Refusal])[] = [];
-  readonly full = false;
-
-  get count(): number {
-    return this.items.length;
-  }
-
-  requestEnd(start: number): number {
-    return Math.min(this.count, start + ITEMS_MAX);
-  }
-
-  encode(start: number, end: number): Uint8Array {
-    return Buffer.from(JSON.stringify(this.items.slice(start, end)));
-  }
-
-  refuse(index: number, reason: Refusal): void {
-    this.refused.push([this.items[index], reason]);
-  }
-
-  settle(_output: OutsideOutput): void {
-    this.items = [];
-  }
-
-  discard(): void {
-    this.items = [];
-  }
-}
-
-interface Reply {
-  readonly status: number;
-  readonly body?: string;
-  readonly retryAfter?: string;
-}
-
-/** What becomes of a request: an answer, a connection that is cut before or after it was taken, or nothing ever. */
-type Script = (items: readonly number[], request: number) => Reply | 'cut' | 'take-and-cut' | 'hang';
-
-const closing: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closing.splice(0)) close();
-});
-
-async function serve(script: Script) {
-  const taken: number[] = [];
-  const requests: number[][] = [];
-  const sockets = new Set<unknown>();
-  const server: Server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
-    sockets.add(request.socket);
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const items: number[] = JSON.parse(Buffer.concat(chunks).toString());
-    requests.push(items);
-    const reply = script(items, requests.length);
-    if (reply === 'hang') return;
-    if (reply === 'cut' || reply === 'take-and-cut') {
-      if (reply === 'take-and-cut') taken.push(...items);
-      request.socket.destroy();
-      return;
-    }
-    if (reply.status < 300) taken.push(...items);
-    const headers = reply.retryAfter === undefined ? {} : { 'retry-after': reply.retryAfter };
-    response.writeHead(reply.status, headers).end(reply.body ?? '');
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closing.push(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v1/write`;
-  return { url, taken, requests, sockets };
-}
-
-/** Sleeps take no time and are written down. */
-function hurriedClock(nowMs = 1_700_000_000_000): { clock: Clock; slept: number[] } {
-  const slept: number[] = [];
-  const clock: Clock = {
-    nowMs: () => nowMs,
-    monotonicMs: () => 0,
-    sleep: async (ms) => {
-      slept.push(ms);
-    },
-  };
-  return { clock, slept };
-}
-
-function deliveryTo(url: string, options: { timeoutMs?: number } = {}) {
-  const outbox = new NumberOutbox();
-  const receiver = new HttpReceiver({ url, headers: {}, clock: systemClock, ...options });
-  const delivery = new Delivery({ target: 'test', outbox, receiver });
-  closing.push(() => delivery.close());
-  const { clock, slept } = hurriedClock();
-  const abort = new AbortController();
-  const output: OutsideOutput = { append() {} };
-  const context: EffectContext = {
-    output,
-    clock,
-    logger: silentLogger,
-    signal: abort.signal,
-    task: 'job/stage/0',
-    seed: 'attempt',
-  };
-  return { outbox, delivery, slept, abort, context, flush: () => delivery.flush(context) };
-}
-
-const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
-const OK: Reply = { status: 204 };
+afterEach(closeAll);
 
 test('items go in requests of bounded size, in order, over one connection', async () => {
   const server = await serve(() => OK);
@@ -165,8 +49,8 @@ test('pauses grow to a bound, between half and all of the exponential one', asyn
 test.each([
   ['7', 7_000],
   ['Tue, 14 Nov 2023 22:13:50 GMT', 30_000],
-  ['Tue, 14 Nov 2023 22:13:10 GMT', 0],
   ['86400', 3_600_000],
+  ['Fri, 31 Dec 9999 23:59:59 GMT', 3_600_000],
 ])('Retry-After: %s is honoured', async (retryAfter, ms) => {
   const server = await serve((_, request) => (request === 1 ? { status: 429, retryAfter } : OK));
   const { flush, outbox, slept } = deliveryTo(server.url);
@@ -175,8 +59,17 @@ test.each([
   expect(slept).toEqual([ms]);
 });
 
-test('a Retry-After that means nothing leaves the usual pause', async () => {
-  const server = await serve((_, request) => (request === 1 ? { status: 503, retryAfter: 'soon' } : OK));
+test.each([
+  'soon',
+  '0',
+  '-5',
+  '1e9',
+  '99999999999999999999',
+  'Tue, 14 Nov 2023 22:13:10 GMT',
+  'Tue, 14 Nov 2023 22:13:20 GMT',
+  'Tue, 40 Nov 2023 22:13:20 GMT',
+])('a Retry-After of %s means nothing and leaves the usual pause', async (retryAfter) => {
+  const server = await serve((_, request) => (request === 1 ? { status: 503, retryAfter } : OK));
   const { flush, outbox, slept } = deliveryTo(server.url);
   outbox.items = [1];
   await flush();
@@ -195,7 +88,7 @@ test('a refused item is singled out; all others arrive once and in order', async
   expect(outbox.refused.map(([item]) => item)).toEqual([3, 4, 11]);
   expect(outbox.refused[0][1]).toMatchObject({ status: 400, message: 'out of order sample' });
   expect(delivery.settled).toBe(20);
-  expect(server.requests.length).toBeLessThan(20);
+  expect(server.requests.length).toBeLessThanOrEqual(20);
 });
 
 test('a request that is too large is halved until it fits', async () => {

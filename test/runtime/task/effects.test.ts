@@ -91,12 +91,15 @@ class ToyReceiver {
   requests = 0;
 
   connect({ process }: Inhabitant): Receiver {
-    const answer = (status: number, message = ''): Answer => ({ status, message, retryAfter: null });
+    const answer = (status: number, message = ''): Answer => ({
+      ...{ status, message, retryAfter: null },
+      contentType: null,
+    });
     return {
       address: 'toy',
       send: async (body) => {
         await process.after(3, 'request', () => {});
-        const items = Buffer.from(body).toString().split(' ');
+        const items = body.length === 0 ? [] : Buffer.from(body).toString().split(' ');
         const mood = this.mood(++this.requests);
         if (mood === 'away') throw new StreamError('receiver-unavailable', 'is away', 'wait');
         if (mood === 'busy') return answer(503, 'busy');
