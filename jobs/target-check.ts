@@ -1,7 +1,9 @@
 // Owns turning the options of a receiver into what decides output (plan) and what does not (connection). Every fault is
 // collected. Invariant: no fault shows a credential.
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import type { Fault } from '#jobs/faults.ts';
 import type { RemoteWriteStep } from '#jobs/graph.ts';
 import type { CheckedStep } from '#jobs/graph-check.ts';
@@ -32,7 +34,12 @@ const MIB = 1024 * KIB;
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 /** Visible characters, spaces and tabs: what a header may hold. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-const OWN_HEADERS = ['content-type', 'content-encoding', 'content-length', 'authorization', 'host', 'user-agent'];
+const OWN_HEADERS = [
+  ...['content-type', 'content-encoding', 'content-length', 'authorization', 'host', 'user-agent'],
+  'x-prometheus-remote-write-version',
+  // Of the connection, which is kept.
+  ...['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'te', 'trailer', 'upgrade', 'expect'],
+];
 
 /** The step that sends what `upstream` gives to a receiver; `source`: what it is fed by when nothing stands between. */
 export function checkRemoteWrite(
@@ -116,9 +123,7 @@ function checkConnection(options: OptionReader, path: string, faults: Fault[]): 
   return {
     url: checkUrl(options, "give the whole address: 'http://prometheus:9090/api/v1/write'"),
     headers: { ...checkHeaders(options, faults), ...checkAuthorization(options, faults) },
-    ca: readPem(tls, 'ca'),
-    certificate: readPem(tls, 'certificate'),
-    key: readPem(tls, 'key'),
+    ...checkTls(tls),
     timeoutMs: options.duration('timeout', 30_000, { min: 100, max: 600_000 }),
     requestSamplesMax: options.integer('requestSamplesMax', 5_000, { min: 1, max: 1_000_000 }),
     requestBytesMax: options.size('requestBytesMax', MIB, { min: KIB, max: 32 * MIB }),
@@ -191,6 +196,42 @@ function checkHeaders(options: OptionReader, faults: Fault[]): Readonly<Record<s
     else headers[name.toLowerCase()] = value;
   }
   return headers;
+}
+
+function checkTls(options: OptionReader): Pick<TargetConnection, 'ca' | 'certificate' | 'key'> {
+  const [ca, certificate, key] = ['ca', 'certificate', 'key'].map((name) => readPem(options, name));
+  if (ca !== null && !areCertificates(ca)) {
+    options.fault('ca', 'holds no certificates that can be read', 'give those of the authorities to trust, as PEM');
+  }
+  if (certificate !== null && key === null && !options.has('key')) {
+    options.fault('key', 'is missing beside certificate', 'give the key of the certificate');
+  } else if (key !== null && certificate === null && !options.has('certificate')) {
+    options.fault('certificate', 'is missing beside key', 'give the certificate that the key is of');
+  } else if (certificate !== null && key !== null && !isPair(certificate, key)) {
+    const remedy = 'give a certificate and its own key, as PEM and without a passphrase';
+    options.fault('key', 'is not that of the certificate, or one of them cannot be read', remedy);
+  }
+  return { ca, certificate, key };
+}
+
+/** Node trusts nobody when it cannot read them, and says nothing. */
+function areCertificates(pem: string): boolean {
+  const blocks = pem.split(/(?=-----BEGIN CERTIFICATE-----)/).filter((block) => block.startsWith('-----BEGIN'));
+  try {
+    for (const block of blocks) new X509Certificate(block);
+    return blocks.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function isPair(certificate: string, key: string): boolean {
+  try {
+    createSecureContext({ cert: certificate, key });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The text itself, or that of the file it names. */

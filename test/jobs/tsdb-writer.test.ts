@@ -1,5 +1,9 @@
 // The writer as it is configured: its plan, its tasks, what it refuses, and that no credential shows anywhere.
 
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect, test } from 'vitest';
 import { compileJob } from '#jobs/compile.ts';
@@ -155,11 +159,47 @@ test.each<[object, string]>([
   [{ tls: { ca: '/nowhere/ca.pem' } }, "target.tls.ca: '/nowhere/ca.pem' cannot be read"],
   [{ tls: { ca: 'package.json' } }, "target.tls.ca: 'package.json' is no PEM file"],
   [{ tls: { key: undefined } }, 'target.tls.key: is not set'],
+  [
+    { tls: { ca: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----' } },
+    'target.tls.ca: holds no certificates that can be read',
+  ],
+  [{ tls: { key: '-----BEGIN PRIVATE KEY-----' } }, 'target.tls.certificate: is missing beside key'],
+  [{ tls: { certificate: '-----BEGIN CERTIFICATE-----' } }, 'target.tls.key: is missing beside certificate'],
+  [
+    { tls: { certificate: '-----BEGIN CERTIFICATE-----', key: `-----BEGIN ${SECRET}` } },
+    'target.tls.key: is not that of the certificate, or one of them cannot be read',
+  ],
+  [{ headers: { 'Transfer-Encoding': 'chunked' } }, 'target.headers.Transfer-Encoding: is set by the writer'],
+  [{ headers: { Expect: '100-continue' } }, 'target.headers.Expect: is set by the writer'],
   [{ requestBytesMax: '1TiB' }, 'target.requestBytesMax: 1TiB is out of range'],
   [{ names: 'all' }, "target.names: 'all' is not possible"],
   [{ batch: 1 }, 'target.batch: is not an option here'],
 ])('a target with %j is refused', (change, fault) => {
   expect(faultsOfTarget(change)).toContain(fault);
+});
+
+test('certificates and keys that belong together are taken, as texts or files', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'millrace-pem-'));
+  try {
+    const pair = (name: string) => {
+      const [key, certificate] = [join(directory, `${name}.key`), join(directory, `${name}.pem`)];
+      const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+      const files = ['-keyout', key, '-out', certificate];
+      execFileSync('openssl', ['req', '-x509', ...curve, '-subj', '/CN=a', ...files], { stdio: 'ignore' });
+      return { certificate, key };
+    };
+    const [one, two] = [pair('one'), pair('two')];
+    const ca = `# ours\n${readFileSync(one.certificate, 'utf8')}${readFileSync(two.certificate, 'utf8')}`;
+    const inside = join(directory, 'ca.pem');
+    writeFileSync(inside, ca);
+    expect(faultsOfTarget({ tls: { ca: inside, ...one } })).toEqual([]);
+    expect(faultsOfTarget({ tls: { ...one, key: readFileSync(one.key, 'utf8') } })).toEqual([]);
+    expect(faultsOfTarget({ tls: { ...one, key: two.key } })).toEqual([
+      'target.tls.key: is not that of the certificate, or one of them cannot be read',
+    ]);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
 
 test('options that are wrong are told all at once', () => {
