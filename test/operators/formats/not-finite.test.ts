@@ -5,9 +5,20 @@ import { compressSync } from 'snappy';
 import { expect, test } from 'vitest';
 import type { SampleDecoderOptions } from '#operators/formats/sample-decoder.ts';
 import { type SampleFormatName, sampleDecoder } from '#operators/formats/sample-format.ts';
-import { type Decoding, decodeRecord, decoding } from '#test/operators/formats/decoder-comparison.ts';
+import {
+  type Decoding,
+  decodeRecord,
+  decoding,
+  faultTexts,
+  rowTexts,
+} from '#test/operators/formats/decoder-comparison.ts';
+import { avroRecord, SCHEMAS } from './avro-generator.ts';
+import { influxRecord } from './influx-generator.ts';
+import { otlpRequest } from './otlp-generator.ts';
+import { otlpProtobuf, otlpJson as otlpText } from './otlp-wire.ts';
 import { bytesField, doubleBytes, fixed64, fixed64Bytes, integer, zigzag } from './protobuf-bytes.ts';
-import { label } from './remote-write-generator.ts';
+import { label, remoteWriteRecord } from './remote-write-generator.ts';
+import { type Random, recordBytes, seeded } from './sample-generator.ts';
 
 const AT = 1_700_000_000_000;
 const STALE = 0x7ff0000000000002n;
@@ -114,4 +125,35 @@ test('an array of JSON samples keeps its order around those that are no numbers'
     const minusInfinite = INFINITE | (1n << 63n);
     expect(bitsOf(state)).toEqual([0x3ff0000000000000n, STALE, PLAIN, 0x4004000000000000n, minusInfinite]);
   }
+});
+
+const GENERATORS: readonly (readonly [SampleFormatName, (next: Random) => Buffer])[] = [
+  ['json', recordBytes],
+  ['avro', avroRecord],
+  ['remote-write', remoteWriteRecord],
+  ['influx', influxRecord],
+  ['otlp', (next) => otlpProtobuf(next, otlpRequest(next))],
+  ['otlp', (next) => otlpText(next, otlpRequest(next))],
+  ['auto', remoteWriteRecord],
+];
+
+test.each(GENERATORS)('%s: what is kept beside the numbers is what is counted without it', (name, make) => {
+  const next = seeded(23);
+  const reader = (keepsNotFinite: boolean) =>
+    decoding((options) => sampleDecoder({ name, avroSchema: SCHEMAS.get(1) }, { ...options, keepsNotFinite }));
+  const [keeping, counting] = [reader(true), reader(false)];
+  let kept = 0;
+  for (let i = 0; i < 4_000; i++) {
+    const record = make(next);
+    decodeRecord(keeping, record);
+    decodeRecord(counting, record);
+    const rows = rowTexts(keeping);
+    const finite = rows.filter((_, row) => Number.isFinite(keeping.batch.value[row]));
+    kept += rows.length - finite.length;
+    if (finite.join() !== rowTexts(counting).join()) expect(finite, record.toString('hex')).toEqual(rowTexts(counting));
+    expect(rows.length - finite.length).toBe(counting.decoder.outcome.notFinite);
+    expect(keeping.decoder.outcome.notFinite).toBe(0);
+    expect(faultTexts(keeping)).toEqual(faultTexts(counting));
+  }
+  if (name !== 'influx') expect(kept).toBeGreaterThan(10);
 });
