@@ -1,35 +1,39 @@
-// Owns the command line: its text and what it means. Pure; running commands is main.ts's affair.
+// Owns what a command line means. Pure; which commands there are stands in commands/command-table.ts, running them is
+// main.ts's affair.
 
 import { parseArgs } from 'node:util';
+import {
+  COMMAND_NAMES,
+  type CommandName,
+  entryOf,
+  FLAG_NAMES,
+  type FlagName,
+  flagOf,
+  isCommand,
+  isFlag,
+  SHELLS,
+} from '#jobs/commands/command-table.ts';
 import type { ConfigurationFlags } from '#jobs/configuration.ts';
 import { nearestName } from '#runtime/std/nearest-name.ts';
 
-export const USAGE = `millrace: stream processing for monitoring, exactly once
-
-  millrace up [--config FILE] [--jobs a,b] [--slots N] [--data DIR] [--port N]
-                              run the jobs of the configuration in this process
-  millrace start              the same with generated load, and rows on standard output
-  millrace explain MODULE     the plan of a job: stages, operators, exchanges, state
-                              [--options JSON] for modules that take options, [--json] for programs
-  millrace --version          the version
-  millrace --help             this text
-
-  --config FILE               the configuration                      (default jobs.config.ts)
-  --jobs a,b                  only these jobs of it
-  --slots N                   worker threads of this process
-  --data DIR                  parent directory of the embedded log and the checkpoints
-  --port N                    port of the admin API
-  --accept-divergent-replay   after a crash, start with another version although output may differ
-
-Environment: KAFKA_BROKERS, MILLRACE_NAMESPACE, MILLRACE_DATA, MILLRACE_PORT, LOG_LEVEL (debug info warn error silent).
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
-`;
+/** Of commands that ask a process. */
+export interface ApiFlags {
+  /** Null: the environment says, or the default. */
+  readonly url: string | null;
+  readonly json: boolean;
+}
 
 export type Command =
-  | { readonly kind: 'help' }
+  | { readonly kind: 'help'; readonly command: CommandName | null }
   | { readonly kind: 'version' }
-  | { readonly kind: 'wrong'; readonly message: string }
+  | { readonly kind: 'wrong'; readonly message: string; readonly command: CommandName | null }
   | { readonly kind: 'explain'; readonly module: string; readonly options: unknown; readonly json: boolean }
+  | ({ readonly kind: 'jobs' } & ApiFlags)
+  | ({ readonly kind: 'job'; readonly job: string } & ApiFlags)
+  | ({ readonly kind: 'state' } & StateAsked & ApiFlags)
+  | { readonly kind: 'completion'; readonly shell: (typeof SHELLS)[number] }
+  /** What scripts of `completion` ask: words so far, the last one unfinished. */
+  | { readonly kind: 'complete'; readonly words: readonly string[] }
   | {
       readonly kind: 'up';
       readonly config: string;
@@ -38,101 +42,167 @@ export type Command =
       readonly acceptDivergentReplay: boolean;
     };
 
-const COMMANDS = ['up', 'start', 'explain', 'help', 'version'];
-const UP_FLAGS = ['config', 'jobs', 'slots', 'data', 'port', 'accept-divergent-replay'];
-const EXPLAIN_FLAGS = ['options', 'json'];
-const FLAGS = {
-  config: { type: 'string' },
-  jobs: { type: 'string' },
-  slots: { type: 'string' },
-  data: { type: 'string' },
-  port: { type: 'string' },
-  options: { type: 'string' },
-  json: { type: 'boolean' },
-  'accept-divergent-replay': { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-  version: { type: 'boolean' },
-} as const;
+export interface StateAsked {
+  readonly job: string;
+  readonly operator: string | null;
+  readonly key: string | null;
+  readonly prefix: string | null;
+  readonly limit: number;
+  readonly after: string | null;
+}
+
+const KEYS_SHOWN = 20;
+const KEYS_MAX = 1_000;
+/** Asked by scripts, not by people. */
+const COMPLETE = '--complete';
+
+type Values = { readonly [Name in FlagName]?: string | boolean | undefined };
 
 /** What `argv` (without node and script) asks for. */
 export function parseCommandLine(argv: readonly string[]): Command {
+  if (argv[0] === COMPLETE) return { kind: 'complete', words: argv.slice(1) };
   const flagFault = findUnknownFlag(argv);
+  const named = argv.find((word) => !word.startsWith('-')) ?? '';
+  const wrong = (message: string): Command => ({ kind: 'wrong', message, command: isCommand(named) ? named : null });
   if (flagFault !== null) return wrong(flagFault);
   let parsed: ReturnType<typeof parse>;
   try {
     parsed = parse(argv);
   } catch (error) {
-    return wrong(error instanceof Error ? error.message : String(error));
+    return wrong((error instanceof Error ? error.message : String(error)).split('\n', 1)[0]);
   }
   const { positionals, values } = parsed;
   const [command, ...rest] = positionals;
-  if (values.help || command === 'help') return { kind: 'help' };
+  if (values.help || command === 'help') return parseHelp(command === 'help' ? rest : positionals, wrong);
   if (values.version || command === 'version') return { kind: 'version' };
   if (command === undefined) return wrong('no command given');
-  if (!COMMANDS.includes(command)) return wrong(`'${command}' is no command${meant(command, COMMANDS)}`);
-  const allowed = command === 'explain' ? EXPLAIN_FLAGS : UP_FLAGS;
-  const misplaced = Object.keys(values).find((flag) => !allowed.includes(flag));
-  if (misplaced !== undefined) return wrong(`--${misplaced} means nothing to ${command}`);
-  if (command === 'explain') return parseExplain(rest, values);
-  if (rest.length > 0) return wrong(`${command} takes no argument '${rest[0]}'`);
-  return parseUp(command, values);
+  if (!isCommand(command)) return wrong(`'${command}' is no command${meant(command, COMMAND_NAMES)}`);
+  const misuse = findMisuse(command, rest, parsed);
+  if (misuse !== null) return wrong(misuse);
+  switch (command) {
+    case 'up':
+    case 'start':
+      return parseUp(command, values, wrong);
+    case 'explain':
+      return parseExplain(rest[0], values, wrong);
+    case 'completion':
+      return parseCompletion(rest[0], wrong);
+    default:
+      return parseAsking(command, rest[0], values, wrong);
+  }
 }
+
+type Wrong = (message: string) => Command;
 
 function parse(argv: readonly string[]) {
-  return parseArgs({ args: [...argv], options: FLAGS, allowPositionals: true, strict: true });
+  const options = Object.fromEntries(
+    FLAG_NAMES.map((name) => [name, { type: flagOf(name).value === null ? 'boolean' : 'string' } as const]),
+  );
+  const { positionals, tokens, values } = parseArgs({
+    args: argv.map((word) => (word === '-h' ? '--help' : word)),
+    options,
+    allowPositionals: true,
+    strict: true,
+    tokens: true,
+  });
+  const given = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
+  return { positionals, values: values as Values, given };
 }
-
-type Values = ReturnType<typeof parse>['values'];
 
 function findUnknownFlag(argv: readonly string[]): string | null {
   for (const word of argv) {
     if (word === '--') return null;
     const name = /^--([^=]+)/.exec(word)?.[1];
-    if (name === undefined || Object.hasOwn(FLAGS, name)) continue;
-    const near = nearestName(name, Object.keys(FLAGS));
+    if (name === undefined || isFlag(name)) continue;
+    const near = nearestName(name, FLAG_NAMES);
     return `--${name} is no option${near === null ? '' : `; did you mean --${near}?`}`;
   }
   return null;
 }
 
-function parseExplain(rest: readonly string[], values: Values): Command {
-  if (rest.length !== 1) return wrong('explain takes one job module');
-  const json = values.json ?? false;
-  if (values.options === undefined) return { kind: 'explain', module: rest[0], options: null, json };
+/** Flags that mean nothing to the command, or are given twice, and arguments that lack or are too many. */
+function findMisuse(command: CommandName, rest: readonly string[], parsed: ReturnType<typeof parse>): string | null {
+  const { argument, flags } = entryOf(command);
+  const { given } = parsed;
+  const misplaced = given.find((flag) => !flags.some((known) => known === flag));
+  if (misplaced !== undefined) return `--${misplaced} means nothing to ${command}`;
+  const twice = given.find((flag, at) => given.indexOf(flag) < at);
+  if (twice !== undefined) return `--${twice} is given twice`;
+  if (argument === null) return rest.length === 0 ? null : `${command} takes no argument '${rest[0]}'`;
+  if (rest.length === 1 && rest[0] !== '') return null;
+  if (rest.length > 1) return `${command} takes one ${argument.name}, not also '${rest[1]}'`;
+  return `${command} takes a ${argument.name}`;
+}
+
+function parseHelp([command]: readonly string[], wrong: Wrong): Command {
+  if (command === undefined) return { kind: 'help', command: null };
+  if (isCommand(command)) return { kind: 'help', command };
+  return wrong(`'${command}' is no command${meant(command, COMMAND_NAMES)}`);
+}
+
+function parseExplain(module: string, values: Values, wrong: Wrong): Command {
+  const json = values.json === true;
+  if (typeof values.options !== 'string') return { kind: 'explain', module, options: null, json };
   try {
-    return { kind: 'explain', module: rest[0], options: JSON.parse(values.options), json };
+    return { kind: 'explain', module, options: JSON.parse(values.options), json };
   } catch {
     return wrong(`--options is no JSON: ${values.options}`);
   }
 }
 
-function parseUp(command: string, values: Values): Command {
+function parseCompletion(given: string, wrong: Wrong): Command {
+  const shell = SHELLS.find((known) => known === given);
+  return shell === undefined
+    ? wrong(`'${given}' is no shell that is known: ${SHELLS.join(', ')}`)
+    : { kind: 'completion', shell };
+}
+
+function parseAsking(command: CommandName, job: string, values: Values, wrong: Wrong): Command {
+  const text = (name: FlagName) => (typeof values[name] === 'string' ? values[name] : null);
+  const url = text('url');
+  if (url !== null && !/^https?:\/\/[^/]/i.test(url))
+    return wrong(`--url takes an address such as http://127.0.0.1:8081, not '${url}'`);
+  const api: ApiFlags = { url, json: values.json === true };
+  if (command === 'jobs') return { kind: 'jobs', ...api };
+  if (/^\.{1,2}$/.test(job)) return wrong(`${command} takes the id of a job, not '${job}'`);
+  if (command === 'job') return { kind: 'job', job, ...api };
+  const limit = text('limit') === null ? KEYS_SHOWN : wholeNumber(text('limit') ?? '', 1, KEYS_MAX);
+  if (limit === null) return wrong(`--limit takes a whole number from 1 to ${KEYS_MAX}, not '${values.limit}'`);
+  const others = (['prefix', 'after', 'limit'] as const).find((name) => text(name) !== null);
+  if (text('key') !== null && others !== undefined) return wrong(`--key names one key, --${others} speaks of several`);
+  const operator = text('operator');
+  if (operator !== null && /^\.{0,2}$/.test(operator)) return wrong(`--operator takes an id, not '${operator}'`);
+  const asked = { operator, key: text('key'), prefix: text('prefix'), after: text('after') };
+  return { kind: 'state', job, limit, ...asked, ...api };
+}
+
+function parseUp(command: 'up' | 'start', values: Values, wrong: Wrong): Command {
   const flags: { -readonly [Key in keyof ConfigurationFlags]: ConfigurationFlags[Key] } = {};
-  if (values.slots !== undefined) {
+  if (typeof values.slots === 'string') {
     const slots = wholeNumber(values.slots, 1, 256);
     if (slots === null) return wrong(`--slots takes a whole number from 1 to 256, not '${values.slots}'`);
     flags.slots = slots;
   }
-  if (values.port !== undefined) {
+  if (typeof values.port === 'string') {
     const port = wholeNumber(values.port, 0, 65_535);
     if (port === null) return wrong(`--port takes a whole number from 0 to 65535, not '${values.port}'`);
     flags.port = port;
   }
-  if (values.data !== undefined) {
+  if (typeof values.data === 'string') {
     if (values.data === '') return wrong('--data takes a directory');
     flags.data = values.data;
   }
-  if (values.jobs !== undefined) {
+  if (typeof values.jobs === 'string') {
     const jobs = values.jobs.split(',').map((name) => name.trim());
     if (jobs.some((name) => name === '')) return wrong(`--jobs takes names with commas between, not '${values.jobs}'`);
     flags.jobs = jobs;
   }
   return {
     kind: 'up',
-    config: values.config ?? 'jobs.config.ts',
+    config: typeof values.config === 'string' ? values.config : 'jobs.config.ts',
     flags,
     generate: command === 'start',
-    acceptDivergentReplay: values['accept-divergent-replay'] ?? false,
+    acceptDivergentReplay: values['accept-divergent-replay'] === true,
   };
 }
 
@@ -144,8 +214,4 @@ function wholeNumber(text: string, min: number, max: number): number | null {
 function meant(name: string, known: readonly string[]): string {
   const near = nearestName(name, known);
   return near === null ? '' : `; did you mean '${near}'?`;
-}
-
-function wrong(message: string): Command {
-  return { kind: 'wrong', message };
 }

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseCommandLine } from '#jobs/command-line.ts';
+import { COMMAND_NAMES, entryOf } from '#jobs/commands/command-table.ts';
+import { commandHelp, usage } from '#jobs/commands/help-text.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
 
@@ -13,6 +15,19 @@ function millrace(args: readonly string[], environment: Record<string, string> =
   const env = { PATH: process.env['PATH'], ...environment };
   return spawnSync(process.execPath, [join(ROOT, 'jobs/main.ts'), ...args], { cwd: ROOT, env, encoding: 'utf8' });
 }
+
+const STATE = {
+  kind: 'state',
+  job: 'j',
+  operator: null,
+  key: null,
+  prefix: null,
+  limit: 20,
+  after: null,
+  url: null,
+  json: false,
+};
+const PAGE = { operator: '1m', prefix: 'p', limit: 1_000, after: '0:2' };
 
 describe('meaning', () => {
   test('up without anything runs the configuration of this directory', () => {
@@ -35,20 +50,84 @@ describe('meaning', () => {
   });
 
   test.each([
-    [[], 'no command given'],
-    [['explian'], "'explian' is no command; did you mean 'explain'?"],
-    [['up', '--slot', '3'], '--slot is no option; did you mean --slots?'],
-    [['up', '--slots', '0'], "--slots takes a whole number from 1 to 256, not '0'"],
-    [['up', '--slots', '1e2'], "--slots takes a whole number from 1 to 256, not '1e2'"],
-    [['up', '--port', '70000'], "--port takes a whole number from 0 to 65535, not '70000'"],
-    [['up', '--jobs', 'a,,b'], "--jobs takes names with commas between, not 'a,,b'"],
-    [['up', 'rollups'], "up takes no argument 'rollups'"],
-    [['explain'], 'explain takes one job module'],
-    [['explain', 'a.ts', '--port', '1'], '--port means nothing to explain'],
-    [['explain', 'a.ts', '--options', '{'], '--options is no JSON: {'],
-    [['up', '--json'], '--json means nothing to up'],
-  ])('%j is wrong usage', (argv, message) => {
-    expect(parseCommandLine(argv)).toEqual({ kind: 'wrong', message });
+    [['jobs'], { kind: 'jobs', url: null, json: false }],
+    [['job', 'rollups', '--json'], { kind: 'job', job: 'rollups', url: null, json: true }],
+    [['job', '--url=http://h:1', '--', '-odd'], { kind: 'job', job: '-odd', url: 'http://h:1', json: false }],
+    [['state', 'j'], { ...STATE }],
+    [['state', 'j', '--operator', '1m', '--prefix', 'p', '--limit', '1000', '--after', '0:2'], { ...STATE, ...PAGE }],
+    [['state', 'j', '--key', ''], { ...STATE, key: '' }],
+    [['state', 'j', '--key', 'cpu{host="ä=b"}'], { ...STATE, key: 'cpu{host="ä=b"}' }],
+    [['completion', 'zsh'], { kind: 'completion', shell: 'zsh' }],
+    [['--complete', 'job', '--x', ''], { kind: 'complete', words: ['job', '--x', ''] }],
+    [['--version'], { kind: 'version' }],
+    [['-h'], { kind: 'help', command: null }],
+    [['help'], { kind: 'help', command: null }],
+    [['help', 'state'], { kind: 'help', command: 'state' }],
+    [['state', 'rollups', '--limit', 'x', '--help'], { kind: 'help', command: 'state' }],
+    [['up', '-h'], { kind: 'help', command: 'up' }],
+  ])('%j is understood', (argv, command) => {
+    expect(parseCommandLine(argv)).toEqual(command);
+  });
+
+  test.each([
+    [[], 'no command given', null],
+    [['explian'], "'explian' is no command; did you mean 'explain'?", null],
+    [['help', 'sate'], "'sate' is no command; did you mean 'state'?", 'help'],
+    [['constructor'], "'constructor' is no command", null],
+    [['up', '--slot', '3'], '--slot is no option; did you mean --slots?', 'up'],
+    [['up', '--slots', '0'], "--slots takes a whole number from 1 to 256, not '0'", 'up'],
+    [['up', '--slots', '1e2'], "--slots takes a whole number from 1 to 256, not '1e2'", 'up'],
+    [['up', '--port', '70000'], "--port takes a whole number from 0 to 65535, not '70000'", 'up'],
+    [['up', '--jobs', 'a,,b'], "--jobs takes names with commas between, not 'a,,b'", 'up'],
+    [['up', '--data='], '--data takes a directory', 'up'],
+    [['up', 'rollups'], "up takes no argument 'rollups'", 'up'],
+    [['up', '--json'], '--json means nothing to up', 'up'],
+    [['explain'], 'explain takes a MODULE', 'explain'],
+    [['explain', 'a.ts', 'b.ts'], "explain takes one MODULE, not also 'b.ts'", 'explain'],
+    [['explain', 'a.ts', '--port', '1'], '--port means nothing to explain', 'explain'],
+    [['explain', 'a.ts', '--options', '{'], '--options is no JSON: {', 'explain'],
+    [['job'], 'job takes a JOB', 'job'],
+    [['job', ''], 'job takes a JOB', 'job'],
+    [['job', '..'], "job takes the id of a job, not '..'", 'job'],
+    [['jobs', 'rollups'], "jobs takes no argument 'rollups'", 'jobs'],
+    [
+      ['jobs', '--url', '127.0.0.1:8081'],
+      "--url takes an address such as http://127.0.0.1:8081, not '127.0.0.1:8081'",
+      'jobs',
+    ],
+    [['jobs', '--url', 'http://a', '--url', 'http://b'], '--url is given twice', 'jobs'],
+    [['state', 'j', '--limit', '0'], "--limit takes a whole number from 1 to 1000, not '0'", 'state'],
+    [['state', 'j', '--limit', '1001'], "--limit takes a whole number from 1 to 1000, not '1001'", 'state'],
+    [['state', 'j', '--limit', 'NaN'], "--limit takes a whole number from 1 to 1000, not 'NaN'", 'state'],
+    [['state', 'j', '--key', 'k', '--after', '0:1'], '--key names one key, --after speaks of several', 'state'],
+    [['state', 'j', '--operator', ''], "--operator takes an id, not ''", 'state'],
+    [['state', 'j', '--limit'], "Option '--limit <value>' argument missing", 'state'],
+    [['state', 'j', '--json=yes'], "Option '--json' does not take an argument", 'state'],
+    [['completion', 'fish'], "'fish' is no shell that is known: bash, zsh", 'completion'],
+    [['completion'], 'completion takes a SHELL', 'completion'],
+  ])('%j is wrong usage', (argv, message, command) => {
+    expect(parseCommandLine(argv)).toEqual({ kind: 'wrong', message, command });
+  });
+});
+
+describe('help', () => {
+  test('names every command and what it does, on lines that fit a terminal', () => {
+    const text = usage();
+    for (const name of COMMAND_NAMES) expect(text).toMatch(new RegExp(`^  millrace ${name}[ \\[]`, 'm'));
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(82);
+  });
+
+  test.each(COMMAND_NAMES)('of %s has examples that are understood', (name) => {
+    const text = commandHelp(name);
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(82);
+    for (const flag of entryOf(name).flags) expect(text).toContain(`--${flag}`);
+    for (const [example] of entryOf(name).examples) {
+      expect(text).toContain(example);
+      const argv = spawnSync('bash', ['-c', `printf '%s\\0' ${example.replace(/^source <\((.*)\)$/, '$1')}`]).stdout;
+      const words = String(argv).split('\0').slice(0, -1);
+      const command = parseCommandLine(words.slice(words.indexOf('millrace') + 1));
+      expect(command.kind, example).not.toMatch(/wrong|help/);
+    }
   });
 });
 
@@ -72,7 +151,8 @@ describe('the command', () => {
   test('wrong usage ends with 2 and says where to look', () => {
     const { status, stderr, stdout } = millrace(['pu']);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
-    expect(stderr).toContain('millrace --help');
+    expect(stderr).toBe("millrace: 'pu' is no command; did you mean 'up'?\n  remedy: see millrace --help\n");
+    expect(millrace(['state']).stderr).toBe('millrace: state takes a JOB\n  remedy: see millrace state --help\n');
     expect(millrace(['--help']).status).toBe(0);
   });
 

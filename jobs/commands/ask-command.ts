@@ -1,0 +1,82 @@
+// Owns the commands that ask a process: jobs, job and state. What they print is made elsewhere; what they ask goes
+// through the API client.
+
+import type { ApiFlags, StateAsked } from '#jobs/command-line.ts';
+import { type ApiAccess, askApi } from '#jobs/commands/api-client.ts';
+import { jobsText, jobText } from '#jobs/commands/jobs-text.ts';
+import type { Paint } from '#jobs/commands/paint.ts';
+import { operatorsText, stateText } from '#jobs/commands/state-text.ts';
+import type { JobDetailView, JobView, StateOperatorsView, StateView } from '#runtime/http/contract.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+
+export interface AskEdges {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly nowMs: number;
+  readonly paint: Paint;
+}
+
+export type AskCommand =
+  | ({ readonly kind: 'jobs' } & ApiFlags)
+  | ({ readonly kind: 'job'; readonly job: string } & ApiFlags)
+  | ({ readonly kind: 'state' } & StateAsked & ApiFlags);
+
+/** What the command prints. Errors: those of the API; api-unreachable, api-foreign, config-invalid. */
+export async function ask(command: AskCommand, edges: AskEdges): Promise<string> {
+  const access: ApiAccess = { url: command.url, environment: edges.environment };
+  switch (command.kind) {
+    case 'jobs': {
+      const answer = await asked<{ readonly jobs: readonly JobView[] }>(access, '/jobs', 'jobs');
+      return command.json ? jsonText(answer) : jobsText(answer.jobs, edges);
+    }
+    case 'job': {
+      const answer = await asked<JobDetailView>(access, `/jobs/${encodeURIComponent(command.job)}`, 'taskList');
+      return command.json ? jsonText(answer) : jobText(answer, edges);
+    }
+    case 'state':
+      return askState(command, access, edges);
+  }
+}
+
+async function askState(command: StateAsked & ApiFlags, access: ApiAccess, edges: AskEdges): Promise<string> {
+  const { json, job } = command;
+  const path = `/jobs/${encodeURIComponent(job)}/state`;
+  const { operators } = await asked<StateOperatorsView>(access, path, 'operators');
+  const operator = command.operator ?? operators[0];
+  if (operator === undefined) return json ? jsonText({ job, operators }) : operatorsText(job, operators);
+  const query = new URLSearchParams();
+  if (command.key !== null) query.set('key', command.key);
+  else {
+    query.set('limit', String(command.limit));
+    if (command.prefix) query.set('prefix', command.prefix);
+    if (command.after !== null) query.set('after', command.after);
+  }
+  const state = await asked<StateView>(access, `${path}/${encodeURIComponent(operator)}?${query}`, 'keys');
+  if (json) return jsonText(command.operator === null ? { operators, ...state } : state);
+  return stateText(state, { ...edges, operators, more: nextPage(command, state) });
+}
+
+/** The command line of the next page. */
+function nextPage({ limit, prefix, url }: StateAsked & ApiFlags, { job, next, operator }: StateView): string | null {
+  if (next === null) return null;
+  const words = ['millrace', 'state', job, '--operator', operator, '--limit', String(limit)];
+  if (prefix) words.push('--prefix', prefix);
+  words.push('--after', next);
+  if (url !== null) words.push('--url', url);
+  return words.map(quoted).join(' ');
+}
+
+function quoted(word: string): string {
+  return /^[\w.:/@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** An answer that lacks what it is for is none of Millrace. */
+async function asked<T extends object>(access: ApiAccess, path: string, field: keyof T & string): Promise<T> {
+  const answer = await askApi<T>(access, path);
+  if (Array.isArray(answer[field])) return answer;
+  const message = `what answers ${path} has no ${field}, and so is no admin API of Millrace, or of another version`;
+  throw new StreamError('api-foreign', message, 'name the address of Millrace with --url or MILLRACE_URL');
+}
+
+function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

@@ -1,0 +1,162 @@
+// Owns which commands and flags there are, as data: parsing, help and completion are made of it. What commands do is
+// not known here.
+
+/** What a shell can offer in a place. */
+export type Completes = 'job' | 'operator' | 'file' | 'directory' | 'shell' | 'command' | 'nothing';
+
+export interface Flag {
+  /** Name of its value; null: it takes none. */
+  readonly value: string | null;
+  readonly summary: string;
+  readonly completes?: Completes;
+}
+
+export interface CommandEntry {
+  /** How its argument is called; null: it takes none. */
+  readonly argument: { readonly name: string; readonly completes: Completes; readonly optional?: true } | null;
+  readonly flags: readonly FlagName[];
+  readonly summary: string;
+  /** More of what it does; lines as they are printed. */
+  readonly details: readonly string[];
+  /** Command lines with what they do. */
+  readonly examples: readonly (readonly [string, string])[];
+}
+
+export const FLAGS = {
+  config: { value: 'FILE', summary: 'the configuration (default jobs.config.ts)', completes: 'file' },
+  jobs: { value: 'a,b', summary: 'only these jobs of it', completes: 'nothing' },
+  slots: { value: 'N', summary: 'worker threads of this process', completes: 'nothing' },
+  data: { value: 'DIR', summary: 'parent directory of the embedded log and the checkpoints', completes: 'directory' },
+  port: { value: 'N', summary: 'port of the admin API; 0: any that is free', completes: 'nothing' },
+  'accept-divergent-replay': {
+    value: null,
+    summary: 'start with another version after a crash',
+  },
+  options: { value: 'JSON', summary: 'for modules that take options', completes: 'nothing' },
+  operator: { value: 'ID', summary: 'the operator whose state is shown', completes: 'operator' },
+  key: { value: 'K', summary: 'only this key', completes: 'nothing' },
+  prefix: { value: 'P', summary: 'only keys that begin so', completes: 'nothing' },
+  limit: { value: 'N', summary: 'keys at most, 1 to 1000 (default 20)', completes: 'nothing' },
+  after: { value: 'X', summary: 'the next page, as the one before names it', completes: 'nothing' },
+  url: {
+    value: 'URL',
+    summary: 'default $MILLRACE_URL, then http://127.0.0.1:8081',
+    completes: 'nothing',
+  },
+  json: { value: null, summary: 'JSON for programs instead of text for people' },
+  help: { value: null, summary: 'what a command does, with examples' },
+  version: { value: null, summary: 'the version' },
+} as const satisfies Readonly<Record<string, Flag>>;
+
+export type FlagName = keyof typeof FLAGS;
+
+const RUN_FLAGS = ['config', 'jobs', 'slots', 'data', 'port', 'accept-divergent-replay'] as const;
+const API_FLAGS = ['url', 'json'] as const;
+
+export const COMMANDS = {
+  up: {
+    argument: null,
+    flags: RUN_FLAGS,
+    summary: 'run the jobs of the configuration in this process',
+    details: ['Ctrl-C ends it with a checkpoint, once more at once; the next start goes on there.'],
+    examples: [
+      ['millrace up', 'all jobs of ./jobs.config.ts'],
+      ['millrace up --jobs rollups --port 0', 'one job; the admin API on any free port, which the log names'],
+      ['KAFKA_BROKERS=host:9092 millrace up --slots 4', 'on a Kafka, with four worker threads'],
+    ],
+  },
+  start: {
+    argument: null,
+    flags: RUN_FLAGS,
+    summary: 'the same with generated load, and rows on standard output',
+    details: ['For a first look: samples of made-up hosts and services go to the source.'],
+    examples: [['millrace start --data ./data', 'everything in one process, kept below ./data']],
+  },
+  explain: {
+    argument: { name: 'MODULE', completes: 'file' },
+    flags: ['options', 'json'],
+    summary: 'the plan of a job: stages, operators, exchanges, state',
+    details: ['Runs nothing and needs no process that runs.'],
+    examples: [
+      ['millrace explain jobs/rollups.ts', 'the plan as text'],
+      [`millrace explain jobs/rollups.ts --options '{"partitionedBy":"series"}'`, 'with options of the module'],
+    ],
+  },
+  jobs: {
+    argument: null,
+    flags: API_FLAGS,
+    summary: 'every job: state, lag, watermark, last checkpoint',
+    details: ['Asks the process that runs. BEHIND is how far the watermark is behind the clock.'],
+    examples: [
+      ['millrace jobs', 'a table'],
+      ['millrace jobs --json', 'what GET /jobs answers'],
+    ],
+  },
+  job: {
+    argument: { name: 'JOB', completes: 'job' },
+    flags: API_FLAGS,
+    summary: 'one job with its tasks, and what they wait for',
+    details: [],
+    examples: [
+      ['millrace job rollups', 'figures, and a line for each task'],
+      ['millrace job rollups --json --url http://127.0.0.1:9000', 'what GET /jobs/rollups answers there'],
+    ],
+  },
+  state: {
+    argument: { name: 'JOB', completes: 'job' },
+    flags: ['operator', 'key', 'prefix', 'limit', 'after', ...API_FLAGS],
+    summary: 'keyed state of an operator: open windows, states, timers',
+    details: [
+      'Without --operator the first one is shown, and the others are named. Each task is',
+      'read at one of its entries. Times are UTC. Keys of samples are canonical series.',
+    ],
+    examples: [
+      ['millrace state rollups', 'operators, and the first open windows'],
+      [`millrace state rollups --operator 1h --key 'cpu_usage{host="h-1"}'`, 'one series'],
+      ['millrace state rollups --operator 1m --prefix cpu_ --limit 100', 'series that begin so'],
+    ],
+  },
+  completion: {
+    argument: { name: 'SHELL', completes: 'shell' },
+    flags: [],
+    summary: 'a script by which bash or zsh completes words',
+    details: [
+      'Completes commands, flags, jobs and operators; the names of the last two are asked',
+      'of the process at $MILLRACE_URL, if it runs.',
+    ],
+    examples: [
+      ['source <(millrace completion bash)', 'in ~/.bashrc'],
+      ['source <(millrace completion zsh)', 'in ~/.zshrc, behind compinit'],
+    ],
+  },
+  help: {
+    argument: { name: 'COMMAND', completes: 'command', optional: true },
+    flags: [],
+    summary: 'this text, or that of a command',
+    details: [],
+    examples: [],
+  },
+  version: { argument: null, flags: [], summary: 'the version', details: [], examples: [] },
+} as const satisfies Readonly<Record<string, CommandEntry>>;
+
+export type CommandName = keyof typeof COMMANDS;
+
+export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
+export const FLAG_NAMES = Object.keys(FLAGS) as readonly FlagName[];
+export const SHELLS = ['bash', 'zsh'] as const;
+
+export function entryOf(name: CommandName): CommandEntry {
+  return COMMANDS[name];
+}
+
+export function flagOf(name: FlagName): Flag {
+  return FLAGS[name];
+}
+
+export function isCommand(name: string): name is CommandName {
+  return Object.hasOwn(COMMANDS, name);
+}
+
+export function isFlag(name: string): name is FlagName {
+  return Object.hasOwn(FLAGS, name);
+}
