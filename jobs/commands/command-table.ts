@@ -26,7 +26,7 @@ export const FLAGS = {
   config: { value: 'FILE', summary: 'the configuration (default jobs.config.ts)', completes: 'file' },
   jobs: { value: 'a,b', summary: 'only these jobs of it', completes: 'nothing' },
   slots: { value: 'N', summary: 'worker threads of this process', completes: 'nothing' },
-  data: { value: 'DIR', summary: 'parent directory of the embedded log and the checkpoints', completes: 'directory' },
+  data: { value: 'DIR', summary: 'directory of the embedded log and the checkpoints', completes: 'directory' },
   port: { value: 'N', summary: 'port of the admin API; 0: any that is free', completes: 'nothing' },
   'accept-divergent-replay': {
     value: null,
@@ -68,7 +68,7 @@ export const COMMANDS = {
   start: {
     argument: null,
     flags: RUN_FLAGS,
-    summary: 'the same with generated load, and rows on standard output',
+    summary: 'the same with generated load, and rows printed',
     details: ['For a first look: samples of made-up hosts and services go to the source.'],
     examples: [['millrace start --data ./data', 'everything in one process, kept below ./data']],
   },
