@@ -21,6 +21,8 @@ import { Waiting } from '#runtime/task/waiting.ts';
 
 /** Bytes consumed before other tasks and the sockets get their turn. */
 const SLICE_BYTES = 512 * 1024;
+/** An entry that is open ends for questions about its state, but not more often than this. */
+const QUESTIONS_EVERY_MS = 50;
 
 export interface LiveLoopParts {
   readonly plan: TaskPlan;
@@ -97,7 +99,8 @@ export class LiveLoop {
       if (this.#stopping && !this.#open) break;
       if (worked && sliceBytes < SLICE_BYTES) continue;
       sliceBytes = 0;
-      if (worked || (runner.hasBatch && !this.#blocked)) await environment.breathe();
+      const asked = questions.pending && !this.#open;
+      if (worked || asked || (runner.hasBatch && !this.#blocked)) await environment.breathe();
       else await this.#waiting.wait(this.#nextDeadlineMs(), this.#blocked);
       await checkpointing.relieve(signal);
       if (!this.#open) await checkpointing.makeRoom();
@@ -179,8 +182,8 @@ export class LiveLoop {
   }
 
   #look(query: StateQuery): StateAnswer | null {
-    const { runner, head, plan } = this.#parts;
-    const page = runner.readState(query);
+    const { runner, head, plan, environment } = this.#parts;
+    const page = runner.readState(query, environment.clock);
     if (page === null) return null;
     const { valueMs } = runner.watermark;
     const watermarkMs = Number.isFinite(valueMs) ? valueMs : null;
@@ -205,14 +208,19 @@ export class LiveLoop {
   #sealDue(): boolean {
     if (!this.#open) return false;
     if (this.#full || this.#stopping || this.#stale || this.#idleSinceMs !== null) return true;
-    if (this.#parts.questions.pending) return true;
-    const { options, environment, runner } = this.#parts;
+    const { options, environment, runner, questions } = this.#parts;
+    const nowMs = environment.clock.monotonicMs();
+    if (questions.pending && nowMs >= this.#questionsMs) return true;
     // Clock timers fire at the beginning of an entry.
     if (runner.clockTimerDue(this.#clock.peek(runner.clockMs))) return true;
-    const nowMs = environment.clock.monotonicMs();
     if (nowMs - this.#openedMs >= options.quietIntervalMs) return true;
     if (nowMs - this.#committedMs < options.commitIntervalMs || !runner.wantsEntry()) return false;
     return this.#paceMs() === 0;
+  }
+
+  /** When an entry ends for those who ask: they must not make transactions of everything. */
+  get #questionsMs(): number {
+    return this.#committedMs + Math.min(QUESTIONS_EVERY_MS, this.#parts.options.commitIntervalMs);
   }
 
   #paceMs(): number {
@@ -225,6 +233,7 @@ export class LiveLoop {
     let deadlineMs = this.#lookedMs + options.idleTickMs;
     if (this.#open) {
       deadlineMs = Math.min(deadlineMs, this.#openedMs + options.quietIntervalMs);
+      if (this.#parts.questions.pending) deadlineMs = Math.min(deadlineMs, this.#questionsMs);
       if (this.#parts.runner.wantsEntry()) {
         const commitMs = Math.max(this.#committedMs + options.commitIntervalMs, nowMs + this.#paceMs());
         deadlineMs = Math.min(deadlineMs, commitMs);

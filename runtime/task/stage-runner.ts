@@ -6,6 +6,7 @@ import type { Json, StateRegistry } from '#checkpoint/contract.ts';
 import { KeyedValues } from '#checkpoint/keyed-values.ts';
 import type { FetchedBatch } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
+import type { Clock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import {
   Batch,
@@ -334,8 +335,8 @@ export class StageRunner {
   }
 
   /** Keyed state as it is; to be asked between entries. Null: no such operator. */
-  readState(query: StateQuery): StatePage | null {
-    return readState(this.#program, query);
+  readState(query: StateQuery, clock: Clock): StatePage | null {
+    return readState(this.#program, query, clock);
   }
 
   /** What the entry ends with, so far. */

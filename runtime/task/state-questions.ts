@@ -48,24 +48,22 @@ export class StateQuestions {
     this.#wake = wake;
   }
 
-  /** To be called between two entries. */
+  /** To be called between two entries: answers one. Others run before the next is answered. */
   answer(look: (query: StateQuery) => StateAnswer | null): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { query, answered } of waiting) {
-      try {
-        answered.resolve(look(query));
-      } catch (error) {
-        answered.reject(error);
-      }
+    const question = this.#waiting.shift();
+    if (question === undefined) return;
+    const { query, answered } = question;
+    try {
+      answered.resolve(look(query));
+    } catch (error) {
+      answered.reject(error);
     }
   }
 
   end(): void {
     this.#wake = null;
-    this.answer(() => {
-      throw this.#unreadable('ended');
-    });
+    for (const { answered } of this.#waiting) answered.reject(this.#unreadable('ended'));
+    this.#waiting = [];
   }
 
   #unreadable(why: string): StreamError {

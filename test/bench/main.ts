@@ -6,8 +6,9 @@ import { endToEnd } from './end-to-end.ts';
 import type { Bench, Figure } from './figure.ts';
 import { decode, records, window } from './operators.ts';
 import { remoteWriteBench } from './remote-write.ts';
+import { stateScan } from './state-scan.ts';
 
-const BENCHES: readonly Bench[] = [decode, window, records, remoteWriteBench, endToEnd];
+const BENCHES: readonly Bench[] = [decode, window, records, remoteWriteBench, stateScan, endToEnd];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { SeriesTable } from '#operators/series/series-table.ts';
 import type { KeyLook, Operator, StageProgram } from '#runtime/task/contract.ts';
-import { readState } from '#runtime/task/state-query.ts';
+import { readState, type StatePage } from '#runtime/task/state-query.ts';
 
 class Keys {
   readonly table = new SeriesTable({ stateId: 'keys' });
@@ -91,6 +91,26 @@ test('a page of keys that hold much comes back short, with its place', () => {
   expect(first?.keys.map(({ key }) => key)).toEqual(['a', 'b']);
   const rest = readState(program, { operator: 'p', after: first?.next ?? undefined });
   expect(rest).toMatchObject({ keys: [{ key: 'c' }], next: null });
+});
+
+test('a page ends when its time is over, after one slot at least, and the next goes on there', () => {
+  const keys = new Keys();
+  const names = Array.from({ length: 1_000 }, (_, i) => `${i % 3 === 0 ? 'a' : 'b'}-${i}`);
+  keys.add(...names);
+  let nowMs = 0;
+  // Every look at the clock takes a millisecond.
+  const clock = { monotonicMs: () => nowMs++ };
+  const seen: string[] = [];
+  let pages = 0;
+  for (let after: string | null = '0'; after !== null; pages++) {
+    const page: StatePage | null = readState(keys.program, { operator: 'p', prefix: 'a', limit: 1_000, after }, clock);
+    seen.push(...(page?.keys.map(({ key }) => key) ?? []));
+    expect(page?.keys.length).toBeLessThanOrEqual(2);
+    expect(page?.next).not.toBe(after);
+    after = page?.next ?? null;
+  }
+  expect(pages).toBeGreaterThan(100);
+  expect(seen).toEqual(names.filter((name) => name.startsWith('a')));
 });
 
 test.each([{ limit: 0 }, { limit: 1_001 }, { limit: 1.5 }, { after: 'x' }, { after: '-1' }])(

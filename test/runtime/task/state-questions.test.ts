@@ -109,3 +109,33 @@ test('too many questions at once are refused, and none is left when the task end
   expect(codes.filter((code) => code.includes('ended'))).toHaveLength(64);
   await expect(running.supervisor.readState({ operator: 'sums' })).rejects.toMatchObject({ code: 'state-unreadable' });
 });
+
+test('whoever asks without a pause does not make a transaction of everything, and waits for none', async () => {
+  const { toy, running } = startedToy();
+  await toy.pass(1_000);
+  const before = toy.entries().length;
+  let [answers, longestMs] = [0, 0];
+  let asking = true;
+  const ask = async () => {
+    while (asking) {
+      const askedMs = toy.world.scheduler.nowMs;
+      await running.supervisor.readState({ operator: 'sums' });
+      longestMs = Math.max(longestMs, toy.world.scheduler.nowMs - askedMs);
+      answers++;
+      await running.inhabitant.process.after(1, 'the way there and back', () => {});
+    }
+  };
+  const client = ask();
+  for (let i = 0; i < 500; i++) {
+    toy.feed(`${WORLD_EPOCH_MS + i} 1`);
+    await toy.pass(10);
+  }
+  asking = false;
+  await toy.pass(100);
+  await client;
+  const entries = toy.entries().length - before;
+  expect(entries).toBeGreaterThan(40);
+  expect(entries, '5 s, an entry in 50 ms').toBeLessThanOrEqual(102);
+  expect(answers).toBeGreaterThanOrEqual(entries);
+  expect(longestMs).toBeLessThanOrEqual(100);
+});
