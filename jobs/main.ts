@@ -35,7 +35,9 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   // Whoever read has gone (`| head`), and misses nothing; anything else is a failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? DONE : FAILED));
-  process.stdout.write(await printed(command));
+  const text = await printed(command);
+  // The end of the process would cut off what a pipe has not taken yet.
+  await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
   return DONE;
 }
 

@@ -1,5 +1,6 @@
 // Owns asking the admin API of a process that runs, wherever it is. Whatever goes wrong becomes a fault with a remedy.
 
+import { printable } from '#jobs/commands/human-text.ts';
 import type { FaultView } from '#runtime/http/contract.ts';
 import { ERROR_CODES, type ErrorCode, StreamError } from '#runtime/std/errors.ts';
 
@@ -37,7 +38,7 @@ export async function askApi<T>(access: ApiAccess, path: string): Promise<T> {
   const { error } = body as { readonly error?: Partial<FaultView> };
   const { code, message, remedy } = error ?? {};
   if (typeof message !== 'string' || typeof remedy !== 'string') throw foreign(base, status, text);
-  throw new StreamError(isKnown(code) ? code : 'api-foreign', message, remedy);
+  throw new StreamError(isKnown(code) ? code : 'api-foreign', printable(message), printable(remedy));
 }
 
 function baseUrl({ environment, url }: ApiAccess): string {
@@ -65,7 +66,7 @@ function isKnown(code: unknown): code is ErrorCode {
 }
 
 function foreign(base: string, status: number, text: string): StreamError {
-  const began = text.trim().slice(0, SHOWN_MAX).replaceAll(/\s+/g, ' ');
+  const began = printable(text.trim().slice(0, SHOWN_MAX).replaceAll(/\s+/g, ' '));
   const message = `what answers at ${base} is no admin API of Millrace: status ${status}${began === '' ? '' : `, ${began}`}`;
   return new StreamError('api-foreign', message, 'name the address of Millrace with --url or MILLRACE_URL');
 }
@@ -76,6 +77,7 @@ function unreachable(base: string, timeoutMs: number, cause: unknown): StreamErr
   const why: Readonly<Record<string, string>> = {
     ECONNREFUSED: 'nothing listens there',
     ENOTFOUND: 'the host is not known',
+    EAI_AGAIN: 'the host is not known now',
     ECONNRESET: 'the connection was closed',
   };
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code)) {

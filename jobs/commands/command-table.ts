@@ -58,7 +58,7 @@ export const COMMANDS = {
     argument: null,
     flags: RUN_FLAGS,
     summary: 'run the jobs of the configuration in this process',
-    details: ['Ctrl-C ends it with a checkpoint, once more at once; the next start goes on there.'],
+    details: ['Ctrl-C ends it with a checkpoint, twice at once; the next start goes on there.'],
     examples: [
       ['millrace up', 'all jobs of ./jobs.config.ts'],
       ['millrace up --jobs rollups --port 0', 'one job; the admin API on any free port, which the log names'],
@@ -75,7 +75,7 @@ export const COMMANDS = {
   explain: {
     argument: { name: 'MODULE', completes: 'file' },
     flags: ['options', 'json'],
-    summary: 'the plan of a job: stages, operators, exchanges, state',
+    summary: 'the plan of a job: stages, operators, state',
     details: ['Runs nothing and needs no process that runs.'],
     examples: [
       ['millrace explain jobs/rollups.ts', 'the plan as text'],
@@ -105,10 +105,10 @@ export const COMMANDS = {
   state: {
     argument: { name: 'JOB', completes: 'job' },
     flags: ['operator', 'key', 'prefix', 'limit', 'after', ...API_FLAGS],
-    summary: 'keyed state of an operator: open windows, states, timers',
+    summary: 'keyed state of an operator: open windows, values',
     details: [
-      'Without --operator the first one is shown, and the others are named. Each task is',
-      'read at one of its entries. Times are UTC. Keys of samples are canonical series.',
+      'Without --operator the first one is shown, and the others are named. Each task',
+      'is read at one of its entries. Times are UTC; keys of samples are their series.',
     ],
     examples: [
       ['millrace state rollups', 'operators, and the first open windows'],
@@ -121,8 +121,8 @@ export const COMMANDS = {
     flags: [],
     summary: 'a script by which bash or zsh completes words',
     details: [
-      'Completes commands, flags, jobs and operators; the names of the last two are asked',
-      'of the process at $MILLRACE_URL, if it runs.',
+      'Completes commands, flags, jobs and operators; what the last two are called is',
+      'asked of the process at $MILLRACE_URL, if it runs.',
     ],
     examples: [
       ['source <(millrace completion bash)', 'in ~/.bashrc'],

@@ -114,12 +114,12 @@ describe('help', () => {
   test('names every command and what it does, on lines that fit a terminal', () => {
     const text = usage();
     for (const name of COMMAND_NAMES) expect(text).toMatch(new RegExp(`^  millrace ${name}[ \\[]`, 'm'));
-    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(82);
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
   });
 
   test.each(COMMAND_NAMES)('of %s has examples that are understood', (name) => {
     const text = commandHelp(name);
-    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(82);
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
     for (const flag of entryOf(name).flags) expect(text).toContain(`--${flag}`);
     for (const [example] of entryOf(name).examples) {
       expect(text).toContain(example);
