@@ -18,6 +18,7 @@ import { isOwner } from '#runtime/control/control-log.ts';
 import type { FromSlot, TaskAssignment, ToSlot } from '#runtime/slot/messages.ts';
 import { type PlannedTask, SlotHost } from '#runtime/slot/slot-host.ts';
 import { atMost } from '#runtime/std/at-most.ts';
+import { BufferPool } from '#runtime/std/buffer-pool.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
@@ -25,6 +26,9 @@ import { sharedQuestion } from '#runtime/std/shared-question.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { CommitPace } from '#runtime/task/commit-pace.ts';
 import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
+
+/** Of buffers of staged batches between two commits. */
+const STAGED_BYTES_KEPT = 32 * 1024 * 1024;
 
 /** How long the end of a slot waits for connections. */
 const CLOSE_PATIENCE_MS = 500;
@@ -46,6 +50,7 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
       const swap = pageSwap(settings, memory, identity, attempt);
       return new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger, swap });
     },
+    buffers: new BufferPool(STAGED_BYTES_KEPT),
     attemptId: () => ulid(systemClock.nowMs(), randomBytes(10)),
     pace: new CommitPace({ clock: systemClock, logger, ...settings.pace }),
     breathe: () => new Promise((resolve) => setImmediate(resolve)),

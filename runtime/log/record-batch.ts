@@ -2,6 +2,7 @@
 // onto a finished one, and walking the records of one. Source: the Kafka protocol's record batch layout.
 
 import type { StagedBatch } from '#runtime/log/contract.ts';
+import type { BufferPool } from '#runtime/std/buffer-pool.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { crc32c } from '#runtime/std/crc32c.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -23,14 +24,17 @@ export class RecordBatchBuilder {
   readonly topic: string;
   readonly partition: number;
   recordCount = 0;
+  readonly #pool: BufferPool | null;
   #capacityBytes: number;
   #out: ByteWriter | null = null;
   #baseTimestampMs = 0;
   #maxTimestampMs = 0;
 
-  constructor(topic: string, partition: number, capacityBytes = 4096) {
+  /** @param pool where the batches' buffers come from; who is done with a batch may give it back there */
+  constructor(topic: string, partition: number, capacityBytes = 4096, pool: BufferPool | null = null) {
     this.topic = topic;
     this.partition = partition;
+    this.#pool = pool;
     this.#capacityBytes = Math.max(capacityBytes, BATCH_HEADER_BYTES);
   }
 
@@ -85,7 +89,7 @@ export class RecordBatchBuilder {
   }
 
   #begin(): ByteWriter {
-    const out = new ByteWriter(this.#capacityBytes);
+    const out = new ByteWriter(this.#capacityBytes, this.#pool);
     out.length = BATCH_HEADER_BYTES;
     return out;
   }
@@ -122,7 +126,7 @@ export class RecordBatchBuilder {
       this.#out = null;
       return out.bytes.subarray(0, size);
     }
-    const bytes = Buffer.allocUnsafeSlow(size);
+    const bytes = this.#pool === null ? Buffer.allocUnsafeSlow(size) : this.#pool.take(size).subarray(0, size);
     out.bytes.copy(bytes, 0, 0, size);
     out.length = BATCH_HEADER_BYTES;
     return bytes;

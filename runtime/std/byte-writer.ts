@@ -1,14 +1,18 @@
 // Owns a growing byte buffer with the integer encodings of Kafka and of our own formats, and its reader. No object
 // per write; the buffer is reused by `clear`.
 
+import type { BufferPool } from '#runtime/std/buffer-pool.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
 export class ByteWriter {
   bytes: Buffer;
   length = 0;
+  readonly #pool: BufferPool | null;
 
-  constructor(capacity = 1024) {
-    this.bytes = Buffer.allocUnsafeSlow(capacity);
+  /** With a pool its buffers are the pool's. */
+  constructor(capacity = 1024, pool: BufferPool | null = null) {
+    this.#pool = pool;
+    this.bytes = pool === null ? Buffer.allocUnsafeSlow(capacity) : pool.take(capacity);
   }
 
   clear(): void {
@@ -19,8 +23,9 @@ export class ByteWriter {
     if (this.length + more <= this.bytes.length) return;
     let capacity = this.bytes.length * 2;
     while (capacity < this.length + more) capacity *= 2;
-    const grown = Buffer.allocUnsafeSlow(capacity);
+    const grown = this.#pool === null ? Buffer.allocUnsafeSlow(capacity) : this.#pool.take(capacity);
     this.bytes.copy(grown, 0, 0, this.length);
+    this.#pool?.give(this.bytes);
     this.bytes = grown;
   }
 

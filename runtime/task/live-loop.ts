@@ -279,6 +279,7 @@ export class LiveLoop {
     const sentMs = clock.monotonicMs();
     meter.worked(sentMs - flushedMs);
     head.offset = await committer.commit(written, head.chainHash, batches);
+    runner.output.release(batches);
     head.number = entry.number;
     head.chainHash = written.chainHash;
     this.#lastEntry = entry;

@@ -4,8 +4,10 @@
 
 import type { StagedBatch } from '#runtime/log/contract.ts';
 import { RecordBatchBuilder, type RecordHeader } from '#runtime/log/record-batch.ts';
+import type { BufferPool } from '#runtime/std/buffer-pool.ts';
 import type { Output, OutsideOutput } from '#runtime/task/contract.ts';
 
+const FIRST_BYTES = 4096;
 const NO_HEADERS: readonly RecordHeader[] = [];
 
 export class OutputStage implements Output {
@@ -20,6 +22,7 @@ export class OutputStage implements Output {
     },
   };
   readonly #batchBytesMax: number;
+  readonly #pool: BufferPool | null;
   readonly #builders = new Map<string, (RecordBatchBuilder | undefined)[]>();
   #full: StagedBatch[] = [];
   #hashLow = 0;
@@ -29,7 +32,8 @@ export class OutputStage implements Output {
   #second = 0;
 
   /** @param batchBytesMax uncompressed size at which a batch is closed @default 900,000 */
-  constructor(batchBytesMax = 900_000) {
+  constructor(pool: BufferPool | null = null, batchBytesMax = 900_000) {
+    this.#pool = pool;
     this.#batchBytesMax = batchBytesMax;
   }
 
@@ -76,7 +80,8 @@ export class OutputStage implements Output {
     let builders = this.#builders.get(topic);
     if (builders === undefined) this.#builders.set(topic, (builders = []));
     let builder = builders[partition];
-    if (builder === undefined) builders[partition] = builder = new RecordBatchBuilder(topic, partition);
+    if (builder === undefined)
+      builders[partition] = builder = new RecordBatchBuilder(topic, partition, FIRST_BYTES, this.#pool);
     const keySize = key === null ? 0 : key.length;
     const size = keySize + (valueEnd - valueStart) + 32;
     if (builder.recordCount > 0 && builder.sizeBytes + size > this.#batchBytesMax) this.#full.push(builder.finish());
@@ -128,7 +133,12 @@ export class OutputStage implements Output {
 
   /** Forgets everything staged, for replayed output. */
   discard(): void {
-    this.take();
+    this.release(this.take());
+  }
+
+  /** For batches that nobody will look at any more: their fate is known. */
+  release(batches: readonly StagedBatch[]): void {
+    for (const { bytes } of batches) this.#pool?.give(bytes);
   }
 
   #reset(): void {

@@ -114,15 +114,16 @@ function lostInput({ name, input, reader }: ReplayStep, endOffset: bigint): Stre
 // An entry has one hash for all that its stage put out: which of the operators differed it cannot say, but which there
 // are, and how much each topic got this time.
 function diverged({ name, entry, runner }: ReplayStep, what: string): never {
-  const operators = runner.operatorIds.map((id) => `'${id}'`).join(', ');
+  const { operators, outputs, source } = runner.program;
+  const ids = [source, ...operators].map(({ id }) => `'${id}'`).join(', ');
   const staged = runner.output.take();
-  const counts = [...new Set([...runner.outputTopics, ...staged.map(({ topic }) => topic)])].map((topic) => {
+  const counts = [...new Set([...outputs, ...staged].map(({ topic }) => topic))].map((topic) => {
     const own = staged.filter((batch) => batch.topic === topic);
     return `${own.reduce((sum, { recordCount }) => sum + recordCount, 0)} to ${topic}`;
   });
   throw new StreamError(
     'replay-diverged',
-    `task ${name}: replay of entry ${entry.entry.number} differs from what was committed: ${what}; records this time: ${counts.join(', ')}; operators of the stage: ${operators}`,
+    `task ${name}: replay of entry ${entry.entry.number} differs from what was committed: ${what}; records this time: ${counts.join(', ')}; operators of the stage: ${ids}`,
     'one of these operators or its functions is not deterministic, or the input changed: nothing was emitted. JobDriver of millrace/testing finds most such functions (send, crash, restore); keep the logs and report it',
   );
 }

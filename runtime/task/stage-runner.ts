@@ -6,6 +6,7 @@ import type { Json, StateRegistry } from '#checkpoint/contract.ts';
 import { KeyedValues } from '#checkpoint/keyed-values.ts';
 import type { FetchedBatch } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
+import type { BufferPool } from '#runtime/std/buffer-pool.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import {
@@ -40,6 +41,8 @@ export interface StageRunnerOptions {
   /** Staged bytes at which an entry ends, minimum 64 KiB. */
   readonly commitBytesMax: number;
   readonly count: (counter: string, by: number) => void;
+  /** Where staged batches get their buffers. @default new ones each time */
+  readonly buffers?: BufferPool | null;
 }
 
 /** What an entry begins with. */
@@ -54,7 +57,7 @@ export interface EntryStart {
 export type RecordedFirings = number | null;
 
 export class StageRunner {
-  readonly output = new OutputStage();
+  readonly output: OutputStage;
   readonly watermark: Watermark;
   clockMs = Number.NEGATIVE_INFINITY;
   /** Firings of timers in this entry. */
@@ -80,6 +83,7 @@ export class StageRunner {
   constructor(options: StageRunnerOptions) {
     const { program, partition, partitionCounts, state, count } = options;
     this.#program = program;
+    this.output = new OutputStage(options.buffers);
     this.#commitBytesMax = options.commitBytesMax;
     this.watermark = new Watermark(program.watermark, options.writers);
     this.#skewMs = program.watermark.kind === 'source' ? program.watermark.maxSkewMs : Number.POSITIVE_INFINITY;
@@ -186,16 +190,6 @@ export class StageRunner {
   /** Whether what is staged for the log, or for the outside world, fills the entry. */
   get full(): boolean {
     return this.output.stagedBytes >= this.#commitBytesMax || this.effects.some((effect) => effect.full);
-  }
-
-  /** Everything that has a hand in the output, in plan order. */
-  get operatorIds(): readonly string[] {
-    const { source, operators } = this.#program;
-    return [source.id, ...operators.map(({ id }) => id)];
-  }
-
-  get outputTopics(): readonly string[] {
-    return this.#program.outputs.map(({ topic }) => topic);
   }
 
   get rule(): WatermarkRule {

@@ -186,6 +186,7 @@ export class TaskAttempt {
       state: checkpoints,
       commitBytesMax: this.#options.commitBytesMax,
       count: this.#count,
+      buffers: this.#environment.buffers ?? null,
     });
     this.#runner = runner;
     this.#phase = 'restoring';

@@ -3,6 +3,7 @@
 
 import type { TaskCheckpoints, TaskIdentity } from '#checkpoint/contract.ts';
 import type { LogClient, LogReader, TopicPartition } from '#runtime/log/contract.ts';
+import type { BufferPool } from '#runtime/std/buffer-pool.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
@@ -87,6 +88,8 @@ export interface TaskEnvironment {
   attemptId(): string;
   /** Cap on the transactions of all tasks of the process; absent: none. */
   readonly pace?: CommitPace;
+  /** Of staged batches, shared by the tasks of a slot; absent: new ones each time. */
+  readonly buffers?: BufferPool;
   /** Lets other tasks and sockets run. */
   breathe(): Promise<void>;
 }

@@ -3,6 +3,7 @@
 // time happens in one order, always the same.
 
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
+import { BufferPool } from '#runtime/std/buffer-pool.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
@@ -266,6 +267,8 @@ export class DriverWorld {
         const status = () => this.#task(task).attempt.status();
         return new ComparedCheckpoints({ store, identity, attempt, clock, logger }, { task, digests, status });
       },
+      // Every buffer is used again at once: one that was given back too early would be seen.
+      buffers: new BufferPool(1 << 20, 1),
       attemptId: () => ulid(this.nowMs, this.world.random.bytes(10)),
       breathe: () => process.after(0, 'breathe', () => {}),
     };

@@ -5,6 +5,7 @@ import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { taskPlans } from '#jobs/task-plans.ts';
 import { describeTopics, type RunIdentity, type SourceTopics, type TopicNeed } from '#jobs/topics.ts';
+import { BufferPool } from '#runtime/std/buffer-pool.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { type TaskEnvironment, type TaskPlan, transactionalId } from '#runtime/task/task-environment.ts';
@@ -322,6 +323,8 @@ export class Instance {
           violated: (violation) => this.#installation.violated(violation),
         });
       },
+      // Every buffer is used again at once: one that was given back too early would be seen.
+      buffers: new BufferPool(1 << 20, 1),
       attemptId: () => ulid(clock.nowMs(), world.random.bytes(10)),
       breathe: () => process.after(0, 'breathe', () => {}),
     };

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
+import { BufferPool } from '#runtime/std/buffer-pool.ts';
 import { OutputStage } from '#runtime/task/output-stage.ts';
 
 interface Row {
@@ -18,7 +19,7 @@ const rows: Row[] = [
 ];
 
 function stage(list: readonly Row[], batchBytesMax?: number): OutputStage {
-  const output = new OutputStage(batchBytesMax);
+  const output = new OutputStage(null, batchBytesMax);
   for (const { sink, topic, partition, key, value } of list) {
     const bytes = value === null ? null : Buffer.from(value);
     output.append(sink, topic, partition, 1, key === null ? null : Buffer.from(key), bytes, 0, bytes?.length ?? 0);
@@ -81,4 +82,24 @@ test('batches are cut at the size bound and hold every record in order', () => {
 test('a record larger than the bound gets a batch of its own', () => {
   const output = stage([rows[0], { ...rows[0], value: 'x'.repeat(5_000) }, rows[0]], 2_000);
   expect(output.take().map((batch) => batch.recordCount)).toEqual([1, 1, 1]);
+});
+
+test('what was taken stays as it is until it is released; then its memory is used again', () => {
+  const pool = new BufferPool(1 << 20, 1);
+  const output = new OutputStage(pool);
+  const put = (value: string) => {
+    const bytes = Buffer.from(value.repeat(50));
+    output.append(0, 'd', 0, 1, null, bytes, 0, bytes.length);
+    return output.take();
+  };
+  const first = put('first');
+  const copy = Buffer.from(first[0].bytes);
+  const second = put('other');
+  expect(first[0].bytes.equals(copy)).toBe(true);
+  output.release(first);
+  const third = put('third');
+  expect(third[0].bytes.buffer).toBe(first[0].bytes.buffer);
+  expect(second[0].bytes.includes('other')).toBe(true);
+  output.release([...second, ...third]);
+  expect(() => output.release(third)).toThrow('twice');
 });
