@@ -3,7 +3,8 @@
 import { COMMAND_NAMES, type CommandName, entryOf, flagOf } from '#jobs/commands/command-table.ts';
 
 const ENDING = `Environment: KAFKA_BROKERS, MILLRACE_NAMESPACE, MILLRACE_DATA, MILLRACE_PORT,
-  MILLRACE_URL, MILLRACE_TOKEN, NO_COLOR, LOG_LEVEL (debug info warn error silent)
+  MILLRACE_URL, MILLRACE_TOKEN, NO_COLOR,
+  LOG_LEVEL (debug info warn error silent)
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage
 `;
 
