@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import type { FromSlot, TaskAssignment } from '#runtime/slot/messages.ts';
 import { type PlannedTask, SlotHost } from '#runtime/slot/slot-host.ts';
 import { StreamError } from '#runtime/std/errors.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
 import { DEFAULT_TASK_OPTIONS } from '#runtime/task/task-environment.ts';
 import { ToyWorld } from '#test/runtime/task/toy-world.ts';
 
@@ -27,12 +28,18 @@ function scene() {
   const compiled = () => {
     for (const done of compiling.splice(0)) done(planned);
   };
+  const asked = async (query: StateQuery, assignment = TASK) => {
+    host.hear({ kind: 'state', request: 9, assignment, query });
+    await toy.pass(10);
+    const last = heard.pop();
+    return last?.kind === 'state' && last.request === 9 ? last.reply : null;
+  };
   const tasks = () => {
     host.hear({ kind: 'status', request: 1 });
     const last = heard.pop();
     return last?.kind === 'status' ? last.tasks : [];
   };
-  return { toy, host, heard, compiling, compiled, tasks };
+  return { toy, host, heard, compiling, compiled, tasks, asked };
 }
 
 test('a task that is started twice while its job is compiled runs once', async () => {
@@ -89,4 +96,63 @@ test('a job that cannot be compiled fails its task with the reason, and the slot
   compiled();
   await toy.pass(2_000);
   expect(tasks()[0].status?.phase).toBe('running');
+});
+
+/** The toy stage with one key that has this for a state. */
+function stageWith(toy: ToyWorld, state: unknown): void {
+  const { program } = toy;
+  const bytes = Buffer.from('all');
+  const keys = { size: 1, slotCount: 1, isLive: () => true, canonicalBytes: () => bytes, find: () => 0 };
+  const look = () => ({ states: { state }, eventTimersMs: [], clockTimersMs: [] });
+  toy.program = () => {
+    const stage = program();
+    const operators = stage.operators.map((operator) => Object.assign(operator, { look }));
+    return { ...stage, operators, keys: new Map([['sums', keys]]) };
+  };
+}
+
+test('a question about state is answered, whether there is an operator, a task, a sense in it, or not', async () => {
+  const { toy, host, compiled, asked } = scene();
+  stageWith(toy, 7);
+  expect(await asked({ operator: 'sums' })).toMatchObject({ kind: 'failure', failure: { code: 'state-unreadable' } });
+  host.hear({ kind: 'start', tasks: [TASK] });
+  expect(await asked({ operator: 'sums' })).toMatchObject({ kind: 'failure', failure: { code: 'state-unreadable' } });
+  compiled();
+  await toy.pass(2_000);
+  expect(await asked({ operator: 'sums' })).toMatchObject({
+    kind: 'answer',
+    answer: { partition: 0, keys: [{ key: 'all', states: { state: 7 } }], next: null },
+  });
+  expect(await asked({ operator: 'none' })).toEqual({ kind: 'answer', answer: null });
+  expect(await asked({ operator: 'sums', limit: 0 })).toMatchObject({ failure: { code: 'config-invalid' } });
+  expect(await asked({ operator: 'sums' }, { ...TASK, partition: 1 })).toMatchObject({
+    failure: { code: 'state-unreadable', message: 'task toy/toy/1 does not run now' },
+  });
+});
+
+test('state that cannot be sent to another thread is told, and the slot lives on', async () => {
+  const toy = new ToyWorld();
+  const inhabitant = toy.world.start('slot');
+  toy.owner = inhabitant.process.id;
+  stageWith(toy, () => 'a function');
+  const heard: FromSlot[] = [];
+  const { port1, port2 } = new MessageChannel();
+  const host = new SlotHost({
+    environment: toy.environment(inhabitant),
+    planTask: async () => ({ plan: toy.plan(), options: DEFAULT_TASK_OPTIONS }),
+    say: (message) => {
+      // What a thread does: refuses what cannot be cloned.
+      port1.postMessage(message);
+      heard.push(message);
+    },
+  });
+  host.hear({ kind: 'start', tasks: [TASK] });
+  await toy.pass(2_000);
+  host.hear({ kind: 'state', request: 1, assignment: TASK, query: { operator: 'sums' } });
+  await toy.pass(10);
+  expect(heard).toMatchObject([
+    { kind: 'state', request: 1, reply: { kind: 'failure', failure: { code: 'state-unreadable' } } },
+  ]);
+  port1.close();
+  port2.close();
 });
