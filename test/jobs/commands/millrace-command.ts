@@ -2,6 +2,7 @@
 // and nothing of the test's environment reaches it.
 
 import { spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const ROOT = new URL('../../..', import.meta.url).pathname;
@@ -32,7 +33,8 @@ function run(
   environment: Readonly<Record<string, string>>,
 ): Promise<CommandRun> {
   const child = spawn(file, args, {
-    cwd: ROOT,
+    // Nowhere where a mistake could do harm.
+    cwd: tmpdir(),
     env: { PATH: process.env['PATH'], ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
