@@ -37,8 +37,12 @@ export async function readPublished(client: LogClient, topics: RunTopics): Promi
   return published;
 }
 
-/** Until the log has grown by so many bytes, or has grown at all and then hardly changes for a while. */
-export async function waitForGrowth(product: Product, installation: Installation, enoughBytes: number): Promise<void> {
+/** Until the log has grown by so many bytes, or has grown at all and then hardly changes for a while; the bytes. */
+export async function waitForGrowth(
+  product: Product,
+  installation: Installation,
+  enoughBytes: number,
+): Promise<number> {
   let size = sizeOf(installation.logDirectory);
   let grownBytes = 0;
   let changedAt = performance.now();
@@ -54,6 +58,7 @@ export async function waitForGrowth(product: Product, installation: Installation
   };
   await until(done, 'the log to grow', 120_000, () => installation.report());
   if (!product.running) throw new Error(`the process ended by itself:\n${installation.report()}`);
+  return grownBytes;
 }
 
 /** Lets the process work until it has nothing left to do, and stops it cleanly. */
