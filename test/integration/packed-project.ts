@@ -10,7 +10,16 @@ import { until } from './oracle/until.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** What `npm pack` needs of the repository. */
-const SOURCES = ['runtime', 'operators', 'checkpoint', 'jobs', 'test', 'package.json', 'tsconfig.json', 'README.md'];
+export const SOURCES = [
+  'runtime',
+  'operators',
+  'checkpoint',
+  'jobs',
+  'test',
+  'package.json',
+  'tsconfig.json',
+  'README.md',
+];
 
 export class PackedProject {
   readonly directory: string;
@@ -128,6 +137,11 @@ export class RunningCommand {
     if (!done(this.output)) throw new Error(`it ended before ${what}:\n${tail()}`);
   }
 
+  /** Whatever still runs. */
+  end(): void {
+    if (this.#running) process.kill(-(this.#child.pid as number), 'SIGKILL');
+  }
+
   /** Ctrl-C: the terminal tells everyone in the group. */
   interrupt(): void {
     process.kill(-(this.#child.pid as number), 'SIGINT');
@@ -140,7 +154,7 @@ export class RunningCommand {
 }
 
 /** Without what the test runs under: npm's settings, the pinned Node of the repository, the product's variables. */
-function foreignEnvironment(): NodeJS.ProcessEnv {
+export function foreignEnvironment(): NodeJS.ProcessEnv {
   const ours = /^(npm_|KAFKA_|MILLRACE_|VITEST|LOG_LEVEL$|NODE_)/;
   const kept = Object.entries(process.env).filter(([name]) => !ours.test(name));
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.startsWith(ROOT));
