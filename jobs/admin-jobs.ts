@@ -6,6 +6,7 @@ import { inputTopic } from '#jobs/topics.ts';
 import type {
   CheckpointRefView,
   FaultView,
+  InputView,
   JobDetailView,
   JobStateName,
   JobView,
@@ -34,6 +35,9 @@ export interface ShownProcess {
   readonly nowMs: number;
 }
 
+type Lag = Pick<InputView, 'lagRecords' | 'lagMs'>;
+
+const UNKNOWN: Lag = { lagRecords: null, lagMs: null };
 const NO_RATES: RatesView = { recordsIn: 0, recordsOut: 0, recordsLate: 0, recordsBad: 0 };
 
 export function tasksOf(job: RunningJob, reports: readonly SlotReport[]): KnownTask[] {
@@ -72,7 +76,10 @@ export function jobView(known: KnownJob, process: ShownProcess): JobView {
   const { plan, settings } = job.loaded.compiled;
   const outside = new Set(plan.stages.flatMap(({ id, input }) => (input.kind === 'source' ? [id] : [])));
   const views = tasks.map((task) => taskView(task, process));
-  const inputs = views.filter(({ stage }) => outside.has(stage)).flatMap((view) => view.inputs);
+  // A task without a word reads something, too.
+  const inputs = views
+    .filter(({ stage }) => outside.has(stage))
+    .flatMap((view): readonly Lag[] => (view.inputs.length > 0 ? view.inputs : [UNKNOWN]));
   const watermarkMs = least(views.map((view) => view.watermarkMs));
   return {
     name: job.name,

@@ -1,9 +1,11 @@
 // A whole process tells about itself: what is shown is what its jobs do, whatever they do.
 
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { adminPort } from '#jobs/admin-port.ts';
 import type { MillraceProcess } from '#jobs/run-process.ts';
 import { AdminWorld, until } from '#test/jobs/admin-world.ts';
+import { DIED } from '#test/runtime/slot/minute-jobs.ts';
 import { feedMinutes, PARTITIONS } from '#test/runtime/slot/minute-world.ts';
 
 let world: AdminWorld;
@@ -96,4 +98,72 @@ test('what is not there is told from what is empty', async () => {
   ]) {
     expect(await answer).toBe(null);
   }
+}, 60_000);
+
+test('a job that throws tells what failed, where and how often, and is not ready while its neighbour is', async () => {
+  const process = await started(['steady', 'throwing']);
+  const port = adminPort(process);
+  await feedMinutes(process.log, 666);
+  const exception = async () => (await port.exceptions('throwing'))?.exceptions[0];
+  await until('the second failure', async () => ((await exception())?.count ?? 0) >= 2);
+  expect(await exception()).toMatchObject({ stage: 'minute', partition: 1, code: 'operator-failed' });
+  expect((await exception())?.message).toMatch(/no number for me/);
+  expect((await port.exceptions('steady'))?.exceptions).toEqual([]);
+  await until('the end of its patience', async () => (await port.job('throwing'))?.state === 'FAILED');
+  const { ready, jobs } = await port.readiness();
+  expect(ready).toBe(false);
+  expect(jobs).toMatchObject([{ job: 'throwing', state: 'FAILED', reason: expect.stringMatching(/no number for me/) }]);
+  expect(jobs[0].remedy).not.toBe('');
+  expect((await port.exceptions('throwing'))?.failure).toMatchObject({ code: 'task-crash-loop' });
+  await until('the last words', async () => ((await exception())?.count ?? 0) === 8);
+  expect((await port.job('throwing'))?.taskList[1]).toMatchObject({ phase: 'failed', slot: null, restarts: 7 });
+  expect(await port.job('steady')).toMatchObject({ state: 'RUNNING', restarts: 0 });
+}, 120_000);
+
+test('a slot that dies is told to its jobs, and the tasks that come back are counted', async () => {
+  globalThis.process.env[DIED] = join(world.directory, 'died');
+  const process = await started(['steady', 'deadly']);
+  delete globalThis.process.env[DIED];
+  const port = adminPort(process);
+  await feedMinutes(process.log, 777);
+  await until('a death', async () => {
+    expect(await port.metrics(), 'whatever the slots do').toContain('millrace_slots_running');
+    return ((await port.exceptions('deadly'))?.exceptions.length ?? 0) > 0;
+  });
+  expect((await port.exceptions('deadly'))?.exceptions).toMatchObject([
+    { code: 'slot-died', stage: null, partition: null, message: expect.stringMatching(/exit code 7/), count: 1 },
+  ]);
+  await until('readiness', async () => (await port.readiness()).ready);
+  for (const job of ['steady', 'deadly']) expect((await port.job(job))?.restarts).toBe(2);
+}, 120_000);
+
+test('checkpoints are shown as they are written', async () => {
+  const process = await started(['steady']);
+  const port = adminPort(process);
+  // One is taken with the first entry that ends a second after the last.
+  await until('checkpoints', async () => {
+    await feedMinutes(process.log, 666);
+    return ((await port.checkpoints('steady'))?.counts.completed ?? 0) >= PARTITIONS;
+  });
+  const view = await port.checkpoints('steady');
+  expect(view?.counts.failed).toBe(0);
+  expect(view?.history.length).toBe(view?.counts.completed);
+  for (const { result, sizeBytes, createdMs, durationMs } of view?.history ?? []) {
+    expect(result).toBe('completed');
+    expect(sizeBytes).toBeGreaterThan(0);
+    expect(createdMs).toBeGreaterThan(process.startedMs);
+    expect(durationMs).toBeGreaterThan(0);
+  }
+  expect(view?.stateBytes).toBeGreaterThan(0);
+  const job = await port.job('steady');
+  expect(job?.lastCheckpoint?.createdMs).toBe(
+    Math.min(...(job?.taskList ?? []).map((task) => task.lastCheckpoint?.createdMs ?? 0)),
+  );
+}, 90_000);
+
+test('the configuration is shown without secrets', async () => {
+  const process = await started(['steady']);
+  const shown = (await adminPort(process).configuration()) as { log: unknown; jobs: unknown };
+  expect(shown.log).toEqual(process.configuration.log);
+  expect(shown.jobs).toEqual(process.configuration.jobs);
 }, 60_000);
