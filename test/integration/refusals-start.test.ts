@@ -49,14 +49,14 @@ const CASES: readonly Case[] = [
     args: ['up', '--slot', '3'],
     code: 2,
     says: /^--slot is no option; did you mean --slots\?$/,
-    remedy: /^see millrace --help$/,
+    remedy: /^see millrace (up )?--help$/,
   },
   {
     what: 'a command that does not exist',
     args: ['upp'],
     code: 2,
     says: /^'upp' is no command; did you mean 'up'\?$/,
-    remedy: /^see millrace --help$/,
+    remedy: /^see millrace (up )?--help$/,
   },
   {
     what: 'a configuration that is not there',
