@@ -32,8 +32,20 @@ test('a full disk pauses everything, and with room again it goes on', async () =
     const told = JSON.parse(await first.waitForLine(/the disk of the log is full/, 60_000));
     expect(told).toMatchObject({ level: 'error', remedy: expect.stringContaining('make room') });
     expect(first.running).toBe(true);
+    expect(await readiness(first)).toMatchObject({
+      status: 503,
+      jobs: [
+        {
+          job: 'rollups',
+          state: 'PAUSED',
+          reason: expect.stringContaining('disk'),
+          remedy: expect.stringContaining('make room'),
+        },
+      ],
+    });
     rmSync(ballast);
     await first.waitForLine(/has room again/, 60_000);
+    await until(async () => (await readiness(first)).status === 200, 'the job to be ready again', 60_000);
     await waitForGrowth(first, installation, WORK_BYTES);
 
     const toldOnce = first.lines.length;
@@ -58,6 +70,12 @@ test('a full disk pauses everything, and with room again it goes on', async () =
     await installation.remove();
   }
 }, 400_000);
+
+async function readiness(product: Product) {
+  const url = /http:[\w./:]+/.exec(product.lines.find((line) => line.includes('the admin API answers')) ?? '')?.[0];
+  const answer = await fetch(`${url}/readyz`);
+  return { status: answer.status, jobs: ((await answer.json()) as { jobs: unknown }).jobs };
+}
 
 /** Writes until the disk refuses. */
 function fill(path: string): void {
