@@ -52,10 +52,10 @@ export function isRunning(task: KnownTask): boolean {
   return task.report?.word !== 'ended' && phaseOf(task) === 'running';
 }
 
-/** `created` before its first word; `restarting` between two attempts, also while its slot is started again. */
+/** `created` before its first attempt, `ended` when there was none; `restarting` between two attempts, also while its slot is started again. */
 export function phaseOf({ report }: KnownTask): string {
   if (report?.word === 'down') return 'restarting';
-  return report?.status?.phase ?? 'created';
+  return report?.status?.phase ?? (report?.word === 'ended' ? 'ended' : 'created');
 }
 
 export function jobState({ job, tasks, paused }: KnownJob): JobStateName {

@@ -84,6 +84,19 @@ test('pages of state hold every key once, and one key is found wherever it is', 
   await expect(port.state('steady', 'minute', { after: '9:0' })).rejects.toMatchObject({ code: 'request-invalid' });
 }, 90_000);
 
+test('behind an exchange the task that has a key is asked alone', async () => {
+  const process = await started(['exchanged']);
+  const port = adminPort(process);
+  await feedMinutes(process.log, 1);
+  const all = async () => (await port.state('exchanged', 'minute', {}))?.keys ?? [];
+  await until('all keys', async () => (await all()).length === PARTITIONS);
+  for (const { key, partition } of await all()) {
+    const one = await port.state('exchanged', 'minute', { key });
+    expect(one?.readAt.map((read) => read.partition)).toEqual([partition]);
+    expect(one?.keys.map((found) => found.key)).toEqual([key]);
+  }
+}, 60_000);
+
 test('what is not there is told from what is empty', async () => {
   const port = adminPort(await started(['steady']));
   for (const answer of [
@@ -100,7 +113,7 @@ test('what is not there is told from what is empty', async () => {
   }
 }, 60_000);
 
-test('a job that throws tells what failed, where and how often, and is not ready while its neighbour is', async () => {
+test('a job that throws tells what failed, where and how often, and its neighbour nothing', async () => {
   const process = await started(['steady', 'throwing']);
   const port = adminPort(process);
   await feedMinutes(process.log, 666);
@@ -108,17 +121,32 @@ test('a job that throws tells what failed, where and how often, and is not ready
   await until('the second failure', async () => ((await exception())?.count ?? 0) >= 2);
   expect(await exception()).toMatchObject({ stage: 'minute', partition: 1, code: 'operator-failed' });
   expect((await exception())?.message).toMatch(/no number for me/);
+  await until('a pause between attempts', async () => (await port.job('throwing'))?.state === 'RESTARTING');
   expect((await port.exceptions('steady'))?.exceptions).toEqual([]);
-  await until('the end of its patience', async () => (await port.job('throwing'))?.state === 'FAILED');
+  expect(await port.job('steady')).toMatchObject({ state: 'RUNNING', restarts: 0 });
+}, 60_000);
+
+test('a job that failed for good says why, and what its tasks said last stays to be seen', async () => {
+  const process = await started(['steady', 'strict']);
+  const port = adminPort(process);
+  await feedMinutes(process.log, 1);
+  await until('its end', async () => {
+    const tasks = (await port.job('strict'))?.taskList ?? [];
+    return tasks.every(({ phase }) => phase === 'failed' || phase === 'stopped');
+  });
   const { ready, jobs } = await port.readiness();
   expect(ready).toBe(false);
-  expect(jobs).toMatchObject([{ job: 'throwing', state: 'FAILED', reason: expect.stringMatching(/no number for me/) }]);
+  expect(jobs).toMatchObject([{ job: 'strict', state: 'FAILED', reason: expect.stringMatching(/cpu\{host=/) }]);
   expect(jobs[0].remedy).not.toBe('');
-  expect((await port.exceptions('throwing'))?.failure).toMatchObject({ code: 'task-crash-loop' });
-  await until('the last words', async () => ((await exception())?.count ?? 0) === 8);
-  expect((await port.job('throwing'))?.taskList[1]).toMatchObject({ phase: 'failed', slot: null, restarts: 7 });
-  expect(await port.job('steady')).toMatchObject({ state: 'RUNNING', restarts: 0 });
-}, 120_000);
+  const { failure, exceptions } = (await port.exceptions('strict')) ?? { failure: null, exceptions: [] };
+  expect(failure).toMatchObject({ code: 'series-not-partitioned' });
+  expect(exceptions[0]).toMatchObject({ code: 'series-not-partitioned', stage: 'minute', count: 1 });
+  const job = await port.job('strict');
+  expect(job).toMatchObject({ state: 'FAILED', tasks: { total: PARTITIONS, running: 0 } });
+  expect(job?.taskList.map(({ slot }) => slot)).toEqual([null, null, null, null]);
+  expect((await port.overview()).jobs).toEqual({ RUNNING: 1, FAILED: 1 });
+  await expect(port.state('strict', 'minute', {})).rejects.toMatchObject({ code: 'state-unreadable' });
+}, 60_000);
 
 test('a slot that dies is told to its jobs, and the tasks that come back are counted', async () => {
   globalThis.process.env[DIED] = join(world.directory, 'died');

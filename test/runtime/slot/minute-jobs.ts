@@ -38,6 +38,35 @@ export const throwing = minutes('throwing', (value) => {
   if (value === 666) throw new RangeError('no number for me');
 });
 
+/** Behind an exchange: each series is where its hash says. */
+export const exchanged = defineJob({
+  name: 'exchanged',
+  source: samples({
+    topic: 'metrics.raw',
+    outOfOrderness: '0s',
+    lateTopic: 'exchanged.late',
+    deadLetterTopic: 'exchanged.dead',
+  }),
+  build: (raw) => {
+    raw.keyBy(series).window('minute', tumbling('1m')).aggregate(stats()).to(topic('exchanged.1m'));
+  },
+});
+
+/** Refuses series that are not where their hash says, for good. */
+export const strict = defineJob({
+  name: 'strict',
+  source: samples({
+    topic: 'metrics.raw',
+    partitionedBy: 'series',
+    outOfOrderness: '0s',
+    lateTopic: 'strict.late',
+    deadLetterTopic: 'strict.dead',
+  }),
+  build: (raw) => {
+    raw.keyBy(series).window('minute', tumbling('1m')).aggregate(stats()).to(topic('strict.1m'));
+  },
+});
+
 export const deadly = minutes('deadly', (value) => {
   const path = process.env[DIED];
   if (value !== 777 || path === undefined || existsSync(path)) return;
