@@ -1,11 +1,11 @@
-// Owns building the published package: npm runs `build` before it packs and `restore` behind it, and `link` after it
-// installed the repository. Sources become JavaScript and declarations in a folder that is not kept, and for the time of
-// packing package.json names that folder instead of the sources: Node refuses TypeScript in node_modules.
+// Owns building the published package: npm runs `build` before it packs and `restore` behind it. Sources become
+// JavaScript and declarations in a folder that is not kept, and for the time of packing package.json names that folder
+// instead of the sources: Node refuses TypeScript in node_modules.
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BUILT, builtManifest, COMMANDS, type Manifest, packedManifest } from './package-manifest.ts';
+import { BUILT, builtManifest, type Manifest, packedManifest } from './package-manifest.ts';
 
 const ROOT = new URL('../..', import.meta.url);
 const MANIFEST = new URL('package.json', ROOT);
@@ -26,7 +26,7 @@ function build(): void {
   const text = readFileSync(MANIFEST, 'utf8');
   const manifest = JSON.parse(text) as Manifest;
   writeFileSync(new URL(`${BUILT}/package.json`, ROOT), json(builtManifest(manifest)));
-  for (const source of Object.values(COMMANDS)) {
+  for (const source of Object.values(manifest.bin)) {
     chmodSync(new URL(source.replace(/^\.\/(.*)\.ts$/, `${BUILT}/$1.js`), ROOT), 0o755);
   }
   writeFileSync(SAVED, text);
@@ -39,15 +39,6 @@ function restore(): void {
   writeFileSync(MANIFEST, readFileSync(SAVED));
   rmSync(SAVED);
   rmSync(new URL(BUILT, ROOT), { recursive: true, force: true });
-}
-
-/** Lets `npx` find the commands in the repository, too. */
-function link(): void {
-  for (const [name, source] of Object.entries(COMMANDS)) {
-    const path = new URL(`node_modules/.bin/${name}`, ROOT);
-    rmSync(path, { force: true });
-    symlinkSync(`../../${source.replace('./', '')}`, path);
-  }
 }
 
 function compile(options: object): void {
@@ -70,5 +61,4 @@ function json(value: object): string {
 
 const [task] = process.argv.slice(2);
 if (task === 'restore') restore();
-else if (task === 'link') link();
 else build();

@@ -3,16 +3,11 @@
 
 export const BUILT = 'dist';
 
-/**
- * Sources of the package's commands. The repository's own manifest names none: `npx` would then install the repository
- * as a package, and npm 11 empties its `node_modules` on the way.
- */
-export const COMMANDS: Readonly<Record<string, string>> = { millrace: './jobs/launch-main.ts' };
-
 /** Repository manifest, as far as it is looked at. */
 export interface Manifest {
   readonly name: string;
   readonly version: string;
+  readonly bin: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string>>;
   readonly imports: Readonly<Record<string, string>>;
   readonly [field: string]: unknown;
@@ -29,7 +24,7 @@ export function packedManifest(manifest: Manifest): object {
   ]);
   return {
     ...Object.fromEntries(kept),
-    bin: Object.fromEntries(Object.entries(COMMANDS).map(([name, source]) => [name, built(source, '.js')])),
+    bin: Object.fromEntries(Object.entries(manifest.bin).map(([name, source]) => [name, built(source, '.js')])),
     exports: { ...Object.fromEntries(entries), './package.json': './package.json' },
   };
 }
