@@ -23,6 +23,7 @@ import type {
 } from '#jobs/plan.ts';
 import { processFunctions } from '#jobs/record-check.ts';
 import { checkRegistry, checkSource } from '#jobs/source-check.ts';
+import { thrownPlace } from '#jobs/thrown-place.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { DEFAULT_TASK_OPTIONS } from '#runtime/task/task-environment.ts';
 
@@ -130,12 +131,8 @@ function buildGraph(spec: AnySpec, sources: readonly SourcePlan[], faults: Fault
       faults.push({ path: 'build', message: 'is asynchronous', remedy: 'write the dataflow down without await' });
     }
   } catch (error) {
-    const message = `threw: ${error instanceof Error ? error.message : show(error)}`;
-    faults.push({
-      path: 'build',
-      message,
-      remedy: 'build only writes the dataflow down; see the stack with LOG_LEVEL=debug',
-    });
+    const message = `threw: ${error instanceof Error ? error.message : show(error)}${thrownPlace(error)}`;
+    faults.push({ path: 'build', message, remedy: 'correct build, which only writes the dataflow down' });
   }
   for (const kind of unkeyed) {
     const remedy = `put keyBy(id, (record) => key) behind the union, and the ${kind} before it or behind what comes then`;

@@ -18,6 +18,7 @@ import { readTls } from '#jobs/http-configuration.ts';
 import { moduleRemedy } from '#jobs/module-remedy.ts';
 import { isPlainObject, show } from '#jobs/option-reader.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
+import { thrownPlace } from '#jobs/thrown-place.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 export interface LoadedJob {
@@ -112,7 +113,8 @@ function callFactory(factory: (options: unknown) => unknown, options: unknown, m
     return factory(options ?? {});
   } catch (cause) {
     if (cause instanceof StreamError) throw cause;
-    const message = `the function of ${modulePath} threw: ${cause instanceof Error ? cause.message : show(cause)}`;
+    const what = cause instanceof Error ? cause.message : show(cause);
+    const message = `the function of ${modulePath} threw: ${what}${thrownPlace(cause)}`;
     throw new StreamError('job-invalid', message, 'correct its options or the function', { cause });
   }
 }
@@ -133,11 +135,22 @@ async function importDefault(path: string, what: string, code: 'job-invalid' | '
       code === 'job-invalid' ? 'correct the path of the module' : 'create it, or name another with --config';
     throw new StreamError(code, `${what} ${path} does not exist`, remedy);
   }
+  const waits = new StreamError(
+    code,
+    `${what} ${path} cannot be loaded: it awaits what never comes, and nothing else is left to do`,
+    'await nothing at the top of a module, or only what settles',
+  );
+  const { promise: left, reject: leave } = Promise.withResolvers<never>();
+  const nothingLeft = () => leave(waits);
+  process.once('beforeExit', nothingLeft);
   try {
-    const module: Readonly<Record<string, unknown>> = await import(pathToFileURL(path).href);
+    const module: Readonly<Record<string, unknown>> = await Promise.race([import(pathToFileURL(path).href), left]);
     return module['default'];
   } catch (cause) {
+    if (cause === waits) throw cause;
     const message = cause instanceof Error ? cause.message : show(cause);
     throw new StreamError(code, `${what} ${path} cannot be loaded: ${message}`, moduleRemedy(path, cause), { cause });
+  } finally {
+    process.off('beforeExit', nothingLeft);
   }
 }

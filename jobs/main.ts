@@ -20,6 +20,8 @@ async function main(argv: readonly string[]): Promise<number> {
   // is loaded before, so nothing of ours is.
   process.env['NODE_COMPILE_CACHE'] ??= COMPILE_CACHE;
   enableCompileCache(process.env['NODE_COMPILE_CACHE']);
+  const { thrownPlace } = await import('#jobs/thrown-place.ts');
+  process.on('uncaughtException', (error) => crash(error, thrownPlace(error)));
   const { parseCommandLine } = await import('#jobs/command-line.ts');
   const command = parseCommandLine(argv);
   if (command.kind === 'wrong') {
@@ -87,6 +89,18 @@ function say({ message, remedy, stack }: Omit<Failure, 'code'>): void {
   const what = remedy || 'this is a bug of Millrace or of the job: report it with the output of LOG_LEVEL=debug';
   const where = process.env['LOG_LEVEL'] === 'debug' ? `${stack}\n` : '';
   process.stderr.write(`millrace: ${message}\n  remedy: ${what}\n${where}`);
+}
+
+/**
+ * What nobody waited for: a timer or promise that a module left behind, or a bug of ours. Who knows what else is broken
+ * then: it is said, and the end is that of a crash, after which the next start goes on exactly.
+ */
+function crash(error: unknown, place: string): never {
+  const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+  const remedy =
+    'look there: a module of a job or a configuration must leave no timer and no promise behind; report what is none of yours';
+  say({ message: `something nobody waited for failed: ${message}${place}`, remedy, stack });
+  process.exit(FAILED);
 }
 
 // By now everything is closed and said; a socket that lingers must not keep the process.

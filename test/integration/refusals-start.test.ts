@@ -90,6 +90,22 @@ const CASES: readonly Case[] = [
     remedy: /^mend what is listed; nothing was started$/,
   },
   {
+    what: 'a job module that waits for what never comes',
+    config: `${LOG}, ${STORE}, jobs: { rollups: { module: './waits.ts' } }`,
+    files: { 'waits.ts': 'await new Promise(() => {});' },
+    says: /jobs\.rollups\.module: job module \S+waits\.ts cannot be loaded: it awaits what never comes, .*\nremedy: await nothing/,
+    remedy: /^mend what is listed; nothing was started$/,
+  },
+  {
+    what: 'a job module that leaves a promise behind which fails',
+    config: `${LOG}, ${STORE}, jobs: { rollups: { module: './leaves.ts' } }`,
+    files: {
+      'leaves.ts': "Promise.reject(new Error('nobody hears'));\nawait new Promise((done) => setTimeout(done, 5_000));",
+    },
+    says: /^something nobody waited for failed: nobody hears \(at \S+leaves\.ts:1:16\)$/,
+    remedy: /^look there: a module of a job or a configuration must leave no timer and no promise behind/,
+  },
+  {
     what: 'the log below a regular file',
     config: `log: embedded({ directory: '../a-file/log' }), ${STORE}, ${JOBS}`,
     says: /^directory \S+a-file\/log cannot be written: ENOTDIR/,

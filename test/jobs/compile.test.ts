@@ -290,16 +290,17 @@ describe('faults', () => {
       (raw) => (raw.keyBy(series) as unknown as Untyped).map('late', (x) => x),
       "map 'late': stands behind keyBy or a window",
     ],
-    [
-      'build that throws',
-      () => {
-        throw new TypeError('no such thing');
-      },
-      'build: threw: no such thing',
-    ],
     ['build that waits', async () => {}, 'build: is asynchronous'],
   ])('%s is refused', (_, build, fault) => {
     expect(faultsOfBuild(build)).toContain(fault);
+  });
+
+  test('build that throws is refused, with the place in its module', () => {
+    const build = () => {
+      throw new TypeError('no such thing');
+    };
+    const place = expect.stringMatching(/^build: threw: no such thing \(at \/\S+\/compile\.test\.ts:\d+:\d+\)$/);
+    expect(faultsOfBuild(build)).toContainEqual(place);
   });
 
   test.each([
