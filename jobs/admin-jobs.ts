@@ -1,6 +1,7 @@
 // Owns how jobs and their tasks are shown: what the process knows of a job together with what its tasks said last. Pure;
 // asks nobody. Invariant: every task that a job was prepared with is shown, whether it said something or not.
 
+import type { StagePlan } from '#jobs/plan.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
 import { inputTopic } from '#jobs/topics.ts';
 import type {
@@ -75,6 +76,7 @@ export function jobView(known: KnownJob, process: ShownProcess): JobView {
   const { job, tasks } = known;
   const { plan, settings } = job.loaded.compiled;
   const outside = new Set(plan.stages.flatMap(({ id, input }) => (input.kind === 'source' ? [id] : [])));
+  const giving = new Set(plan.stages.flatMap((stage) => (givesResults(stage) ? [stage.id] : [])));
   const views = tasks.map((task) => taskView(task, process));
   // A task without a word reads something, too.
   const inputs = views
@@ -98,10 +100,28 @@ export function jobView(known: KnownJob, process: ShownProcess): JobView {
     watermarkMs,
     watermarkDelayMs: watermarkMs === null ? null : Math.max(0, process.nowMs - watermarkMs),
     lastCheckpoint: oldest(views.map(({ lastCheckpoint }) => lastCheckpoint)),
-    perSecond: addRates(views.map(({ perSecond }) => perSecond)),
+    perSecond: {
+      recordsIn: rate(views, (view) => (outside.has(view.stage) ? view.perSecond.recordsIn : 0)),
+      recordsOut: rate(views, (view) => (giving.has(view.stage) ? view.perSecond.recordsOut : 0)),
+      recordsLate: rate(views, ({ perSecond }) => perSecond.recordsLate),
+      recordsBad: rate(views, ({ perSecond }) => perSecond.recordsBad),
+    },
     restarts: views.reduce((all, { restarts }) => all + restarts, 0),
     failure: faultView(job.failure),
   };
+}
+
+/** What goes from stage to stage is no result. */
+function givesResults(stage: StagePlan): boolean {
+  return stage.steps.some(({ kind }) => kind === 'topic' || kind === 'remote-write');
+}
+
+function rate(views: readonly TaskView[], of: (view: TaskView) => number): number {
+  return rounded(views.reduce((sum, view) => sum + of(view), 0));
+}
+
+function rounded(perSecond: number): number {
+  return Math.round(perSecond * 100) / 100;
 }
 
 export function jobDetailView(known: KnownJob, process: ShownProcess): JobDetailView {
@@ -157,7 +177,12 @@ export function waitingFor({ report }: KnownTask): string | null {
 function ratesOf(figures: TaskFigures | null): RatesView {
   if (figures === null) return NO_RATES;
   const { in: recordsIn, out, late, bad } = figures.perSecond;
-  return { recordsIn, recordsOut: out, recordsLate: late, recordsBad: bad };
+  return {
+    recordsIn: rounded(recordsIn),
+    recordsOut: rounded(out),
+    recordsLate: rounded(late),
+    recordsBad: rounded(bad),
+  };
 }
 
 function totalsOf(figures: TaskFigures | null): RatesView {
@@ -188,14 +213,4 @@ function oldest(checkpoints: readonly (CheckpointRefView | null)[]): CheckpointR
     if (found === null || checkpoint.createdMs < found.createdMs) found = checkpoint;
   }
   return found;
-}
-
-function addRates(rates: readonly RatesView[]): RatesView {
-  const add = (of: (rate: RatesView) => number) => rates.reduce((all, rate) => all + of(rate), 0);
-  return {
-    recordsIn: add((rate) => rate.recordsIn),
-    recordsOut: add((rate) => rate.recordsOut),
-    recordsLate: add((rate) => rate.recordsLate),
-    recordsBad: add((rate) => rate.recordsBad),
-  };
 }

@@ -97,6 +97,7 @@ export interface JobView {
   readonly watermarkDelayMs: number | null;
   /** The oldest of the newest of its tasks. */
   readonly lastCheckpoint: CheckpointRefView | null;
+  /** In: read from outside the job. Out: of stages that give results, dead letters and late samples included. */
   readonly perSecond: RatesView;
   readonly restarts: number;
   readonly failure: FaultView | null;

@@ -7,13 +7,13 @@ import { jobDetailView, jobState, jobView, type KnownJob } from '#jobs/admin-job
 import { readinessView } from '#jobs/admin-readiness.ts';
 import { compileJob } from '#jobs/compile.ts';
 import type { PreparedJob } from '#jobs/prepare-job.ts';
-import type { JobState, RunningJob } from '#jobs/running-jobs.ts';
+import { type JobState, logFull, type RunningJob } from '#jobs/running-jobs.ts';
 import type { SlotReport, TaskAssignment } from '#runtime/slot/messages.ts';
 import { FailureBook } from '#runtime/task/failure-book.ts';
 import { TaskMeter } from '#runtime/task/task-meter.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
-import { steady } from '#test/runtime/slot/minute-jobs.ts';
+import { exchanged, steady } from '#test/runtime/slot/minute-jobs.ts';
 
 const PROCESS = { namespace: 'n', processId: 'p', nowMs: 100_000 };
 const CLOCK = { nowMs: () => 0, monotonicMs: () => 0, sleep: () => Promise.resolve() };
@@ -202,6 +202,31 @@ test('figures of a job are those of all its tasks, and unknown while one is', ()
     lastCheckpoint: null,
   });
   expect(jobView(known([one, null]), PROCESS)).toMatchObject({ tasks: { total: 2, running: 1 }, lagRecords: null });
+});
+
+test('what a job reads and gives is counted where it comes in and goes out, not on the way', () => {
+  const rates = { in: 100.004, out: 10, late: 1, bad: 2 };
+  const figures = { ...NO_FIGURES, perSecond: rates };
+  const compiled = compileJob(exchanged);
+  const stages = compiled.plan.stages.map(({ id }) => id);
+  expect(stages).toEqual(['samples', 'minute']);
+  const one = known([report(0)]);
+  const tasks = stages.map((stage) => {
+    const assignment = { ...task(0), stage };
+    return { assignment, report: { ...report(0, { figures }), assignment } };
+  });
+  const job = { ...one.job, loaded: { ...one.job.loaded, compiled } };
+  const { perSecond } = jobView({ ...one, job, tasks }, PROCESS);
+  expect(perSecond).toEqual({ recordsIn: 100, recordsOut: 10, recordsLate: 2, recordsBad: 4 });
+});
+
+test('a full disk says how much room is needed to go on', () => {
+  const log = { kind: 'embedded', directory: '/d', retention: { sourceMs: 1, outputMs: 1, bytes: 1 } } as const;
+  const room = { full: true, freeBytes: 3.5 * 2 ** 20, neededBytes: 320 * 2 ** 20 };
+  expect(logFull(log, room)?.message).toBe(
+    'the disk of the log in /d is full: 3 MiB are free, 320 MiB are needed to go on',
+  );
+  expect(logFull(log, null)).toBe(null);
 });
 
 test('a task without a word is shown, and one that ended is not taken for running', () => {
