@@ -4,7 +4,13 @@
 import type { Logger } from '#runtime/std/logger.ts';
 
 const TELL_EVERY_MS = 60_000;
-const SET_ASIDE = ['not-finite', 'late', 'dead-letter', 'sum-overflow'];
+/** What is told of, each with what to do about it. */
+const SET_ASIDE = {
+  'not-finite': 'not finite: NaN and infinities belong in no result, look at their producers if there should be none',
+  late: "late: raise the source's outOfOrderness or the window's allowedLateness, or look at clocks that are wrong",
+  'dead-letter': 'dead letters: the headers error-code and error-message of each say what to mend',
+  'sum-overflow': 'sums beyond all numbers: scale the values',
+} as const;
 
 export class SetAside {
   readonly #counters: ReadonlyMap<string, number>;
@@ -21,12 +27,17 @@ export class SetAside {
     if (nowMs - this.#toldMs < TELL_EVERY_MS) return;
     this.#toldMs = nowMs;
     const since: Record<string, number> = {};
-    for (const name of SET_ASIDE) {
+    const remedies: string[] = [];
+    for (const [name, remedy] of Object.entries(SET_ASIDE)) {
       const count = this.#counters.get(name) ?? 0;
       const more = count - (this.#told.get(name) ?? 0);
-      if (more > 0) since[name] = more;
+      if (more > 0) {
+        since[name] = more;
+        remedies.push(remedy);
+      }
       this.#told.set(name, count);
     }
-    if (Object.keys(since).length > 0) logger.warn({ task, ...since }, 'samples, records or sums that enter no result');
+    if (remedies.length === 0) return;
+    logger.warn({ task, ...since, remedy: remedies.join('; ') }, 'samples, records or sums that enter no result');
   }
 }

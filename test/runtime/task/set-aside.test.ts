@@ -19,7 +19,13 @@ test('what is set aside is told once a minute, and what is left at the end', () 
   counters.set('not-finite', 4).set('dead-letter', 2).set('sum-overflow', 1).set('rows', 9);
   tell(Number.POSITIVE_INFINITY);
   expect(told).toEqual([
-    { task: 'a/b/0', 'not-finite': 3, late: 1 },
-    { task: 'a/b/0', 'not-finite': 1, 'dead-letter': 2, 'sum-overflow': 1 },
+    { task: 'a/b/0', 'not-finite': 3, late: 1, remedy: expect.stringMatching(/^not finite: .+; late: raise [^;]+$/) },
+    {
+      task: 'a/b/0',
+      'not-finite': 1,
+      'dead-letter': 2,
+      'sum-overflow': 1,
+      remedy: expect.stringMatching(/^not finite: .+; dead letters: .+; sums beyond all numbers: [^;]+$/),
+    },
   ]);
 });
