@@ -27,10 +27,11 @@ function sample(labels: string, value: string, timestampMs = START_MS): string {
 const GARBAGE = Buffer.alloc(5 * MIB, 'not JSON ');
 const LONG_LABEL = Buffer.from(sample(`{"h":"${'x'.repeat(5 * MIB)}"}`, '1'));
 const FUTURE = Buffer.from(sample('{"h":"a"}', '7', YEAR_3000_MS));
+const NOT_FINITE = ['"NaN"', '"+Inf"', '"-Inf"', 'null'];
 const INPUT: readonly Buffer[] = [
   Buffer.from(sample('{"h":"a"}', '1')),
   FUTURE,
-  ...['"NaN"', '"+Inf"', '"-Inf"', 'null'].map((value) => Buffer.from(sample('{"h":"a"}', value))),
+  ...NOT_FINITE.map((value) => Buffer.from(sample('{"h":"a"}', value))),
   Buffer.from(sample('{"__proto__":"x","constructor":"y"}', '2')),
   Buffer.from(sample('{}', '3')),
   Buffer.from(sample('{"h":"","__proto__":""}', '4')),
@@ -101,6 +102,17 @@ async function judge(client: LogClient, { source, rollup }: Names): Promise<void
   }
 }
 
+/** What the process said that it counted, of all its tasks together. */
+function setAside(lines: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const line of lines.filter((one) => one.includes('that enter no result'))) {
+    for (const [name, value] of Object.entries(JSON.parse(line))) {
+      if (typeof value === 'number') counts[name] = (counts[name] ?? 0) + value;
+    }
+  }
+  return counts;
+}
+
 function pick({ labels, count, sum }: { labels: object; count: number; sum: number }) {
   return { labels, count, sum };
 }
@@ -123,7 +135,9 @@ test('bad and odd samples on the embedded log', async () => {
   const installation = await installationOn(names, {});
   try {
     await withLog(installation, (client) => write(client, names.source, INPUT));
-    await finishWork(installation.start(), installation);
+    const product = installation.start();
+    await finishWork(product, installation);
+    expect(setAside(product.lines)).toEqual({ 'not-finite': NOT_FINITE.length, 'dead-letter': LETTERS.length });
     await withLog(installation, (client) => judge(client, names));
   } finally {
     await installation.remove();
@@ -186,7 +200,8 @@ test('bad and odd samples on Kafka, and rows that their topic does not take', as
     await write(kafka, names.source, INPUT, () => KafkaFeed.open(brokers, names.source, 1));
     const tooSmall = { topic: `${names.rollup}.5m`, partitionCount: 1, config: { 'max.message.bytes': '200' } };
     await kafka.admin.createTopics([tooSmall]);
-    const refusal = await refusalOf(installation.start());
+    const refused = installation.start();
+    const refusal = await refusalOf(refused);
     expect(refusal).toMatchObject({ code: 1, stack: [] });
     expect(refusal.what).toEqual([
       expect.stringMatching(
@@ -206,6 +221,8 @@ test('bad and odd samples on Kafka, and rows that their topic does not take', as
       () => product.tail(),
     );
     expect(await product.stop()).toEqual({ code: 0, signal: null });
+    const counted = setAside([...refused.lines, ...product.lines]);
+    expect(counted).toEqual({ 'not-finite': NOT_FINITE.length, 'dead-letter': LETTERS.length });
     await judge(kafka, names);
   } finally {
     await installation.remove();
