@@ -3,12 +3,10 @@
 
 import { basename, dirname, join } from 'node:path';
 import type { CheckpointStore, TaskIdentity } from '#checkpoint/contract.ts';
+import { decodeInstallation, encodeInstallation, INSTALLATION_FILE } from '#checkpoint/installation-file.ts';
 import { damaged, temporaryName } from '#checkpoint/manifest.ts';
-import { openSealedJson, sealJson } from '#checkpoint/sealed-json.ts';
 import type { Disk } from '#runtime/std/disk.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
-
-const INSTALLATION_FILE = 'installation.json';
 
 export class DirectoryStore implements CheckpointStore {
   readonly #root: string;
@@ -44,13 +42,7 @@ export class DirectoryStore implements CheckpointStore {
       const names = await this.#disk.list(this.#root);
       if (!names.includes(INSTALLATION_FILE)) return null;
       const path = join(this.#root, INSTALLATION_FILE);
-      const value = openSealedJson(await this.#disk.readFile(path)) as { readonly installation: string } | null;
-      if (value !== null) return value.installation;
-      throw new StreamError(
-        'checkpoint-corrupt',
-        `'${path}' fails its checksum: the installation of this checkpoint store is unknown`,
-        'restore the file from a backup, or give Millrace an empty checkpoint directory',
-      );
+      return decodeInstallation(await this.#disk.readFile(path), `'${path}'`);
     });
   }
 
@@ -58,7 +50,7 @@ export class DirectoryStore implements CheckpointStore {
     const found = await this.readInstallation();
     if (found === installationId) return;
     if (found === null) {
-      const bytes = sealJson({ format: 1, installation: installationId });
+      const bytes = encodeInstallation(installationId);
       await this.#guard('write', INSTALLATION_FILE, async () => {
         await this.#makeRoot();
         await this.#writeDurably(this.#root, INSTALLATION_FILE, bytes);

@@ -2,13 +2,12 @@
 // the store must refuse them when the key is there). Knows nothing of what is in a file.
 
 import type { CheckpointStore, TaskIdentity } from '#checkpoint/contract.ts';
+import { decodeInstallation, encodeInstallation, INSTALLATION_FILE } from '#checkpoint/installation-file.ts';
 import { damaged } from '#checkpoint/manifest.ts';
 import { type S3Answer, S3Client, type S3Options } from '#checkpoint/s3-client.ts';
-import { openSealedJson, sealJson } from '#checkpoint/sealed-json.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 
-const INSTALLATION_FILE = 'installation.json';
 const FILE_NAME = /^[0-9A-Za-z][0-9A-Za-z._-]*$/;
 const DIRECTORY_NAME = /^[0-9A-Za-z_-][0-9A-Za-z._-]*$/;
 /** Deletes at a time. */
@@ -53,17 +52,11 @@ export class S3Store implements CheckpointStore {
   async readInstallation(): Promise<string | null> {
     const bytes = await this.#read(`${this.#prefix}${INSTALLATION_FILE}`);
     if (bytes === null) return null;
-    const value = openSealedJson(bytes) as { readonly installation: string } | null;
-    if (value !== null) return value.installation;
-    throw new StreamError(
-      'checkpoint-corrupt',
-      `'${this.#prefix}${INSTALLATION_FILE}' in ${this.#client.name} fails its checksum: the installation of this checkpoint store is unknown`,
-      'restore the object from an older version of it, or give Millrace an empty prefix',
-    );
+    return decodeInstallation(bytes, `'${this.#prefix}${INSTALLATION_FILE}' in ${this.#client.name}`);
   }
 
   async writeInstallation(installationId: string): Promise<void> {
-    const bytes = sealJson({ format: 1, installation: installationId });
+    const bytes = encodeInstallation(installationId);
     const key = `${this.#prefix}${INSTALLATION_FILE}`;
     const answer = await this.#client.send({ method: 'PUT', key, headers: ABSENT, body: bytes });
     if (answer.status !== 200 && !isPresent(answer)) throw this.#refused('write to', answer);
