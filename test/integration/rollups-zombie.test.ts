@@ -43,7 +43,12 @@ test('a process that was asleep beside its successor ends and disturbs nothing',
     const began = successor.lines.filter((line) => BEGAN_AGAIN.test(line)).map((line) => JSON.parse(line).task);
     expect(began.length, 'each task of the successor began').toBeGreaterThanOrEqual(DATA.partitionCount);
     expect(began.toSorted(), 'and began once').toEqual([...new Set(began)].toSorted());
-    expect(sleeper.lines.join('\n')).toMatch(/superseded|newer process|fenced/);
+    expect(await sleeper.exited, sleeper.tail()).toEqual({ code: 1, signal: null });
+    const last = sleeper.lines.filter((line) => /^(millrace| {2}remedy): /.test(line));
+    expect(last).toEqual([
+      expect.stringMatching(/^millrace: .*a newer process/),
+      expect.stringMatching(/^ {2}remedy: none needed: the newer process goes on/),
+    ]);
   } finally {
     await run.end();
   }
