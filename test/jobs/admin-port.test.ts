@@ -66,6 +66,7 @@ test('pages of state hold every key once, and one key is found wherever it is', 
   const process = await started(['steady']);
   const port = adminPort(process);
   await feedMinutes(process.log, 666);
+  await until('readiness', async () => (await port.readiness()).ready);
   await until('all keys', async () => (await port.state('steady', 'minute', {}))?.keys.length === PARTITIONS);
   const seen: string[] = [];
   let after: string | null = null;
@@ -88,6 +89,7 @@ test('behind an exchange the task that has a key is asked alone', async () => {
   const process = await started(['exchanged']);
   const port = adminPort(process);
   await feedMinutes(process.log, 1);
+  await until('readiness', async () => (await port.readiness()).ready);
   const all = async () => (await port.state('exchanged', 'minute', {}))?.keys ?? [];
   await until('all keys', async () => (await all()).length === PARTITIONS);
   for (const { key, partition } of await all()) {
