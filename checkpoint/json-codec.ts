@@ -5,6 +5,7 @@
 import type { ValueCodec } from '#checkpoint/contract.ts';
 import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
+import { setOwn } from '#runtime/std/own-property.ts';
 
 const NULL = 0;
 const FALSE = 1;
@@ -141,9 +142,7 @@ function readList(input: ByteReader): unknown[] {
 function readObject(input: ByteReader, object: Record<string, unknown>): unknown {
   for (let left = input.uvarint(); left > 0; left--) {
     const key = input.text();
-    const value = readValue(input);
-    if (key !== '__proto__') object[key] = value;
-    else Object.defineProperty(object, key, { value, configurable: true, enumerable: true, writable: true });
+    setOwn(object, key, readValue(input));
   }
   return object;
 }

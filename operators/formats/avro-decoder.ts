@@ -120,7 +120,9 @@ export class AvroDecoder implements SampleDecoder {
     else {
       let index = 0;
       for (let count = reader.blockCount(); count > 0; count = reader.blockCount()) {
+        const { blockEnd } = reader;
         for (let i = 0; i < count; i++) this.#sample(plan, index++);
+        reader.endBlock(blockEnd);
       }
     }
     if (reader.at !== end)

@@ -8,15 +8,18 @@ import { NESTING_MAX, RecordRefusal } from '#operators/formats/sample-decoder.ts
 export const AVRO_SLACK_BYTES = 16;
 
 const TWO_32 = 4294967296;
-/** Items that take no bytes (nulls, empty records) in one record at most. */
-const EMPTY_ITEMS_MAX = 65_536;
+/** Values that take no bytes (nulls, empty records) in one record at most: a schema may hold billions in few lines. */
+const EMPTY_VALUES_MAX = 65_536;
 
 export class AvroReader {
   bytes: Buffer = Buffer.alloc(0);
   view: DataView = new DataView(new ArrayBuffer(0));
   at = 0;
   end = 0;
+  /** Where the block begun last says that it ends, -1 when it does not say. */
+  blockEnd = -1;
   #items = 0;
+  #emptyValues = 0;
 
   /** Takes bytes[start, end) of a buffer with AVRO_SLACK_BYTES behind it. */
   bind(bytes: Buffer, view: DataView, start: number, end: number): void {
@@ -24,7 +27,8 @@ export class AvroReader {
     this.view = view;
     this.at = start;
     this.end = end;
-    this.#items = end - start + EMPTY_ITEMS_MAX;
+    this.#items = end - start + EMPTY_VALUES_MAX;
+    this.#emptyValues = EMPTY_VALUES_MAX;
   }
 
   /** A zigzag integer of 64 bits, rounded beyond 2^53. */
@@ -43,8 +47,10 @@ export class AvroReader {
       low |= byte << 28;
       high = (byte & 127) >>> 4;
       for (let shift = 3; byte > 127; shift += 7) {
-        if (shift > 31) throw refusal('holds an integer of more than ten bytes');
+        if (shift > 31) throw refusal('holds an integer of more than 64 bits');
         byte = bytes[at++];
+        // What went beyond would be lost here, and believed by avsc.
+        if (shift === 31 && byte > 1) throw refusal('holds an integer of more than 64 bits');
         high |= (byte & 127) << shift;
       }
     }
@@ -73,16 +79,24 @@ export class AvroReader {
     return at;
   }
 
-  /** How many items the next block of an array or map holds; 0 ends it. */
+  /** How many items the next block of an array or map holds; 0 ends it. Behind the items comes `endBlock(blockEnd)`. */
   blockCount(): number {
     let count = this.long();
+    this.blockEnd = -1;
     if (count < 0) {
       count = -count;
-      this.long();
+      const size = this.long();
+      if (size < 0 || size > this.end - this.at) throw refusal('holds a block of a size that does not fit');
+      this.blockEnd = this.at + size;
     }
     this.#items -= count;
     if (this.#items < 0) throw refusal('claims more items than its bytes can hold');
     return count;
+  }
+
+  /** Takes what `blockEnd` was in front of the items: a wrong size leads those astray who pass over blocks by it. */
+  endBlock(blockEnd: number): void {
+    if (blockEnd >= 0 && blockEnd !== this.at) throw refusal('holds a block of another size than it says');
   }
 
   /** The branch of a union that follows. */
@@ -98,6 +112,7 @@ export class AvroReader {
     if (depth > NESTING_MAX) throw refusal(`nests deeper than ${NESTING_MAX}`);
     switch (node.kind) {
       case 'null':
+        this.#passEmpty();
         return;
       case 'boolean':
         this.take(1);
@@ -114,16 +129,22 @@ export class AvroReader {
         this.take(8);
         return;
       case 'fixed':
+        if (node.size === 0) this.#passEmpty();
         this.take(node.size);
         return;
       case 'bytes':
       case 'string':
         this.at = this.dataEnd();
         return;
-      case 'union':
-        this.skip(this.branch(node), depth + 1);
+      case 'union': {
+        const branch = this.branch(node);
+        // The number of the branch took a byte.
+        if (branch.kind === 'null') this.#emptyValues++;
+        this.skip(branch, depth + 1);
         return;
+      }
       case 'record':
+        if (node.children.length === 0) this.#passEmpty();
         for (let i = 0; i < node.children.length; i++) this.skip(node.children[i], depth + 1);
         return;
       default:
@@ -131,15 +152,21 @@ export class AvroReader {
     }
   }
 
+  #passEmpty(): void {
+    if (--this.#emptyValues < 0) throw refusal(`holds more than ${EMPTY_VALUES_MAX} values that take no bytes`);
+  }
+
   #skipBlocks(node: AvroNode, depth: number): void {
     const isMap = node.kind === 'map';
     const isText = node.children[0].kind === 'string' || node.children[0].kind === 'bytes';
     for (let count = this.blockCount(); count > 0; count = this.blockCount()) {
+      const blockEnd = this.blockEnd;
       for (let i = 0; i < count; i++) {
         if (isMap) this.at = this.dataEnd();
         if (isText) this.at = this.dataEnd();
         else this.skip(node.children[0], depth + 1);
       }
+      this.endBlock(blockEnd);
     }
   }
 }

@@ -101,7 +101,9 @@ export class AvroRowDecoder implements RowDecoder {
     reader.at = reader.dataEnd();
     this.#labelsAt = reader.at;
     for (let count = reader.blockCount(); count > 0; count = reader.blockCount()) {
+      const { blockEnd } = reader;
       for (let i = 2 * count; i > 0; i--) reader.at = reader.dataEnd();
+      reader.endBlock(blockEnd);
     }
     reader.at = reader.dataEnd();
   }

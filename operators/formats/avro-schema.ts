@@ -1,11 +1,14 @@
 // Owns what an Avro schema is to us: a tree of nodes that says how many bytes a value takes, and the type that reads
 // and writes whole records of it. Invariant: a schema that cannot be one is a problem in words, never an exception.
 
+import { nestsDeeperThan } from '#operators/formats/json-value.ts';
 import { type AvroType, avroType } from '#runtime/std/avro-types.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
 /** Schema texts are at most this long. */
 export const SCHEMA_BYTES_MAX = 1024 * 1024;
+/** Brackets of a schema text; a type within a type takes one to three. How deep values nest is another matter. */
+const SCHEMA_NESTING_MAX = 256;
 
 export type AvroKind =
   | 'null'
@@ -64,7 +67,10 @@ const KINDS: ReadonlySet<string> = new Set([
 /** The schema that JSON (a text, or what it parses to) describes; a text tells what is wrong with it. */
 export function parseAvroSchema(json: unknown): AvroSchema | string {
   try {
-    const described: unknown = typeof json === 'string' ? JSON.parse(json) : structuredClone(json);
+    const text = typeof json === 'string' ? json : JSON.stringify(json);
+    const problem = textProblem(text);
+    if (problem !== null) return `is no Avro schema: ${problem}`;
+    const described: unknown = JSON.parse(text);
     const type = avroType(described);
     const node = nodeOf(type as unknown as Described, new Map());
     const schema: AvroSchema = {
@@ -79,6 +85,14 @@ export function parseAvroSchema(json: unknown): AvroSchema | string {
   } catch (error) {
     return `is no Avro schema: ${error instanceof Error ? error.message : String(error)}`;
   }
+}
+
+// avsc goes as deep as the text does: how deep that is must not depend on the stack that is left.
+function textProblem(text: string | undefined): string | null {
+  if (text === undefined) return 'it is no JSON';
+  const bytes = Buffer.from(text);
+  if (bytes.length > SCHEMA_BYTES_MAX) return `it is longer than ${SCHEMA_BYTES_MAX} bytes`;
+  return nestsDeeperThan(bytes, SCHEMA_NESTING_MAX) ? `it nests deeper than ${SCHEMA_NESTING_MAX}` : null;
 }
 
 const TYPES = new WeakMap<AvroSchema, AvroType>();
@@ -110,6 +124,8 @@ function nodeOf(type: Described, known: Map<Described, AvroNode>): AvroNode {
   if (kind !== 'union' && !KINDS.has(kind)) throw new RangeError(`type '${typeName}' is not known`);
   const children: AvroNode[] = [];
   const names = fields?.map((field) => field.name) ?? [];
+  // The records of avsc would take its value for their prototype.
+  if (names.includes('__proto__')) throw new RangeError("a field is called '__proto__'");
   const node: AvroNode = { kind: kind as AvroKind, size: size ?? 0, children, names };
   known.set(type, node);
   const inner = itemsType ?? valuesType;

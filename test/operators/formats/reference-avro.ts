@@ -32,10 +32,10 @@ class Cursor {
     for (let i = 0n; ; i++) {
       if (i > 9n) throw new RangeError('long integer');
       const byte = this.take(1)[0];
+      if (i === 9n && byte > 1) throw new RangeError('long integer');
       value |= BigInt(byte & 127) << (7n * i);
       if (byte < 128) break;
     }
-    value = BigInt.asUintN(64, value);
     return (value >> 1n) ^ -(value & 1n);
   }
 
@@ -48,14 +48,18 @@ class Cursor {
   blocks(item: () => void): void {
     for (;;) {
       let count = this.long();
+      let stop = -1;
       if (count === 0n) return;
       if (count < 0n) {
         count = -count;
-        this.long();
+        const size = this.long();
+        if (size < 0n || size > BigInt(this.bytes.length - this.at)) throw new RangeError('bad block size');
+        stop = this.at + Number(size);
       }
       if (count > BigInt(this.items)) throw new RangeError('too many items');
       this.items -= Number(count);
       for (; count > 0n; count--) item();
+      if (stop >= 0 && stop !== this.at) throw new RangeError('wrong block size');
     }
   }
 }
