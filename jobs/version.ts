@@ -15,7 +15,7 @@ import { StreamError } from '#runtime/std/errors.ts';
  * so that a state is never replayed by operators that did not write it.
  */
 export const OPERATOR_VERSIONS = {
-  samples: 2,
+  samples: 3,
   'exchange-source': 1,
   map: 1,
   filter: 1,
@@ -25,11 +25,11 @@ export const OPERATOR_VERSIONS = {
   'topic-sink': 1,
   'exchange-sink': 1,
   'late-sink': 1,
-  records: 1,
+  records: 2,
   'record-transform': 2,
   process: 1,
   'record-sink': 1,
-  rows: 2,
+  rows: 3,
   'final-hold': 1,
   'remote-write-sink': 2,
   'record-window': 1,

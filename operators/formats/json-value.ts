@@ -2,6 +2,8 @@
 // with a backslash (nodejs/node#63785), so its answer depends on what was parsed before, and a replay could differ.
 // Invariant: the value is the one ECMA-404 and JSON.parse agree on, whatever was parsed before.
 
+import { setOwn } from '#runtime/std/own-property.ts';
+
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
 const OPEN_ARRAY = 0x5b;
@@ -9,7 +11,7 @@ const CLOSE_ARRAY = 0x5d;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** The value of JSON text; objects have no prototype or the usual one. Errors: SyntaxError. Nesting is the stack's. */
+/** The value of JSON text, as JSON.parse makes it. Errors: SyntaxError. Nesting is the stack's. */
 export function parseJson(text: string): unknown {
   return text.includes('\\') ? new JsonReader(text).read() : JSON.parse(text);
 }
@@ -50,15 +52,14 @@ class JsonReader {
   }
 
   #object(): Record<string, unknown> {
-    // Without a prototype `__proto__` is a key like any other.
-    const object: Record<string, unknown> = Object.create(null);
+    const object: Record<string, unknown> = {};
     this.#at++;
     if (this.#take('}')) return object;
     do {
       this.#skipSpace();
       const key = this.#string();
       if (!this.#take(':')) this.#fail();
-      object[key] = this.#value();
+      setOwn(object, key, this.#value());
     } while (this.#take(','));
     if (!this.#take('}')) this.#fail();
     return object;

@@ -3,52 +3,25 @@
 import { AvroRecord } from '#operators/formats/avro-record.ts';
 import { type AvroSchema, parseAvroSchema } from '#operators/formats/avro-schema.ts';
 import { FramedAvro } from '#operators/formats/framed-avro.ts';
-import { jsonLoss } from '#operators/formats/json-loss.ts';
-import { nestsDeeperThan, parseJson } from '#operators/formats/json-value.ts';
-import { NESTING_MAX } from '#operators/formats/sample-decoder.ts';
+import { JSON_RECORD } from '#operators/formats/json-record.ts';
 import type { SchemaLookup } from '#operators/formats/schema-lookup.ts';
-import { RecordFault, type RecordFormat, type RecordReader } from '#operators/formats/whole-record.ts';
-import type { ByteWriter } from '#runtime/std/byte-writer.ts';
+import {
+  RecordFault,
+  type RecordFormat,
+  type RecordReader,
+  textOf,
+  writeText,
+} from '#operators/formats/whole-record.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
 export type RecordFormatName = 'json' | 'text' | 'bytes' | 'avro';
 export const RECORD_FORMATS: readonly RecordFormatName[] = ['json', 'text', 'bytes', 'avro'];
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
-
-function textOf(bytes: Buffer, start: number, end: number): string {
-  try {
-    return UTF8.decode(bytes.subarray(start, end));
-  } catch {
-    throw new RecordFault('is not UTF-8');
-  }
-}
-
-const JSON_FORMAT: RecordFormat = {
-  decode(bytes, start, end) {
-    if (nestsDeeperThan(bytes.subarray(start, end), NESTING_MAX)) {
-      throw new RecordFault(`nests deeper than ${NESTING_MAX}`);
-    }
-    const text = textOf(bytes, start, end);
-    try {
-      return parseJson(text);
-    } catch (error) {
-      throw new RecordFault(`is no JSON: ${(error as Error).message}`);
-    }
-  },
-  encode(value, out) {
-    const loss = jsonLoss(value);
-    if (loss !== null) throw new RecordFault(`${loss}, which JSON would lose`);
-    const text = JSON.stringify(value);
-    if (text === undefined) throw new RecordFault(`${typeof value} has no JSON`);
-    writeText(text, out);
-  },
-};
-
 const TEXT_FORMAT: RecordFormat = {
   decode: textOf,
   encode(value, out) {
     if (typeof value !== 'string') throw new RecordFault(`${typeof value} is no text`);
+    if (!value.isWellFormed()) throw new RecordFault('the text holds half a surrogate pair');
     writeText(value, out);
   },
 };
@@ -62,7 +35,7 @@ const BYTES_FORMAT: RecordFormat = {
 };
 
 const FORMATS: Readonly<Record<Exclude<RecordFormatName, 'avro'>, RecordFormat>> = {
-  json: JSON_FORMAT,
+  json: JSON_RECORD,
   text: TEXT_FORMAT,
   bytes: BYTES_FORMAT,
 };
@@ -81,11 +54,4 @@ function checkedSchema(json: unknown): AvroSchema {
   const schema = parseAvroSchema(json);
   invariant(typeof schema !== 'string', `the Avro schema was not checked: ${String(schema)}`);
   return schema;
-}
-
-function writeText(text: string, out: ByteWriter): void {
-  const size = Buffer.byteLength(text);
-  out.ensure(size);
-  out.bytes.write(text, out.length, 'utf8');
-  out.length += size;
 }

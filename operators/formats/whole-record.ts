@@ -1,4 +1,5 @@
-// Owns what a format of whole records is: bytes to a value as functions of a job see it, and back.
+// Owns what a format of whole records is: bytes to a value as functions of a job see it, and back; and how text comes
+// out of bytes and goes into them. Invariant: text is never mended, for two texts would become one.
 
 import type { ByteWriter } from '#runtime/std/byte-writer.ts';
 
@@ -25,4 +26,23 @@ export interface RecordReader {
 export interface RecordFormat extends RecordReader {
   /** Error RecordFault, saying what cannot be written. */
   encode(value: unknown, out: ByteWriter): void;
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Error RecordFault. */
+export function textOf(bytes: Buffer, start: number, end: number): string {
+  try {
+    return UTF8.decode(bytes.subarray(start, end));
+  } catch {
+    throw new RecordFault('is not UTF-8');
+  }
+}
+
+/** Appends well-formed text. */
+export function writeText(text: string, out: ByteWriter): void {
+  const size = Buffer.byteLength(text);
+  out.ensure(size);
+  out.bytes.write(text, out.length, 'utf8');
+  out.length += size;
 }

@@ -93,6 +93,7 @@ export class RecordSink implements Operator {
     if (key === null || key === undefined) return null;
     if (isPromise(key)) throw this.#failed('is asynchronous', record);
     if (typeof key !== 'string') throw this.#failed(`gave the key ${shown(key)} instead of a text`, record);
+    if (!key.isWellFormed()) throw this.#failed('gave a key with half a surrogate pair', record);
     return Buffer.from(key);
   }
 

@@ -1,7 +1,7 @@
 // The driver writes and reads what topics hold in the format that the job says of them.
 
 import { expect, test } from 'vitest';
-import { defineJob, records, samples, topic } from '#jobs/millrace.ts';
+import { defineJob, json, records, samples, topic, valueState } from '#jobs/millrace.ts';
 import { JobDriver } from '#test/harness/driver.ts';
 
 interface Visit {
@@ -58,4 +58,33 @@ test('formats of samples that objects do not become are told', async () => {
   await expect(influx.send('in', sample)).rejects.toMatchObject({ remedy: 'send lines as a text' });
   const otlp = await JobDriver.start(job('otlp'));
   await expect(otlp.send('in', sample)).rejects.toMatchObject({ code: 'record-refused' });
+});
+
+test('records that no state could keep are dead letters, and the job goes on', async () => {
+  const job = defineJob({
+    name: 'hostile',
+    source: records<Visit>({ topic: 'in' }),
+    build: (visits) => {
+      const kept = visits
+        .keyBy('by-user', ({ user }) => user)
+        .process('last', {
+          state: { last: valueState(json<Visit>()) },
+          process(visit, { state, emit }) {
+            emit({ before: state.last.get(), visit });
+            state.last.set(visit);
+          },
+        });
+      kept.to(topic('out'));
+    },
+  });
+  const driver = await JobDriver.start(job);
+  const hostile = ['{"user":"\\ud800"}', '{"user":"ann","page":1e999}', '['.repeat(100_000), '{"user":"\ufffd'];
+  for (const text of hostile) await driver.send('in', Buffer.from(text));
+  await driver.send('in', Buffer.from('{"user":"ann","page":"\\u0061","__proto__":{"page":"b"}}'));
+  await driver.settle();
+  expect(driver.deadLetters().map(({ value }) => value)).toEqual(hostile);
+  expect(driver.output('out').map(({ value }) => JSON.stringify(value))).toEqual([
+    '{"before":null,"visit":{"user":"ann","page":"a","__proto__":{"page":"b"}}}',
+  ]);
+  await driver.stop();
 });

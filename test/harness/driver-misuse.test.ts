@@ -213,6 +213,25 @@ describe('a function that', () => {
           .to(topic('out')),
     ]),
     [
+      'names half a surrogate pair as the key',
+      "keyBy 'k' gave a text with half a surrogate pair",
+      (s) =>
+        s
+          .keyBy('k', () => 'a\ud800')
+          .process('p', { process: () => {} })
+          .to(topic('out')),
+    ],
+    [
+      'names half a surrogate pair as the key of a topic',
+      "sink 'm-to-out' gave a key with half a surrogate pair",
+      (s) => s.map('m', same).to(topic('out', { key: () => '\udc00' })),
+    ],
+    [
+      'writes half a surrogate pair as text',
+      'the text holds half a surrogate pair',
+      (s) => s.map('m', () => '\ud83d').to(topic('out', { format: 'text' })),
+    ],
+    [
       'names a key that is too long',
       'gave a key of 65537 bytes',
       (s) =>
