@@ -35,7 +35,7 @@ export const OPERATOR_VERSIONS = {
   'record-window': 1,
   'count-window': 1,
   'interval-join': 1,
-  lookup: 1,
+  lookup: 2,
   'local-aggregate': 1,
 } as const;
 

@@ -9,6 +9,7 @@ import { KeyedOutputs } from '#operators/process/keyed-outputs.ts';
 import { KeyedTimers, TIMER_MS_MAX } from '#operators/process/keyed-timers.ts';
 import { firstFrom, insertByTime, type TimedRecord, timedRecordsCodec } from '#operators/process/timed-records.ts';
 import { frozen } from '#operators/records/frozen.ts';
+import { shown } from '#operators/records/user-function.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type {
   Batch,
@@ -138,19 +139,13 @@ export class TableLookup implements Operator {
   }
 
   #change(given: unknown): void {
-    const { codecs, isDeleted, mode } = this.#options;
+    const { codecs, mode } = this.#options;
     const { slot, timeMs } = this.#outputs;
     if (this.#isBeyond(timeMs)) {
       this.#context!.count('change-out-of-range', 1);
       return;
     }
-    let deleted: boolean;
-    try {
-      deleted = isDeleted === null ? given === null : Boolean(isDeleted(given));
-    } catch (error) {
-      throw this.#outputs.threw(error, given);
-    }
-    const record = deleted ? null : frozen(codecs[1].own(given));
+    const record = this.#isDeleted(given) ? null : frozen(codecs[1].own(given));
     const known = this.#states.change(slot);
     const state: LookupState = known ?? { timerMs: NEVER, rows: [], waiting: [] };
     const { rows } = state;
@@ -158,6 +153,20 @@ export class TableLookup implements Operator {
     // Of changes of one time the last that came holds.
     else insertByTime(rows, { timeMs, record, matched: false });
     this.#settle(state, this.#watermarkMs, known === undefined);
+  }
+
+  // A promise, or anything that is merely no false, would delete rows without a word.
+  #isDeleted(given: unknown): boolean {
+    const { isDeleted } = this.#options;
+    if (isDeleted === null) return given === null;
+    let answer: unknown;
+    try {
+      answer = isDeleted(given);
+    } catch (error) {
+      throw this.#outputs.threw(error, given);
+    }
+    if (typeof this.#outputs.answered(answer, given) === 'boolean') return answer as boolean;
+    throw this.#outputs.failed(`gave ${shown(answer)} instead of a boolean`, given);
   }
 
   #answerNow(record: unknown): void {

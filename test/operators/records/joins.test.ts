@@ -152,4 +152,25 @@ describe('a table lookup', () => {
     rig.fireDue();
     expect([...rig.pages.snapshot().keys()]).toEqual([]);
   });
+
+  it.each([undefined, 1, 'no', null, Promise.resolve(false)])('deletes no row by the answer %s', (answer) => {
+    const rig = new OperatorRig((collect) => {
+      const operator = new TableLookup({
+        id: 'l',
+        keys: keyNames(),
+        mode: 'latest',
+        kind: 'inner',
+        allowedLatenessMs: 0,
+        codecs: [json(), json()],
+        isDeleted: () => answer,
+        join: (record) => record,
+        results: [collect('out')],
+        late: [],
+      });
+      return { head: operator, operators: [operator] };
+    });
+    expect(() => rig.process([{ slot: 0, timeMs: 1, value: 0, record: [1, 'row'] }])).toThrow(
+      /the function of lookup 'l' (gave|is asynchronous)/,
+    );
+  });
 });
