@@ -1,6 +1,7 @@
 // Owns the file that says whose a checkpoint store is: its name, its text, and what is said when it cannot be used. Where
 // it lies, a store knows.
 
+import { unsupported } from '#checkpoint/manifest.ts';
 import { openSealedJson, sealJson } from '#checkpoint/sealed-json.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
@@ -13,7 +14,7 @@ export function encodeInstallation(installation: string): Uint8Array {
   return sealJson({ format: FORMAT, installation });
 }
 
-/** The installation in the file; `where` names it. Error: checkpoint-corrupt. */
+/** The installation in the file; `where` names it. Errors: checkpoint-corrupt, checkpoint-unsupported. */
 export function decodeInstallation(bytes: Uint8Array, where: string): string {
   const value = openSealedJson(bytes) as { readonly format: unknown; readonly installation: string } | null;
   if (value === null) {
@@ -24,11 +25,7 @@ export function decodeInstallation(bytes: Uint8Array, where: string): string {
     );
   }
   if (value.format !== FORMAT) {
-    throw new StreamError(
-      'checkpoint-corrupt',
-      `${where} has format ${String(value.format)}, this version reads ${FORMAT}: ${UNKNOWN}`,
-      'start with the version of Millrace that wrote it, or a newer one',
-    );
+    throw unsupported(where, value.format, FORMAT);
   }
   return value.installation;
 }

@@ -5,6 +5,7 @@ import type { CheckpointManifest, TaskIdentity } from '#checkpoint/contract.ts';
 import { openSealedJson, sealJson } from '#checkpoint/sealed-json.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
+const FORMAT = 1;
 const MANIFEST_SUFFIX = '.manifest.json';
 const SEGMENT_SUFFIX = '.segment';
 const TEMPORARY_SUFFIX = '.tmp';
@@ -61,11 +62,23 @@ export function encodeManifest(manifest: CheckpointManifest): Uint8Array {
   return sealJson({ ...manifest, watermarkMs: wideNumber(manifest.watermarkMs) });
 }
 
-/** The manifest in a file; throws `checkpoint-corrupt` when it is damaged or not one of this task. */
+/** A whole file of a format that this version does not read. Never passed over: what is older is not what ran last. */
+export function unsupported(where: string, format: unknown, known: number): StreamError {
+  return new StreamError(
+    'checkpoint-unsupported',
+    `${where} has format ${String(format)}, this version reads ${known}`,
+    'start with the version of Millrace that wrote it, or a newer one',
+  );
+}
+
+/**
+ * The manifest in a file. Errors: `checkpoint-corrupt` when it is damaged or not one of this task,
+ * `checkpoint-unsupported`.
+ */
 export function decodeManifest(name: string, bytes: Uint8Array, identity: TaskIdentity): CheckpointManifest {
   const value = openSealedJson(bytes) as (CheckpointManifest & { readonly watermarkMs: unknown }) | null;
   if (value === null) throw damaged(name, 'fails its checksum');
-  if (value.format !== 1) throw damaged(name, `has format ${String(value.format)}, this version reads 1`);
+  if (value.format !== FORMAT) throw unsupported(`checkpoint file '${name}'`, value.format, FORMAT);
   if (!sameTask(value.identity, identity)) throw damaged(name, 'belongs to another task');
   if (!name.startsWith(checkpointPrefix(value.entry, value.attempt))) throw damaged(name, 'is misnamed');
   return { ...value, watermarkMs: Number(value.watermarkMs) };

@@ -35,6 +35,7 @@ export const ERROR_CODES = {
     meaning: 'no usable checkpoint, and the logs no longer reach back to the first entry',
   },
   'checkpoint-corrupt': { retryable: false, meaning: 'a file of a checkpoint fails its checksum' },
+  'checkpoint-unsupported': { retryable: false, meaning: 'a checkpoint was written by a newer version of Millrace' },
   'installation-mismatch': { retryable: false, meaning: 'log and checkpoint store belong to different installations' },
   superseded: { retryable: false, meaning: 'a newer process of this installation took over' },
   'slot-died': { retryable: true, meaning: 'a thread that runs tasks ended, and is started again' },

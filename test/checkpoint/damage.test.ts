@@ -159,12 +159,25 @@ describe('damaged checkpoints', () => {
     expect(await reasonFor({ segments: [segment, older] })).toContain('twice');
     expect(await reasonFor({ segments: [] })).toContain('another digest');
     expect(await reasonFor({ schemaVersions: { other: 1 } })).toContain('does not list');
-    expect(await reasonFor({ format: 2 })).toContain('format 2');
 
     const changed = Uint8Array.from(disk.files().get(segments[2])!);
     changed[changed.length - 40] ^= 1;
     disk.tamper(segments[2], changed);
     expect(await reasonFor({ segments: [{ ...segment, sha256: sha256(changed) }] })).toContain('fails its hash');
+  });
+
+  it('are not what a newer version wrote: nothing is restored in its place, and nothing of it deleted', async () => {
+    const { disk, manifests } = await threeCheckpoints();
+    const { sha256: _, ...manifest } = JSON.parse(Buffer.from(disk.files().get(manifests[2])!).toString());
+    disk.tamper(manifests[2], sealJson({ ...manifest, format: 2 }));
+    const before = [...disk.files().keys()];
+    await expect(restored(disk)).rejects.toMatchObject({
+      code: 'checkpoint-unsupported',
+      retryable: false,
+      message: expect.stringMatching(/manifest\.json' has format 2, this version reads 1$/),
+      remedy: expect.stringMatching(/^start with the version of Millrace that wrote it/),
+    });
+    expect([...disk.files().keys()]).toEqual(before);
   });
 
   it('are neither kept nor built upon', async () => {
