@@ -124,7 +124,7 @@ export function resolveConfig(config: Config, options: ResolveOptions, faults: F
     '',
     {
       MILLRACE_NAMESPACE: environment['MILLRACE_NAMESPACE'] || undefined,
-      MILLRACE_PORT: environment['MILLRACE_PORT'] ? Number(environment['MILLRACE_PORT']) : undefined,
+      MILLRACE_PORT: wholeNumberOrText(environment['MILLRACE_PORT']),
     },
     ['MILLRACE_NAMESPACE', 'MILLRACE_PORT'],
   );
@@ -339,6 +339,11 @@ function resolveJob(name: string, entry: unknown, baseDirectory: string, faults:
     settings,
     state: reader.oneOf('state', STATE_BACKENDS, 'memory'),
   };
+}
+
+/** What is no number is a fault as it was written. */
+function wholeNumberOrText(set: string | undefined): number | string | undefined {
+  return set !== undefined && /^\d{1,9}$/.test(set) ? Number(set) : set || undefined;
 }
 
 /** Options go to worker threads and into the job's version. */

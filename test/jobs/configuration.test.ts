@@ -215,6 +215,11 @@ describe('a wrong configuration', () => {
     ]);
   });
 
+  test.each(['http', '0x50', '8e3', '-1', '8081 ', '65536'])('the port %j is refused as it was written', (port) => {
+    const { faults } = resolved(GOOD, { MILLRACE_PORT: port });
+    expect(faults).toMatchObject([{ path: 'MILLRACE_PORT', message: expect.stringContaining(port) }]);
+  });
+
   test('a job that is asked for and not there is named with those that are', () => {
     const { faults } = resolved(GOOD, {}, { jobs: ['rolups'] });
     expect(faults).toEqual([
