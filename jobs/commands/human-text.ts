@@ -5,6 +5,14 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
+/** Of 1,000, as dashboards write them. */
+const UNITS = [
+  { from: 1e15, name: 'P' },
+  { from: 1e12, name: 'T' },
+  { from: 1e9, name: 'G' },
+  { from: 1e6, name: 'M' },
+];
+
 /** What stands where nothing is known. */
 export const NOTHING = '-';
 
@@ -47,10 +55,20 @@ export function humanSize(bytes: number): string {
   return `${unit === 0 ? size : size.toFixed(size < 99.95 ? 1 : 0)} ${units[unit]}`;
 }
 
-/** A figure of a row: five digits tell enough in a table, and more stand in the JSON. */
+/** A figure of somebody's state: whole numbers may be moments or ids, and of others five digits tell enough. */
 export function humanFigure(value: number): string {
-  if (Number.isSafeInteger(value) && Math.abs(value) < 1e9) return humanCount(value);
+  if (Number.isSafeInteger(value)) return Math.abs(value) < 1e9 ? humanCount(value) : String(value);
   return String(Number(value.toPrecision(5)));
+}
+
+/** '60', '24.82', '0.0332', '2.315G': a figure of many beside each other; all its digits stand in the JSON. */
+export function shortFigure(value: number): string {
+  const size = Math.abs(value);
+  if (Number.isSafeInteger(value) && size < 1e6) return humanCount(value);
+  const short = Number(value.toPrecision(size < 0.1 ? 3 : 4));
+  const unit = UNITS.find(({ from }) => Math.abs(short) >= from);
+  if (unit === undefined || Math.abs(short) >= 1e18) return String(short);
+  return `${Number((short / unit.from).toPrecision(4))}${unit.name}`;
 }
 
 /** '2026-11-21 18:02:30', UTC; what no calendar has stays a number. */

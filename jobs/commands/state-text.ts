@@ -1,7 +1,15 @@
 // Owns what `millrace state` shows to people: open windows one below the other, other states in columns. Pure; keys and
 // values are data of others, and made printable here.
 
-import { humanCount, humanFigure, humanMoments, NOTHING, printable, shortened } from '#jobs/commands/human-text.ts';
+import {
+  humanCount,
+  humanFigure,
+  humanMoments,
+  NOTHING,
+  printable,
+  shortened,
+  shortFigure,
+} from '#jobs/commands/human-text.ts';
 import type { TextContext } from '#jobs/commands/jobs-text.ts';
 import { type Column, textTable } from '#jobs/commands/text-table.ts';
 import type { StateReadView, StateView } from '#runtime/http/contract.ts';
@@ -67,7 +75,7 @@ function windowLines(keys: readonly KeyState[], { nowMs, paint }: StateTextConte
   const rows = windows.map((window) => [
     moment(window.start),
     moment(window.end),
-    ...fields.map((name) => valueText(window[name])),
+    ...fields.map((name) => windowText(name, window[name])),
   ]);
   const [titles, ...table] = textTable(columns, rows, '  ');
   const lines = [paint.faint(titles)];
@@ -116,6 +124,12 @@ function isWindow(value: unknown): value is Window {
 
 function isFigure(value: unknown): boolean {
   return value === undefined || value === null || typeof value === 'number';
+}
+
+/** Many figures stand beside each other; most windows have not fired yet, and the column is left out. */
+function windowText(name: string, value: unknown): string {
+  if (typeof value !== 'number') return valueText(value);
+  return name === 'firings' && value === 0 ? '' : shortFigure(value);
 }
 
 function valueText(value: unknown): string {

@@ -10,6 +10,7 @@ import {
   humanSize,
   printable,
   shortened,
+  shortFigure,
 } from '#jobs/commands/human-text.ts';
 import { textTable, textWidth } from '#jobs/commands/text-table.ts';
 
@@ -85,6 +86,37 @@ test('counts, rates, sizes and figures', () => {
     '9007200000000000',
     '-0.1',
   ]);
+  expect(humanFigure(1_795_286_732_123)).toBe('1795286732123');
+});
+
+test.each([
+  [0, '0'],
+  [-60, '-60'],
+  [999_999, '999,999'],
+  [24.816243, '24.82'],
+  [0.0331676, '0.0332'],
+  [-0.1938, '-0.1938'],
+  [999_999.7, '1M'],
+  [2_314_980_000, '2.315G'],
+  [-116_550_000_000, '-116.6G'],
+  [999_999_999, '1G'],
+  [1.5e15, '1.5P'],
+  [4e17, '400P'],
+  [1.5e300, '1.5e+300'],
+  [2.5e-7, '2.5e-7'],
+])('the short figure of %d is %s', (value, text) => {
+  expect(shortFigure(value)).toBe(text);
+});
+
+test('a short figure tells the value to half a percent, on six or seven places', () => {
+  for (let exponent = -2; exponent < 17.5; exponent += 0.0137) {
+    const value = 10 ** exponent;
+    const text = shortFigure(value);
+    const [, digits, unit] = /^([\d,.]+)([MGTP]?)$/.exec(text) ?? [];
+    const scale = { '': 1, M: 1e6, G: 1e9, T: 1e12, P: 1e15 }[unit as 'M'];
+    expect(Math.abs(Number(digits.replaceAll(',', '')) * scale - value) / value, text).toBeLessThan(0.005);
+    expect(text.length, text).toBeLessThanOrEqual(7);
+  }
 });
 
 describe('moments', () => {

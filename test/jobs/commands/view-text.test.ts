@@ -102,12 +102,12 @@ describe('state', () => {
     ];
     expect(text(view(keys), ['1m', '1h'], 'millrace state …')).toBe(`\
 1m of rollups, partition 0 at entry 4,200; --operator shows others: 1h
-  START    END  FIRINGS  COUNT         SUM  MIN  P50
+  START    END  FIRINGS  COUNT  SUM  MIN  P50
 cpu{host="a"}
-  18:30  18:31        0      3         6.5    1    -
-  18:31  18:32        1  1,234  1000000000   -1    2
+  18:30  18:31               3  6.5    1    -
+  18:31  18:32        1  1,234   1G   -1    2
 cpu{host="b"}
-  18:31  18:32        1  1,234  1000000000   -1    2
+  18:31  18:32        1  1,234   1G   -1    2
   seen: {"x":1}
 more: millrace state …
 `);
@@ -148,11 +148,16 @@ h-1          2  1700000000000  ["a"]  x\\u0007      -    18:35:00
 });
 
 test('rollups fit 80 columns', async () => {
-  const figures = { count: 60, sum: 4_530.5, min: 70.1, max: 81, avg: 75.508, p50: 75.4, p95: 79.9, p99: 80.8 };
-  const window = { start: NOW, end: NOW + MINUTE, firings: 0, ...figures };
-  const keys = [
-    { key: 'cpu{host="a"}', partition: 0, states: { windows: [window] }, eventTimersMs: [], clockTimersMs: [] },
-  ];
+  const samples: Readonly<Record<string, readonly number[]>> = {
+    cpu_usage: [928.97, 17.708, 63.76, 23.82, 22.505, 29.824, 63.76],
+    http_request_duration_seconds: [1.9014, 0.025659, 0.26092, 0.048753, 0.031761, 0.19382, 0.26092],
+    memory_used_bytes: [116_553_128_960, 2_933_912_345, 3_034_812_345, 2_988_612_345, 2_988_012_345, 3e9, 3e9],
+  };
+  const keys = Object.entries(samples).map(([name, [sum, min, max, avg, p50, p95, p99]]) => {
+    const window = { start: NOW, end: NOW + MINUTE, firings: 0, count: 60, sum, min, max, avg, p50, p95, p99 };
+    const key = `${name}{host="api-gateway-1",region="eu-west"}`;
+    return { key, partition: 0, states: { windows: [window] }, eventTimersMs: [], clockTimersMs: [] };
+  });
   const state = { job: 'rollups', stage: '1m', operator: '1m', readAt: [], keys, next: null };
   for (const line of stateText(state, { ...PLAIN, operators: [], more: null }).split('\n')) {
     expect(textWidth(line), line).toBeLessThanOrEqual(80);
