@@ -39,7 +39,7 @@ export class AdminHttp {
     });
     await server.listen(host, port);
     this.#server = server;
-    this.#logger.info({ url: server.url }, `the admin API answers at ${server.url}`);
+    this.#logger.info({}, `the admin API answers at ${server.url}`);
   }
 
   /** From now on the process is ready when its jobs are. */

@@ -39,10 +39,15 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 
 /** A factory instead of pino-pretty's stream: each line is written before the call that logs it returns. */
 function prettyDestination(output: DestinationStream): DestinationStream {
-  const prettify = pinoPretty().prettyFactory({
-    colorize: true,
+  const prettify = prettifier();
+  return { write: (line) => output.write(prettify(line)) };
+}
+
+/** Makes a line for people of one of JSON; in colours unless NO_COLOR or the terminal says otherwise. */
+export function prettifier(): (line: string) => string {
+  return pinoPretty().prettyFactory({
+    colorize: pinoPretty().isColorSupported,
     translateTime: 'SYS:HH:MM:ss.l',
     errorLikeObjectKeys: ['err', 'error'],
   });
-  return { write: (line) => output.write(prettify(line)) };
 }

@@ -45,3 +45,20 @@ test('loses nothing of a worker thread that ends at once', () => {
   `);
   expect(lines.map((line) => line['i'])).toEqual(Array.from({ length: 100 }, (_, i) => i));
 });
+
+test('lines for people are coloured only for those who want it', () => {
+  const script = `
+    import { prettifier } from ${JSON.stringify(MODULE)};
+    process.stdout.write(prettifier()('{"level":"warn","time":"2026-01-01T00:00:00.000Z","disk":"full","msg":"stopped"}'));
+  `;
+  const cwd = new URL('../..', import.meta.url).pathname;
+  const shown = (environment: Readonly<Record<string, string>>) => {
+    const { CI: _, FORCE_COLOR: __, NO_COLOR: ___, ...rest } = process.env;
+    const options = { cwd, encoding: 'utf8', env: { ...rest, ...environment } } as const;
+    return spawnSync(process.execPath, ['--input-type=module', '-e', script], options).stdout;
+  };
+  expect(shown({ FORCE_COLOR: '1' })).toContain('\u001b[');
+  expect(shown({ FORCE_COLOR: '1', NO_COLOR: '1' })).toMatch(
+    /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: stopped\n {4}disk: "full"\n$/,
+  );
+});
