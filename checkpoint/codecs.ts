@@ -2,7 +2,7 @@
 // The schema version follows from the kind: other kinds read other bytes.
 
 import type { ValueCodec } from '#checkpoint/contract.ts';
-import { jsonCodec, refusal } from '#checkpoint/json-codec.ts';
+import { jsonCodec, recordCodec, refusal } from '#checkpoint/json-codec.ts';
 import { crc32c } from '#runtime/std/crc32c.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
@@ -23,6 +23,11 @@ const NAN_BYTES = Uint8Array.of(0, 0, 0, 0, 0, 0, 0xf8, 0x7f);
  */
 export function json<V = unknown>(): StateCodec<V> {
   return { ...(jsonCodec as ValueCodec<V> & { own(value: V): V }), ...named('json') };
+}
+
+/** Whatever a record holds, in any format: as `json`, and NaN, infinite numbers, Uint8Arrays and Buffers too. */
+export function record<V = unknown>(): StateCodec<V> {
+  return { ...(recordCodec as ValueCodec<V> & { own(value: V): V }), ...named('record') };
 }
 
 /** Well-formed text. */

@@ -1,7 +1,7 @@
 // Owns the functions and aggregates that ship, as authors write them: deduplicate, distinct, rollingReduce, rollingTop,
 // counterIncrease for `.process(id, …)`; topK, increase, rate for windows. Error job-invalid for what they cannot take.
 
-import { float64, integer, json, type StateCodec, text } from '#checkpoint/codecs.ts';
+import { float64, integer, record, type StateCodec, text } from '#checkpoint/codecs.ts';
 import type { Duration } from '#jobs/descriptions.ts';
 import { show } from '#jobs/option-reader.ts';
 import { listState, mapState, type ProcessSpec, type StateDescriptions } from '#jobs/record-words.ts';
@@ -62,7 +62,7 @@ export function rollingReduce<T>(
   const callbacks = reduceCallbacks(
     loose(reduce, 'rollingReduce', 'its function') as (a: unknown, b: unknown) => unknown,
   );
-  return specOf(callbacks, { value: listState(options.codec ?? json<T>(), { ttl: options.ttl }) });
+  return specOf(callbacks, { value: listState(options.codec ?? record<T>(), { ttl: options.ttl }) });
 }
 
 export interface TopOptions<T> {
@@ -75,7 +75,7 @@ export interface TopOptions<T> {
 
 /** The k best records of a key, best first, whenever they change. */
 export function rollingTop<T>(options: TopOptions<T>): FunctionSpec<T, readonly T[]> {
-  return specOf(topCallbacks(rankingOf('rollingTop', options)), { top: listState(json<Ranked>()) });
+  return specOf(topCallbacks(rankingOf('rollingTop', options)), { top: listState(record<Ranked>()) });
 }
 
 /** The k best records of a window, best first. */

@@ -1,6 +1,6 @@
 // Owns making the operators of windows over records, joins and lookups, and the local part of a split aggregate.
 
-import { json } from '#checkpoint/codecs.ts';
+import { record } from '#checkpoint/codecs.ts';
 import { EXCHANGE_SOURCE_ID } from '#jobs/graph-check.ts';
 import { type KeyedStepPlan, splitCodec } from '#jobs/keyed-plan.ts';
 import { type CompiledJob, type StagePlan, stageOf } from '#jobs/plan.ts';
@@ -25,7 +25,7 @@ export interface KeyedWiring {
 }
 
 /** What goes through exchanges by a function, and what joins and lookups keep. */
-const RECORD = json() as OwningCodec<unknown>;
+const RECORD = record() as OwningCodec<unknown>;
 
 export function keyedOperator(step: KeyedStepPlan, wiring: KeyedWiring): Operator {
   const { id, operator: plan } = step;

@@ -1,6 +1,18 @@
 // Owns what users of the package import: the words of jobs and of configurations, nothing else.
 
-export { boolean, bytes, float64, int64, integer, json, list, map, type StateCodec, text } from '#checkpoint/codecs.ts';
+export {
+  boolean,
+  bytes,
+  float64,
+  int64,
+  integer,
+  json,
+  list,
+  map,
+  record,
+  type StateCodec,
+  text,
+} from '#checkpoint/codecs.ts';
 export {
   type Config,
   type ConfigDefinition,

@@ -1,6 +1,6 @@
 // Owns checking windows over records: sizes, triggers, functions. Every fault is collected.
 
-import { json, type StateCodec } from '#checkpoint/codecs.ts';
+import { record, type StateCodec } from '#checkpoint/codecs.ts';
 import type { Fault } from '#jobs/faults.ts';
 import type { WindowStep } from '#jobs/graph.ts';
 import type { CheckedKeyed, CheckedStep } from '#jobs/graph-check.ts';
@@ -167,7 +167,7 @@ function checkFunction(description: unknown, fault: FieldFault): CheckedFunction
   if (kind === 'aggregate') return checkAggregate(given['aggregate'], given['result'], fault);
   const apply = given[kind];
   if (typeof apply !== 'function') fault(`.${kind}`, `${show(apply)} is no function`, `give ${kind}(function)`);
-  const codec = json() as OwningCodec<unknown>;
+  const codec = record() as OwningCodec<unknown>;
   const call = apply as (a: unknown, b: unknown) => unknown;
   if (kind === 'process') {
     return { codec, function: { kind, codec, process: call as unknown as ProcessFunction } };
@@ -184,10 +184,10 @@ function checkAggregate(given: unknown, result: unknown, fault: FieldFault): Che
     if (typeof parts[name] === 'function' || isMissing) continue;
     fault(`.aggregate.${name}`, `${show(parts[name])} is no function`, 'give { create, add, result, merge? }');
   }
-  const codec = (parts['codec'] ?? json()) as StateCodec<unknown>;
+  const codec = (parts['codec'] ?? record()) as StateCodec<unknown>;
   const isCodec = [codec?.write, codec?.read, codec?.own].every((one) => typeof one === 'function');
   if (!isCodec || !Number.isInteger(codec.schemaVersion)) {
-    fault('.aggregate.codec', `${show(codec)} is no codec`, 'use json(), float64(), … for the accumulator');
+    fault('.aggregate.codec', `${show(codec)} is no codec`, 'use record(), float64(), … for the accumulator');
   }
   const aggregate = parts as unknown as AggregateFunction<unknown, unknown, unknown>;
   const own = resultOf(result, fault);

@@ -70,7 +70,7 @@ export function countWindow(size: number, options: CountOptions = {}): RecordWin
 
 /** An aggregate, with the codec of its accumulator. */
 export interface RecordAggregate<In, Acc, Value> extends AggregateFunction<In, Acc, Value> {
-  /** @default json() */
+  /** @default record() */
   readonly codec?: StateCodec<Acc> | undefined;
   /** Of aggregates whose value depends on the window: makes it of what `result` gave, null for none. */
   readonly inWindow?: ((result: Value, window: WindowInfo) => Value | null) | undefined;

@@ -1,5 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { boolean, bytes, float64, int64, integer, json, list, map, type StateCodec, text } from '#checkpoint/codecs.ts';
+import {
+  boolean,
+  bytes,
+  float64,
+  int64,
+  integer,
+  json,
+  list,
+  map,
+  record,
+  type StateCodec,
+  text,
+} from '#checkpoint/codecs.ts';
 import { KeyedValues } from '#checkpoint/keyed-values.ts';
 import { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -131,6 +143,52 @@ describe('the json codec', () => {
   it('takes what stands in two places at once, which is no cycle', () => {
     const shared = { a: 1 };
     expect(decode(json(), encode(json(), [shared, shared]))).toEqual([{ a: 1 }, { a: 1 }]);
+  });
+});
+
+describe('the record codec', () => {
+  it('writes what JSON can hold as json does', () => {
+    for (let seed = 1; seed <= 300; seed++) {
+      const value = anyJson(new Seeded(seed), 0);
+      const encoded = encode(record(), value);
+      expect(encoded.equals(encode(json(), value))).toBe(true);
+      expect(seen(decode(record(), encoded))).toBe(seen(value));
+    }
+  });
+
+  it('brings back any number, and bytes as what they were, which are no view of those written', () => {
+    const noNumber = new Float64Array(new Uint32Array([1, 0xfff80000]).buffer)[0];
+    const value = {
+      numbers: [Number.NaN, noNumber, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0, 1.5],
+      buffer: Buffer.from('abc').subarray(1),
+      bytes: Uint8Array.of(0, 255),
+      none: [Buffer.alloc(0), new Uint8Array(0)],
+    };
+    const encoded = encode(record(), value);
+    const back = decode(record(), encoded) as typeof value;
+    encoded.fill(0);
+    expect(back).toStrictEqual(value);
+    expect([back.buffer, back.bytes].map((part) => part.constructor.name)).toEqual(['Buffer', 'Uint8Array']);
+    expect(encode(record(), Number.NaN).equals(encode(record(), noNumber))).toBe(true);
+  });
+
+  it.each([
+    new Float64Array(1),
+    new DataView(new ArrayBuffer(1)),
+    new ArrayBuffer(1),
+    new Date(0),
+    1n,
+    '\ud800',
+    [undefined],
+  ])('refuses %o', (value) => {
+    for (const refuse of [() => record().own({ value }), () => record().write({ value }, new ByteWriter())]) {
+      expect(refuse).toThrow(StreamError);
+      expect(refuse).toThrow('$.value');
+    }
+  });
+
+  it('is another schema version than json', () => {
+    expect(record().schemaVersion).not.toBe(json().schemaVersion);
   });
 });
 

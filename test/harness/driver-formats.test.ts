@@ -1,7 +1,7 @@
 // The driver writes and reads what topics hold in the format that the job says of them.
 
 import { expect, test } from 'vitest';
-import { defineJob, json, records, samples, topic, valueState } from '#jobs/millrace.ts';
+import { defineJob, json, record, records, samples, topic, tumbling, valueState } from '#jobs/millrace.ts';
 import { JobDriver } from '#test/harness/driver.ts';
 
 interface Visit {
@@ -86,5 +86,77 @@ test('records that no state could keep are dead letters, and the job goes on', a
   expect(driver.output('out').map(({ value }) => JSON.stringify(value))).toEqual([
     '{"before":null,"visit":{"user":"ann","page":"a","__proto__":{"page":"b"}}}',
   ]);
+  await driver.stop();
+});
+
+test('Avro records with NaN, infinities and bytes go through exchanges, windows, joins and states', async () => {
+  interface Reading {
+    readonly user: string;
+    readonly value: Uint8Array | number | null;
+  }
+  const schema = {
+    type: 'record',
+    name: 'Reading',
+    fields: [
+      { name: 'user', type: 'string' },
+      { name: 'value', type: ['null', 'bytes', 'double'] },
+    ],
+  };
+  const avro = { format: 'avro', avroSchema: schema } as const;
+  const job = defineJob({
+    name: 'readings',
+    sources: {
+      readings: records<Reading>({ topic: 'in', ...avro, idleness: '1s' }),
+      others: records<Reading>({ topic: 'others', ...avro, idleness: '1s' }),
+    },
+    build: ({ readings, others }) => {
+      const user = ({ user }: Reading) => user;
+      const keyed = readings.keyBy('by-user', user);
+      keyed
+        .process('last', {
+          state: { last: valueState(record<Reading>()) },
+          process(reading, { state, emit }) {
+            emit(state.last.get() ?? reading);
+            state.last.set(reading);
+          },
+        })
+        .to(topic('last', avro));
+      keyed
+        .window('1m', tumbling('1m'))
+        .reduce(
+          (_, b) => b,
+          (reading) => reading,
+        )
+        .to(topic('reduced', avro));
+      readings
+        .intervalJoin('both', others, {
+          key: user,
+          otherKey: user,
+          lower: '-1m',
+          upper: '1m',
+          join: (_, other) => other,
+        })
+        .to(topic('joined', avro));
+    },
+  });
+  const values = [Number.NaN, Number.NEGATIVE_INFINITY, Buffer.from([0, 255]), null];
+  const driver = await JobDriver.start(job);
+  for (const value of values) {
+    await driver.send('in', { user: `${value}`, value });
+    await driver.send('in', { user: `${value}`, value });
+    await driver.send('others', { user: `${value}`, value });
+  }
+  await driver.advance('10s');
+  await driver.crash();
+  await driver.restore();
+  await driver.restart();
+  await driver.advance('5m');
+  const twice = values.flatMap((value) => [value, value]);
+  const written = (name: string) => driver.output<Reading>(name).map(({ value }) => value.value);
+  expect(written('last')).toEqual(expect.arrayContaining(twice));
+  expect(written('last')).toHaveLength(8);
+  expect(written('reduced')).toEqual(expect.arrayContaining(values));
+  expect(written('joined')).toHaveLength(8);
+  expect(driver.state('last', 'last', `${Number.NaN}`)).toEqual({ user: 'NaN', value: Number.NaN });
   await driver.stop();
 });
