@@ -1,6 +1,8 @@
 // Owns how rollup rows look on a terminal: per window one line, below it a few of its rows; other records take a line
 // each. Pure text; where they come from and go to is not its affair.
 
+import { NOTHING, shortFigure } from '#jobs/commands/human-text.ts';
+
 /** The fields of a rollup row that are shown (CONTRACT §5). */
 export interface ShownRow {
   readonly metric_name: string;
@@ -10,7 +12,8 @@ export interface ShownRow {
   readonly count: number;
   readonly min: number;
   readonly max: number;
-  readonly avg: number;
+  /** Null where no number can say the sum. */
+  readonly avg: number | null;
   readonly p95: number;
   readonly revision: number;
 }
@@ -20,9 +23,11 @@ const RECORD_CHARACTERS_MAX = 160;
 
 export function isRow(value: unknown): value is ShownRow {
   if (value === null || typeof value !== 'object') return false;
-  const { resolution, window_start, labels, p95 } = value as Partial<ShownRow>;
-  const numbers = typeof window_start === 'number' && typeof p95 === 'number';
-  return numbers && typeof resolution === 'string' && labels !== null && typeof labels === 'object';
+  const { avg, count, labels, max, metric_name, min, p95, resolution, window_start } = value as Partial<ShownRow>;
+  const numbers = [count, max, min, p95, window_start].every((figure) => typeof figure === 'number');
+  const texts = typeof metric_name === 'string' && typeof resolution === 'string';
+  const placed = numbers && texts && Math.abs(Number(window_start)) <= 8.64e15;
+  return placed && (avg === null || typeof avg === 'number') && typeof labels === 'object' && labels !== null;
 }
 
 /** A record that is no row; ends with a line feed. */
@@ -49,9 +54,15 @@ function windowText(rows: readonly ShownRow[]): string {
   const { resolution, window_start: startMs } = rows[0];
   const start = new Date(startMs).toISOString().slice(0, 19).replace('T', ' ');
   const lines = [`${resolution.padEnd(3)} ${start}  ${rows.length} ${rows.length === 1 ? 'row' : 'rows'}`];
-  for (const row of rows.slice(0, ROWS_PER_WINDOW)) lines.push(`      ${seriesText(row)}  ${valuesText(row)}`);
+  // What does not move, such as the start time of a process, tells least.
+  const telling = [...rows.filter(moves), ...rows.filter((row) => !moves(row))];
+  for (const row of telling.slice(0, ROWS_PER_WINDOW)) lines.push(`      ${seriesText(row)}  ${valuesText(row)}`);
   if (rows.length > ROWS_PER_WINDOW) lines.push(`      … and ${rows.length - ROWS_PER_WINDOW} more`);
   return `${lines.join('\n')}\n`;
+}
+
+function moves({ max, min }: ShownRow): boolean {
+  return min !== max;
 }
 
 function seriesText(row: ShownRow): string {
@@ -61,9 +72,11 @@ function seriesText(row: ShownRow): string {
 
 function valuesText(row: ShownRow): string {
   const correction = row.revision > 0 ? `  correction ${row.revision}` : '';
-  return `count ${row.count}  avg ${short(row.avg)}  min ${short(row.min)}  max ${short(row.max)}  p95 ${short(row.p95)}${correction}`;
+  const { avg, count, max, min, p95 } = row;
+  return `count ${count}  avg ${figure(avg)}  min ${figure(min)}  max ${figure(max)}  p95 ${figure(p95)}${correction}`;
 }
 
-function short(value: number): string {
-  return String(Number(value.toPrecision(5)));
+/** An average may be null: of a sum that no number can say. */
+function figure(value: number | null): string {
+  return value === null ? NOTHING : shortFigure(value);
 }

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { incidentLevel, requests, startedMs, traffic } from '#jobs/generated-world.ts';
 import { DISORDER_MS, generatedRecord, generatedSeries } from '#jobs/generator.ts';
-import { rowText, type ShownRow } from '#jobs/row-text.ts';
+import { isRow, rowText, type ShownRow } from '#jobs/row-text.ts';
 
 const NOON_MS = 1_700_000_000_000 - (1_700_000_000_000 % 86_400_000) + 43_200_000;
 
@@ -113,12 +113,35 @@ test('rows are shown by window, oldest first, with a count of those left out', (
   });
   const rows = [row(60_000, 'a', 2), ...['a', 'b', 'c', 'd', 'e'].map((host) => row(0, host))];
   expect(rowText(rows)).toBe(`1m  1970-01-01 00:00:00  5 rows
-      cpu_usage{host="a"}  count 60  avg 75.508  min 1  max 81  p95 79.9
-      cpu_usage{host="b"}  count 60  avg 75.508  min 1  max 81  p95 79.9
-      cpu_usage{host="c"}  count 60  avg 75.508  min 1  max 81  p95 79.9
+      cpu_usage{host="a"}  count 60  avg 75.51  min 1  max 81  p95 79.9
+      cpu_usage{host="b"}  count 60  avg 75.51  min 1  max 81  p95 79.9
+      cpu_usage{host="c"}  count 60  avg 75.51  min 1  max 81  p95 79.9
       … and 2 more
 1m  1970-01-01 00:01:00  1 row
-      cpu_usage{host="a"}  count 60  avg 75.508  min 1  max 81  p95 79.9  correction 2
+      cpu_usage{host="a"}  count 60  avg 75.51  min 1  max 81  p95 79.9  correction 2
 `);
   expect(rowText([])).toBe('');
+  const still = { ...row(0, 'still'), min: 1_795_286_732, max: 1_795_286_732, avg: null };
+  expect(rowText([still, ...['a', 'b', 'c'].map((host) => row(0, host))])).not.toContain('still');
+  expect(rowText([still])).toContain('avg -  min 1.795G  max 1.795G  p95 79.9');
+});
+
+test('what lacks anything that is shown of a row is none, whoever wrote it', () => {
+  const row: Readonly<Record<string, unknown>> = {
+    metric_name: 'cpu_usage',
+    labels: {},
+    resolution: '1m',
+    window_start: 0,
+    count: 60,
+    min: 1,
+    max: 81,
+    avg: null,
+    p95: 79.9,
+  };
+  expect(isRow(row)).toBe(true);
+  expect(isRow({ ...row, avg: 3 })).toBe(true);
+  for (const name of Object.keys(row)) expect(isRow({ ...row, [name]: undefined }), name).toBe(false);
+  expect(isRow({ ...row, window_start: 1e300 })).toBe(false);
+  expect(isRow({ ...row, labels: null })).toBe(false);
+  for (const other of [null, 1, [], 'row']) expect(isRow(other)).toBe(false);
 });
