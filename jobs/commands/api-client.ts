@@ -10,16 +10,19 @@ export interface ApiAccess {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** @default 10 s */
   readonly timeoutMs?: number;
+  /** @default 256 MiB, which no answer of the API comes near */
+  readonly answerBytesMax?: number;
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:8081';
 const TIMEOUT_MS = 10_000;
 const SHOWN_MAX = 100;
+const ANSWER_BYTES_MAX = 256 * 2 ** 20;
 
 /** What the API answers to `GET path`. Errors: those of the API; api-unreachable, api-foreign, config-invalid. */
 export async function askApi<T>(access: ApiAccess, path: string): Promise<T> {
   const base = baseUrl(access);
-  const { environment, timeoutMs = TIMEOUT_MS } = access;
+  const { answerBytesMax = ANSWER_BYTES_MAX, environment, timeoutMs = TIMEOUT_MS } = access;
   const token = environment['MILLRACE_TOKEN'];
   const headers = { accept: 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
   let status: number;
@@ -28,7 +31,7 @@ export async function askApi<T>(access: ApiAccess, path: string): Promise<T> {
     const signal = AbortSignal.timeout(timeoutMs);
     const answer = await fetch(`${base}${path}`, { headers, redirect: 'manual', signal });
     status = answer.status;
-    text = await answer.text();
+    text = await textOf(answer, answerBytesMax);
   } catch (cause) {
     throw unreachable(base, timeoutMs, cause);
   }
@@ -39,6 +42,18 @@ export async function askApi<T>(access: ApiAccess, path: string): Promise<T> {
   const { code, message, remedy } = error ?? {};
   if (typeof message !== 'string' || typeof remedy !== 'string') throw foreign(base, status, text);
   throw new StreamError(isKnown(code) ? code : 'api-foreign', printable(message), printable(remedy));
+}
+
+/** At most so much: who sends without end is none of Millrace, whose JSON would have come to its end. */
+async function textOf({ body }: Response, bytesMax: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body ?? []) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > bytesMax) break;
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function baseUrl({ environment, url }: ApiAccess): string {

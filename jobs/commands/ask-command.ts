@@ -26,11 +26,12 @@ export async function ask(command: AskCommand, edges: AskEdges): Promise<string>
   switch (command.kind) {
     case 'jobs': {
       const answer = await asked<{ readonly jobs: readonly JobView[] }>(access, '/jobs', 'jobs');
-      return command.json ? jsonText(answer) : jobsText(answer.jobs, edges);
+      return command.json ? jsonText(answer) : shown('/jobs', () => jobsText(answer.jobs, edges));
     }
     case 'job': {
-      const answer = await asked<JobDetailView>(access, `/jobs/${encodeURIComponent(command.job)}`, 'taskList');
-      return command.json ? jsonText(answer) : jobText(answer, edges);
+      const path = `/jobs/${encodeURIComponent(command.job)}`;
+      const answer = await asked<JobDetailView>(access, path, 'taskList');
+      return command.json ? jsonText(answer) : shown(path, () => jobText(answer, edges));
     }
     case 'state':
       return askState(command, access, edges);
@@ -52,7 +53,7 @@ async function askState(command: StateAsked & ApiFlags, access: ApiAccess, edges
   }
   const state = await asked<StateView>(access, `${path}/${encodeURIComponent(operator)}?${query}`, 'keys');
   if (json) return jsonText(command.operator === null ? { operators, ...state } : state);
-  return stateText(state, { ...edges, operators, more: nextPage(command, state) });
+  return shown(path, () => stateText(state, { ...edges, operators, more: nextPage(command, state) }));
 }
 
 /** The command line of the next page. */
@@ -73,8 +74,21 @@ function quoted(word: string): string {
 async function asked<T extends object>(access: ApiAccess, path: string, field: keyof T & string): Promise<T> {
   const answer = await askApi<T>(access, path);
   if (Array.isArray(answer[field])) return answer;
-  const message = `what answers ${path} has no ${field}, and so is no admin API of Millrace, or of another version`;
-  throw new StreamError('api-foreign', message, 'name the address of Millrace with --url or MILLRACE_URL');
+  throw strange(path, `has no ${field}`);
+}
+
+/** An answer that cannot be shown lacks something deeper down. */
+function shown(path: string, text: () => string): string {
+  try {
+    return text();
+  } catch (cause) {
+    throw strange(path, 'cannot be shown', cause);
+  }
+}
+
+function strange(path: string, what: string, cause?: unknown): StreamError {
+  const message = `what answers ${path} ${what}, and so is no admin API of Millrace, or of another version`;
+  return new StreamError('api-foreign', message, 'name the address of Millrace with --url or MILLRACE_URL', { cause });
 }
 
 function jsonText(value: unknown): string {

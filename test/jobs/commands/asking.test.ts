@@ -4,6 +4,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { askApi } from '#jobs/commands/api-client.ts';
 import type { AdminServer } from '#runtime/http/admin-server.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { ApiWorld } from '#test/runtime/http/api-world.ts';
@@ -165,8 +166,39 @@ describe('refusals', () => {
     const strange = await serve((_request, response) => response.end('{"jobs":{}}'));
     expect((await refusal(['jobs', '--url', strange])).message).toContain('has no jobs');
     other?.close();
+    const lacking = await serve((_request, response) =>
+      response.end('{"jobs":[{}],"taskList":[1],"operators":["1m"],"keys":[null]}'),
+    );
+    for (const command of [['jobs'], ['job', 'rollups'], ['state', 'rollups']]) {
+      expect(await refusal([...command, '--url', lacking])).toMatchObject({
+        message: expect.stringMatching(/^what answers \/jobs.* cannot be shown, and so is no admin API of Millrace/),
+        remedy: 'name the address of Millrace with --url or MILLRACE_URL',
+      });
+    }
+    other?.close();
     const elsewhere = await serve((_request, response) => response.writeHead(302, { location: `${url}/jobs` }).end());
     expect((await refusal(['jobs', '--url', elsewhere])).message).toContain('status 302');
+  });
+
+  test('somebody who sends without end, or too slowly', async () => {
+    let sent = 0;
+    const endless = await serve((_request, response) => {
+      const more = () => {
+        while (!response.destroyed && response.write('{'.repeat(10_000))) sent += 10_000;
+      };
+      response.on('drain', more);
+      more();
+    });
+    const access = { url: endless, environment: {}, answerBytesMax: 1_000_000 };
+    await expect(askApi(access, '/jobs')).rejects.toMatchObject({ code: 'api-foreign' });
+    expect(sent).toBeLessThan(50_000_000);
+    other?.closeAllConnections();
+    other?.close();
+    const slow = await serve((_request, response) => response.write('{"jobs":'));
+    await expect(askApi({ url: slow, environment: {}, timeoutMs: 100 }, '/jobs')).rejects.toMatchObject({
+      code: 'api-unreachable',
+      message: `no admin API answers at ${slow}: no answer within 0.1s`,
+    });
   });
 
   test('somebody who closes the connection', async () => {
