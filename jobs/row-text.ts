@@ -1,7 +1,7 @@
 // Owns how rollup rows look on a terminal: per window one line, below it a few of its rows; other records take a line
 // each. Pure text; where they come from and go to is not its affair.
 
-import { NOTHING, shortFigure } from '#jobs/commands/human-text.ts';
+import { NOTHING, printable, shortFigure } from '#jobs/commands/human-text.ts';
 
 /** The fields of a rollup row that are shown (CONTRACT §5). */
 export interface ShownRow {
@@ -67,7 +67,7 @@ function moves({ max, min }: ShownRow): boolean {
 
 function seriesText(row: ShownRow): string {
   const labels = Object.entries(row.labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-  return `${row.metric_name}{${labels.join(',')}}`;
+  return printable(`${row.metric_name}{${labels.join(',')}}`);
 }
 
 function valuesText(row: ShownRow): string {

@@ -126,6 +126,14 @@ test('rows are shown by window, oldest first, with a count of those left out', (
   expect(rowText([still])).toContain('avg -  min 1.795G  max 1.795G  p95 79.9');
 });
 
+test('names and labels of others cannot steer a terminal', () => {
+  const evil = '\u001b[2J\u009b1m\u202e';
+  const row = { resolution: '1m', window_start: 0, count: 1, min: 1, max: 1, avg: 1, p95: 1, revision: 0 };
+  const text = rowText([{ ...row, metric_name: evil, labels: { [evil]: evil } }]);
+  expect(text.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
+  expect(text).toContain('\\u001b[2J');
+});
+
 test('what lacks anything that is shown of a row is none, whoever wrote it', () => {
   const row: Readonly<Record<string, unknown>> = {
     metric_name: 'cpu_usage',
