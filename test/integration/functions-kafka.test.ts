@@ -13,6 +13,7 @@ import { createTopic, KafkaFeed } from './oracle/kafka-feed.ts';
 import { Random } from './oracle/random.ts';
 import { until } from './oracle/until.ts';
 import { Installation, type Product } from './process-harness.ts';
+import { swappedBytes } from './record-run.ts';
 
 const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
 const PARTITIONS = 4;
@@ -23,6 +24,7 @@ const KILLS = 10;
 const CHUNK = 500;
 /** Filling of an account: all of them are several times what may be in memory. */
 const PAYLOAD_BYTES = 20_000;
+const MEMORY_BYTES = 16 << 20;
 const PATIENCE_MS = 120_000;
 const MINUTE_MS = 60_000;
 const CLOSING = 'closing';
@@ -126,7 +128,12 @@ test('a keyed function over an exchange of 4 × 6, on LevelDB with more state th
     state: 'leveldb',
     options,
   } as const;
-  const installation = await Installation.create({ brokers, namespace, stateMemory: '16MiB', jobs: { accounts } });
+  const installation = await Installation.create({
+    brokers,
+    namespace,
+    stateMemory: `${MEMORY_BYTES}B`,
+    jobs: { accounts },
+  });
   const feed = await KafkaFeed.open(brokers, source, PARTITIONS);
   let written = 0;
   const write = async (count: number) => {
@@ -170,6 +177,8 @@ test('a keyed function over an exchange of 4 × 6, on LevelDB with more state th
     const all = (count: number) => (records: readonly OutputRecord[]) => records.length >= count;
     await booked.waitFor(all(bookings.length), 'all bookings', PATIENCE_MS).catch(() => {});
     await minutes.waitFor(all(expected.minutes.length), 'all minutes', PATIENCE_MS).catch(() => {});
+    // More lies on the disk than may be in memory, or this would say nothing of it.
+    expect(await swappedBytes(installation)).toBeGreaterThan(MEMORY_BYTES);
     const exit = await product.stop();
     expect(exit.code).toBe(0);
     const faults = judgeBooked(await booked.finish(), expected);

@@ -4,7 +4,14 @@ import { float64, integer, json, list, map, type StateCodec, text } from '#check
 import { COUNTER_SAMPLES, counterSamples, rateOf } from '#operators/aggregates/counter-range.ts';
 import { LocalAggregate } from '#operators/aggregates/local-aggregate.ts';
 import { topK } from '#operators/aggregates/top-k.ts';
-import type { AggregateFunction, OwningCodec, ProcessCallbacks, StateDescriptor } from '#operators/process/contract.ts';
+import type {
+  AggregateFunction,
+  OwningCodec,
+  ProcessCallbacks,
+  StateDescriptor,
+  TtlPlan,
+  ValueState,
+} from '#operators/process/contract.ts';
 import { counterIncrease } from '#operators/process/counter-increase.ts';
 import { deduplicate } from '#operators/process/deduplicate.ts';
 import { distinct } from '#operators/process/distinct.ts';
@@ -14,6 +21,7 @@ import { rollingReduce } from '#operators/process/rolling-reduce.ts';
 import { rollingTop } from '#operators/process/rolling-top.ts';
 import { TableLookup } from '#operators/process/table-lookup.ts';
 import { recordOf } from '#operators/records/record-rows.ts';
+import { type RecordFunction, RecordTransform } from '#operators/transforms/record-transform.ts';
 import { CountWindow } from '#operators/windows/count-window.ts';
 import { RecordWindow } from '#operators/windows/record-window.ts';
 import type { WindowAssigner } from '#operators/windows/window-assigner.ts';
@@ -200,6 +208,53 @@ const local: StageOf = (words) => (collect) => {
   return { head: operator, operators: [operator] };
 };
 
+const TRANSFORMS: Readonly<Record<string, RecordFunction>> = {
+  map: { kind: 'map', apply: (record) => [record, (record as number) * 2] },
+  filter: { kind: 'filter', apply: (record) => (record as number) % 2 === 0 },
+  'flat-map': { kind: 'flatMap', apply: (record) => Array.from({ length: record as number }, (_, at) => at) },
+};
+
+//   stage transform map|filter|flat-map       values are numbers
+const transform: StageOf = (words) => (collect) => {
+  const operator = new RecordTransform({
+    id: 't',
+    function: TRANSFORMS[words[0]],
+    view: recordOf,
+    next: [collect('out')],
+  });
+  return { head: operator, operators: [operator] };
+};
+
+/** Counts the records of a key; says what it knows 10 s after the last one by event time, and 1 min after the first by the clock. */
+const WATCH: ProcessCallbacks = {
+  process(record, { clockMs, emit, side, state, timers, timestampMs }) {
+    const { count, last } = state as { count: ValueState<number>; last: ValueState<number> };
+    const before = count.get();
+    if (before === null) {
+      side('new', record);
+      timers.onClock(clockMs + 60_000);
+    }
+    const lastMs = last.get();
+    if (lastMs !== null) timers.deleteEventTime(lastMs + 10_000);
+    timers.onEventTime(Math.max(lastMs ?? timestampMs, timestampMs) + 10_000);
+    last.set(Math.max(lastMs ?? timestampMs, timestampMs));
+    count.set((before ?? 0) + 1);
+    emit([record, count.get()]);
+  },
+  onTimer({ kind }, { emit, state }) {
+    emit([kind, (state['count'] as ValueState<number>).get()]);
+  },
+};
+
+//   stage process ttl TIME         the function above; its count lives so long after the last write
+const process: StageOf = (words, keys) => {
+  const value = (ttl: TtlPlan | null): StateDescriptor => {
+    return { kind: 'value', codec: integer() as unknown as OwningCodec<unknown>, ttl };
+  };
+  const ms = new Words(words).time('ttl');
+  return functionStage(keys, WATCH, { count: value({ ms, update: 'write' }), last: value(null) }, ['new']);
+};
+
 function assignerOf(it: Words): WindowAssigner {
   const offsetMs = it.time('offset');
   if (it.has('tumbling')) return { kind: 'tumbling', sizeMs: it.time('tumbling'), offsetMs };
@@ -272,7 +327,9 @@ export const STAGES: Readonly<Record<string, StageOf>> = {
   join,
   local,
   lookup,
+  process,
   rolling,
+  transform,
   window,
 };
 
