@@ -94,6 +94,9 @@ function unreachable(base: string, timeoutMs: number, cause: unknown): StreamErr
     ENOTFOUND: 'the host is not known',
     EAI_AGAIN: 'the host is not known now',
     ECONNRESET: 'the connection was closed',
+    UND_ERR_SOCKET: 'the connection was closed',
+    ERR_SSL_WRONG_VERSION_NUMBER: 'what listens there speaks no TLS: try http:// instead of https://',
+    ERR_SSL_PACKET_LENGTH_TOO_LONG: 'what listens there speaks no TLS: try http:// instead of https://',
   };
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code)) {
     const remedy = 'name the file of its authority in NODE_EXTRA_CA_CERTS, or ask under the name of the certificate';
@@ -101,7 +104,10 @@ function unreachable(base: string, timeoutMs: number, cause: unknown): StreamErr
       cause,
     });
   }
-  const reason = name === 'TimeoutError' ? `no answer within ${timeoutMs / 1_000}s` : (why[code] ?? (message || code));
+  const reason =
+    name === 'TimeoutError'
+      ? `no answer within ${timeoutMs / 1_000}s`
+      : (why[code] ?? printable((message || code).trim()));
   const remedy = 'start Millrace (millrace up), or name its address with --url or MILLRACE_URL';
   return new StreamError('api-unreachable', `no admin API answers at ${base}: ${reason}`, remedy, { cause });
 }

@@ -139,6 +139,11 @@ describe('refusals', () => {
     expect((await refusal(['jobs', '--url', 'http://no-such-host.invalid'])).message).toMatch(
       /: the host is not known$|EAI_AGAIN/,
     );
+    expect(
+      (await refusal(['jobs', '--url', await serve(() => {}).then((plain) => plain.replace('http', 'https'))])).message,
+    ).toMatch(
+      /^no admin API answers at https:.*: what listens there speaks no TLS: try http:\/\/ instead of https:\/\/$/,
+    );
     expect((await refusal(['jobs'], { MILLRACE_URL: 'here' })).message).toBe("MILLRACE_URL 'here' is no address");
   });
 
