@@ -96,7 +96,11 @@ export const COMMANDS = {
     argument: { name: 'JOB', completes: 'job' },
     flags: API_FLAGS,
     summary: 'one job with its tasks, and what they wait for',
-    details: [],
+    details: [
+      'A task is one stage over one partition. ENTRY is the last that it committed, LAG',
+      'the records that it has not read yet, BEHIND how far its watermark is behind the',
+      'clock. The checkpoint of the job is the oldest among the last ones of its tasks.',
+    ],
     examples: [
       ['millrace job rollups', 'figures, and a line for each task'],
       ['millrace job rollups --json --url http://127.0.0.1:9000', 'what GET /jobs/rollups answers there'],

@@ -69,12 +69,7 @@ export function jobText(job: JobDetailView, context: TextContext): string {
       'watermark',
       watermarkMs === null ? NOTHING : `${humanMoment(watermarkMs)} UTC, ${durationText(job.watermarkDelayMs)} behind`,
     ],
-    [
-      'checkpoint',
-      checkpoint === null
-        ? NOTHING
-        : `${agoText(checkpoint, nowMs)}, entry ${humanCount(checkpoint.entry)}, ${humanSize(checkpoint.sizeBytes)}`,
-    ],
+    ['checkpoint', checkpoint === null ? NOTHING : `${agoText(checkpoint, nowMs)}, ${checkpointsText(job)}`],
     [
       'per second',
       `${humanRate(perSecond.recordsIn)} in, ${humanRate(perSecond.recordsOut)} out, ${humanRate(perSecond.recordsLate)} late, ${humanRate(perSecond.recordsBad)} bad`,
@@ -151,6 +146,12 @@ function failureLines({ failure }: JobView, name: string | null): string[] {
   const message = printable(failure.message);
   const named = name === null || message.startsWith(`job ${name}`) || message.startsWith(`task ${name}/`);
   return ['', `${named ? '' : `job ${printable(name)}: `}${message}`, `  remedy: ${printable(failure.remedy)}`];
+}
+
+/** The oldest one says when; a task alone is no more than a part. */
+function checkpointsText({ taskList }: JobDetailView): string {
+  const bytes = taskList.reduce((sum, { lastCheckpoint }) => sum + (lastCheckpoint?.sizeBytes ?? 0), 0);
+  return taskList.length > 1 ? `or later, of each task, ${humanSize(bytes)} in all` : humanSize(bytes);
 }
 
 function durationText(ms: number | null): string {

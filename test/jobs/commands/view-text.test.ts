@@ -38,7 +38,11 @@ test('a job', () => {
       inputs: first.inputs.slice(0, 1),
       totals: { ...first.totals, recordsLate: 0, recordsBad: 0 },
     },
-    { ...second, waitingFor: 'the log\u001b[2J' },
+    {
+      ...second,
+      lastCheckpoint: { entry: 40, createdMs: NOW - 9_000, sizeBytes: 8_192 },
+      waitingFor: 'the log\u001b[2J',
+    },
   ];
   const checkpoint = { entry: 41, createdMs: NOW - 90_000, sizeBytes: 4_096 };
   const shown = { ...job, watermarkMs: NOW - 5_250, lastCheckpoint: checkpoint, taskList: tasks };
@@ -50,13 +54,13 @@ rollups  RUNNING
   version     a1b2c3
   lag         12,345 records, 1.3s
   watermark   2026-11-21 18:29:54 UTC, 5.3s behind
-  checkpoint  1m 30s ago, entry 41, 4.0 KiB
+  checkpoint  1m 30s ago, or later, of each task, 8.0 KiB in all
   per second  1,001 in, 20 out, 0.25 late, 0 bad
   restarts    1
 
 TASK  SLOT  PHASE    ENTRY   IN/S  OUT/S  LAG  BEHIND  CHECKPOINT  LATE  BAD
 1m/0     1  running     42  1,001     20    7    5.0s           -
-1m/1     -  running     42  1,001     20    -       -           -     3    1
+1m/1     -  running     42  1,001     20    -       -      9s ago     3    1
 1m/1 waits: the log\\u001b[2J
 1m/1 watermark held by writers 3
 `.replace('5.0s', '  5s'),
