@@ -5,6 +5,7 @@
 import type { AggregateFunction, OwningCodec } from '#operators/process/contract.ts';
 import { copier } from '#operators/records/copier.ts';
 import { RecordRows, recordOf } from '#operators/records/record-rows.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type { Batch, BatchConsumer, Operator } from '#runtime/task/contract.ts';
@@ -36,7 +37,7 @@ interface Partial {
 
 const HELD_MAX = 16_384;
 
-export class LocalAggregate implements Operator {
+export class LocalAggregate extends Untimed implements Operator {
   readonly id: string;
   readonly #options: LocalAggregateOptions;
   readonly #heldMax: number;
@@ -47,6 +48,7 @@ export class LocalAggregate implements Operator {
   #newest: Int32Array = new Int32Array(256);
 
   constructor(options: LocalAggregateOptions) {
+    super();
     this.id = options.id;
     this.#options = options;
     this.#heldMax = options.heldMax ?? HELD_MAX;
@@ -64,27 +66,15 @@ export class LocalAggregate implements Operator {
     }
   }
 
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(slot: number): boolean {
+  override usesKey(slot: number): boolean {
     return slot < this.#newest.length && this.#newest[slot] !== 0;
   }
 
-  endEntry(): void {
+  override endEntry(): void {
     this.#send();
   }
 
-  wantsEntry(): boolean {
+  override wantsEntry(): boolean {
     return this.#held.length > 0;
   }
 

@@ -8,7 +8,7 @@ import type { AvroNode } from '#operators/formats/avro-schema.ts';
 import { isTimestamp } from '#operators/formats/json-sample-scanner.ts';
 import { utf8Text } from '#operators/formats/label-set.ts';
 import { finishHash, hashRange } from '#operators/formats/raw-series-cache.ts';
-import { RecordScratch, SCRATCH_HEAD_BYTES, SCRATCH_SLACK_BYTES } from '#operators/formats/record-scratch.ts';
+import { BoundRecord } from '#operators/formats/record-scratch.ts';
 import {
   type RecordOrigin,
   type RecordOutcome,
@@ -38,7 +38,7 @@ export class AvroDecoder implements SampleDecoder {
   readonly #plan: SamplePlan | null;
   readonly #lookup: SchemaLookup | null;
   readonly #reader = new AvroReader();
-  readonly #scratch = new RecordScratch();
+  readonly #bound = new BoundRecord();
   #bytes: Buffer = Buffer.alloc(0);
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** Of the sample at hand; starts are -1 for null. */
@@ -66,7 +66,9 @@ export class AvroDecoder implements SampleDecoder {
   decode(bytes: Buffer, start: number, end: number, origin: RecordOrigin, batch: Batch): void {
     const rows = this.#rows;
     rows.begin(origin, batch);
-    const from = this.#bind(bytes, start, end);
+    const from = this.#bound.bind(bytes, start, end);
+    this.#bytes = this.#bound.bytes;
+    this.#view = this.#bound.view;
     try {
       this.#record(from, from + end - start);
     } catch (error) {
@@ -74,22 +76,7 @@ export class AvroDecoder implements SampleDecoder {
       rows.discard(error);
     }
     rows.settle(this.#view);
-    this.#scratch.release();
-  }
-
-  // Where the record begins in `#bytes`: a copy when there is no slack behind it.
-  #bind(bytes: Buffer, start: number, end: number): number {
-    if (end + SCRATCH_SLACK_BYTES > bytes.length) {
-      this.#scratch.copy(bytes, start, end);
-      this.#bytes = this.#scratch.bytes;
-      this.#view = this.#scratch.view;
-      return SCRATCH_HEAD_BYTES;
-    }
-    if (bytes !== this.#bytes) {
-      this.#bytes = bytes;
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    }
-    return start;
+    this.#bound.release();
   }
 
   #record(start: number, end: number): void {

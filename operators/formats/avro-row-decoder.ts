@@ -4,7 +4,7 @@
 import { AvroReader } from '#operators/formats/avro-reader.ts';
 import { utf8Text } from '#operators/formats/label-set.ts';
 import { finishHash, HASH_SEED, hashRange, RawSeriesCache } from '#operators/formats/raw-series-cache.ts';
-import { RecordScratch, SCRATCH_HEAD_BYTES, SCRATCH_SLACK_BYTES } from '#operators/formats/record-scratch.ts';
+import { BoundRecord } from '#operators/formats/record-scratch.ts';
 import {
   aheadFault,
   appendRow,
@@ -34,7 +34,7 @@ export class AvroRowDecoder implements RowDecoder {
   readonly #table: SeriesTable;
   readonly #cache = new RawSeriesCache();
   readonly #reader = new AvroReader();
-  readonly #scratch = new RecordScratch();
+  readonly #bound = new BoundRecord();
   readonly #numbers = new Float64Array(ROW_NUMBERS);
   #bytes: Buffer = Buffer.alloc(0);
   #view: DataView = new DataView(new ArrayBuffer(0));
@@ -47,30 +47,17 @@ export class AvroRowDecoder implements RowDecoder {
   }
 
   decode(bytes: Buffer, start: number, end: number, origin: RowOrigin, batch: Batch): RowFault | null {
-    const from = this.#bind(bytes, start, end);
+    const from = this.#bound.bind(bytes, start, end);
+    this.#bytes = this.#bound.bytes;
+    this.#view = this.#bound.view;
     try {
       return this.#row(from, from + end - start, origin, batch);
     } catch (error) {
       if (!(error instanceof RecordRefusal)) throw error;
       return { code: 'avro-invalid', message: `the record ${error.message}` };
     } finally {
-      this.#scratch.release();
+      this.#bound.release();
     }
-  }
-
-  // Where the record begins in `#bytes`: a copy when there is no slack behind it.
-  #bind(bytes: Buffer, start: number, end: number): number {
-    if (end + SCRATCH_SLACK_BYTES > bytes.length) {
-      this.#scratch.copy(bytes, start, end);
-      this.#bytes = this.#scratch.bytes;
-      this.#view = this.#scratch.view;
-      return SCRATCH_HEAD_BYTES;
-    }
-    if (bytes !== this.#bytes) {
-      this.#bytes = bytes;
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    }
-    return start;
   }
 
   #row(start: number, end: number, origin: RowOrigin, batch: Batch): RowFault | null {

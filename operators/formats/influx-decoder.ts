@@ -6,7 +6,7 @@ import { FIELD_INTS, InfluxLineScanner } from '#operators/formats/influx-line.ts
 import { type InfluxPrecision, InfluxValueReader, influxTimestampMs } from '#operators/formats/influx-value.ts';
 import { utf8Text } from '#operators/formats/label-set.ts';
 import { finishHash, hashRange } from '#operators/formats/raw-series-cache.ts';
-import { RecordScratch, SCRATCH_HEAD_BYTES, SCRATCH_SLACK_BYTES } from '#operators/formats/record-scratch.ts';
+import { BoundRecord } from '#operators/formats/record-scratch.ts';
 import {
   type RecordOrigin,
   type RecordOutcome,
@@ -36,7 +36,7 @@ export class InfluxDecoder implements SampleDecoder {
   readonly #precision: InfluxPrecision;
   readonly #line = new InfluxLineScanner();
   readonly #value = new InfluxValueReader();
-  readonly #scratch = new RecordScratch();
+  readonly #bound = new BoundRecord();
   #bytes: Buffer = Buffer.alloc(0);
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** Of the line at hand, once its raw bytes were looked at. */
@@ -55,7 +55,9 @@ export class InfluxDecoder implements SampleDecoder {
     const rows = this.#rows;
     rows.begin(origin, batch);
     rows.hasParts = true;
-    const from = this.#bind(bytes, start, end);
+    const from = this.#bound.bind(bytes, start, end);
+    this.#bytes = this.#bound.bytes;
+    this.#view = this.#bound.view;
     try {
       this.#lines(from, from + end - start, origin.timestampMs);
     } catch (error) {
@@ -63,22 +65,7 @@ export class InfluxDecoder implements SampleDecoder {
       rows.discard(error);
     }
     rows.settle(this.#view);
-    this.#scratch.release();
-  }
-
-  // Where the record begins in `#bytes`: a copy when there is no slack behind it.
-  #bind(bytes: Buffer, start: number, end: number): number {
-    if (end + SCRATCH_SLACK_BYTES > bytes.length) {
-      this.#scratch.copy(bytes, start, end);
-      this.#bytes = this.#scratch.bytes;
-      this.#view = this.#scratch.view;
-      return SCRATCH_HEAD_BYTES;
-    }
-    if (bytes !== this.#bytes) {
-      this.#bytes = bytes;
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    }
-    return start;
+    this.#bound.release();
   }
 
   #lines(start: number, end: number, recordTimestampMs: number): void {

@@ -8,6 +8,33 @@ export const SCRATCH_HEAD_BYTES = 32;
 export const SCRATCH_SLACK_BYTES = 32;
 const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Where a record is read from: in place, or a copy when there is no slack behind it. Any number of records in a row. */
+export class BoundRecord {
+  bytes: Buffer = Buffer.alloc(0);
+  view: DataView = new DataView(new ArrayBuffer(0));
+  readonly #scratch = new RecordScratch();
+
+  /** Takes the record bytes[start, end); where it begins in `this.bytes`. */
+  bind(bytes: Buffer, start: number, end: number): number {
+    if (end + SCRATCH_SLACK_BYTES > bytes.length) {
+      this.#scratch.copy(bytes, start, end);
+      this.bytes = this.#scratch.bytes;
+      this.view = this.#scratch.view;
+      return SCRATCH_HEAD_BYTES;
+    }
+    if (bytes !== this.bytes) {
+      this.bytes = bytes;
+      this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    return start;
+  }
+
+  /** Lets a large copy's memory go. */
+  release(): void {
+    this.#scratch.release();
+  }
+}
+
 export class RecordScratch {
   bytes: Buffer = Buffer.alloc(0);
   view: DataView = new DataView(new ArrayBuffer(0));

@@ -4,6 +4,7 @@
 
 import type { PagedState, PageTracker, ValueCodec } from '#checkpoint/contract.ts';
 import { BLOCK_ROWS_MAX, ExchangeBlock, encodeControl } from '#operators/formats/exchange-block.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { functionFailed } from '#operators/records/user-function.ts';
 import { type ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -26,7 +27,7 @@ export interface ExchangeSinkOptions {
   readonly watermarkIntervalMs: number;
 }
 
-export class ExchangeSink implements Operator, PagedState {
+export class ExchangeSink extends Untimed implements Operator, PagedState {
   readonly id: string;
   readonly stateId: string;
   readonly schemaVersion = 1;
@@ -46,6 +47,7 @@ export class ExchangeSink implements Operator, PagedState {
   #place: Int32Array = new Int32Array(256);
 
   constructor(options: ExchangeSinkOptions) {
+    super();
     this.id = options.id;
     this.stateId = `${options.id}/said`;
     this.#options = options;
@@ -101,26 +103,14 @@ export class ExchangeSink implements Operator, PagedState {
     }
   }
 
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
   /** Keys of rows that wait for the end of the entry. */
-  usesKey(slot: number): boolean {
+  override usesKey(slot: number): boolean {
     const { keys } = this.#options;
     const block = this.#blocks[partitionOf(keys.hash(slot), this.#blocks.length)];
     return slot < this.#inBlock.length && this.#inBlock[slot] === block.serial;
   }
 
-  endEntry(end: EntryEnd): void {
+  override endEntry(end: EntryEnd): void {
     for (let partition = 0; partition < this.#blocks.length; partition++) {
       if (this.#blocks[partition].rows > 0) this.#send(partition, end.watermarkMs);
       else if (this.#isDue(partition, end)) this.#sendControl(partition, end);
@@ -132,7 +122,7 @@ export class ExchangeSink implements Operator, PagedState {
     this.#pending = 0;
   }
 
-  wantsEntry(end: EntryEnd): boolean {
+  override wantsEntry(end: EntryEnd): boolean {
     if (this.#pending > 0) return true;
     for (let partition = 0; partition < this.#blocks.length; partition++) {
       if (this.#isDue(partition, end)) return true;

@@ -1,6 +1,7 @@
 // Owns the late output: one JSON sample per late record, with headers that say where it came from. Keeps nothing.
 
 import { writeSample } from '#operators/formats/json-sample.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import type { RecordHeader } from '#runtime/log/record-batch.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -14,7 +15,7 @@ export interface LateSinkOptions {
   readonly keys: KeyTable;
 }
 
-export class LateSink implements Operator {
+export class LateSink extends Untimed implements Operator {
   readonly id: string;
   readonly #options: LateSinkOptions;
   readonly #out = new ByteWriter(1024);
@@ -22,6 +23,7 @@ export class LateSink implements Operator {
   #partitionCount = 0;
 
   constructor(options: LateSinkOptions) {
+    super();
     this.id = options.id;
     this.#options = options;
   }
@@ -60,27 +62,5 @@ export class LateSink implements Operator {
         headers.length,
       );
     }
-  }
-
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(): boolean {
-    return false;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 }

@@ -2,6 +2,7 @@
 // nothing. Invariant: one record out for each that comes in, in order; records of a key go to one partition.
 
 import type { RecordFormat } from '#operators/formats/whole-record.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -19,7 +20,7 @@ export interface RecordSinkOptions {
   readonly key: ((record: unknown) => unknown) | null;
 }
 
-export class RecordSink implements Operator {
+export class RecordSink extends Untimed implements Operator {
   readonly id: string;
   readonly #options: RecordSinkOptions;
   readonly #out = new ByteWriter(1024);
@@ -27,6 +28,7 @@ export class RecordSink implements Operator {
   #partitionCount = 0;
 
   constructor(options: RecordSinkOptions) {
+    super();
     this.id = options.id;
     this.#options = options;
   }
@@ -57,28 +59,6 @@ export class RecordSink implements Operator {
       this.#context.output.append(sinkIndex, topic, partition, timestampMs, key, out.bytes, 0, out.length);
     }
     this.#context.count('records-sent', batch.count);
-  }
-
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(): boolean {
-    return false;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 
   #keyOf(batch: Batch, index: number, record: unknown): Uint8Array | null {

@@ -9,6 +9,7 @@ import {
   writeNamedSeries,
   writeSeries,
 } from '#operators/formats/remote-write-encoder.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { parseCanonical, type Series } from '#operators/series/canonical.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { OutgoingSamples, WHOLE } from '#operators/sinks/outgoing-samples.ts';
@@ -67,7 +68,7 @@ interface Outgoing {
 }
 
 /** Counts `samples-out`, `not-finite`, and what its delivery counts. */
-export class RemoteWriteSink implements Operator, Outbox {
+export class RemoteWriteSink extends Untimed implements Operator, Outbox {
   readonly id: string;
   readonly #options: RemoteWriteSinkOptions;
   readonly #queue = new OutgoingSamples();
@@ -82,6 +83,7 @@ export class RemoteWriteSink implements Operator, Outbox {
   #context: OperatorContext | null = null;
 
   constructor(options: RemoteWriteSinkOptions) {
+    super();
     this.id = options.id;
     this.#options = options;
     options.keys.onEvict((slots) => {
@@ -102,25 +104,11 @@ export class RemoteWriteSink implements Operator, Outbox {
     this.tell('samples-out', this.#queue.count - before);
   }
 
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(slot: number): boolean {
+  override usesKey(slot: number): boolean {
     return slot < this.#mentioned.length && this.#mentioned[slot] === this.#filling;
   }
 
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
+  override wantsEntry(): boolean {
     return this.#queue.count > 0;
   }
 

@@ -5,6 +5,7 @@
 
 import { JsonRowEncoder } from '#operators/formats/json-rows.ts';
 import { type RollupRow, type RowEncoder, type RowFormatName, rowEncoder } from '#operators/formats/row-encoder.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { quantile } from '#operators/sketch/quantile.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -25,7 +26,7 @@ export interface TopicSinkOptions {
 }
 
 /** Counts `rows`, and `sum-overflow`: rows whose sum is beyond the range of numbers. */
-export class TopicSink implements Operator {
+export class TopicSink extends Untimed implements Operator {
   readonly id: string;
   readonly #sinkIndex: number;
   readonly #topic: string;
@@ -53,6 +54,7 @@ export class TopicSink implements Operator {
   #partitionCount = 0;
 
   constructor(options: TopicSinkOptions) {
+    super();
     this.id = options.id;
     this.#sinkIndex = options.sinkIndex;
     this.#topic = options.topic;
@@ -137,27 +139,5 @@ export class TopicSink implements Operator {
     row.run = this.#run;
     row.revision = stats.revision[i];
     return row;
-  }
-
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(): boolean {
-    return false;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 }

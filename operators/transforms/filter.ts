@@ -1,6 +1,7 @@
 // Owns filter: passes on the rows for which the job's function is true. Keeps nothing.
 
 import { copyValue } from '#operators/formats/special-values.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { isPromise } from '#operators/records/user-function.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { functionFailed, type SampleView, SampleViews } from '#operators/transforms/sample-view.ts';
@@ -13,13 +14,14 @@ export interface FilterOptions {
   readonly next: readonly BatchConsumer[];
 }
 
-export class Filter implements Operator {
+export class Filter extends Untimed implements Operator {
   readonly id: string;
   readonly #options: FilterOptions;
   readonly #views: SampleViews;
   readonly #out = new Batch(256);
 
   constructor(options: FilterOptions) {
+    super();
     this.id = options.id;
     this.#options = options;
     this.#views = new SampleViews(options.table);
@@ -44,28 +46,6 @@ export class Filter implements Operator {
     }
     if (out.count === 0) return;
     for (const consumer of this.#options.next) consumer.process(out);
-  }
-
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(): boolean {
-    return false;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 
   #passes(sample: SampleView): boolean {

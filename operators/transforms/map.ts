@@ -2,6 +2,7 @@
 // another series of the stage's table. Origins stay, so late samples can be traced. Keeps nothing.
 
 import { copyValue, putNaN } from '#operators/formats/special-values.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { isPromise } from '#operators/records/user-function.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
@@ -15,13 +16,14 @@ export interface MapOptions {
   readonly next: readonly BatchConsumer[];
 }
 
-export class MapSamples implements Operator {
+export class MapSamples extends Untimed implements Operator {
   readonly id: string;
   readonly #options: MapOptions;
   readonly #views: SampleViews;
   readonly #out = new Batch(256);
 
   constructor(options: MapOptions) {
+    super();
     this.id = options.id;
     this.#options = options;
     this.#views = new SampleViews(options.table);
@@ -50,28 +52,6 @@ export class MapSamples implements Operator {
     }
     if (out.count === 0) return;
     for (const consumer of this.#options.next) consumer.process(out);
-  }
-
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(): boolean {
-    return false;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 
   #apply(sample: SampleView): SampleView {

@@ -1,6 +1,7 @@
 // Owns map, filter and flatMap over records (and over samples seen as records): stateless, in order, one function.
 
 import { RecordRows } from '#operators/records/record-rows.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
 import type { Batch, BatchConsumer, Operator } from '#runtime/task/contract.ts';
 
@@ -17,12 +18,13 @@ export interface RecordTransformOptions {
   readonly next: readonly BatchConsumer[];
 }
 
-export class RecordTransform implements Operator {
+export class RecordTransform extends Untimed implements Operator {
   readonly id: string;
   readonly #options: RecordTransformOptions;
   readonly #rows: RecordRows;
 
   constructor(options: RecordTransformOptions) {
+    super();
     this.id = options.id;
     this.#options = options;
     this.#rows = new RecordRows(options.next);
@@ -59,28 +61,6 @@ export class RecordTransform implements Operator {
       }
     }
     rows.flush();
-  }
-
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(): boolean {
-    return false;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 
   #failed(problem: string, record: unknown, cause?: unknown): Error {

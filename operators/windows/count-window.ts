@@ -4,6 +4,7 @@
 import type { ValueCodec, ValueStore } from '#checkpoint/contract.ts';
 import type { OwningCodec } from '#operators/process/contract.ts';
 import { recordOf } from '#operators/records/record-rows.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { emptyWindow, NEVER } from '#operators/windows/key-windows.ts';
 import { RecordResults } from '#operators/windows/record-results.ts';
 import { listCodec, type WindowFold, type WindowFunction, windowFold } from '#operators/windows/window-function.ts';
@@ -31,7 +32,7 @@ interface CountState {
   content: unknown;
 }
 
-export class CountWindow implements Operator {
+export class CountWindow extends Untimed implements Operator {
   readonly id: string;
   readonly #options: CountWindowOptions;
   readonly #fold: WindowFold;
@@ -40,6 +41,7 @@ export class CountWindow implements Operator {
   #store: ValueStore<CountState> | null = null;
 
   constructor(options: CountWindowOptions) {
+    super();
     const { id, keys, results } = options;
     this.id = id;
     this.#options = options;
@@ -67,31 +69,13 @@ export class CountWindow implements Operator {
     this.#results.flush();
   }
 
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(slot: number): boolean {
+  override usesKey(slot: number): boolean {
     return this.#store?.has(slot) === true;
   }
 
   look(slot: number): KeyLook | null {
     const state = this.#store?.get(slot);
     return state === undefined ? null : { states: { ...state }, eventTimersMs: [], clockTimersMs: [] };
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 
   #add(store: ValueStore<CountState>, record: unknown): void {

@@ -1,6 +1,7 @@
 // What a task does to the outside world: before the commit, in order, again after a crash, never in replay.
 
 import { expect, test } from 'vitest';
+import { Untimed } from '#operators/records/untimed.ts';
 import type { Answer, Outbox, Receiver, Refusal } from '#runtime/effect/contract.ts';
 import { Delivery } from '#runtime/effect/delivery.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -14,7 +15,7 @@ import type { Inhabitant } from '#test/simulation/world/world.ts';
 
 const FULL = 40;
 
-class ToyOutbox implements Operator, Outbox {
+class ToyOutbox extends Untimed implements Operator, Outbox {
   readonly id = 'out';
   static largest = 0;
   #items: string[] = [];
@@ -57,25 +58,7 @@ class ToyOutbox implements Operator, Outbox {
     this.#refused = [];
   }
 
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
-    return true;
-  }
-
-  usesKey(): boolean {
-    return false;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
+  override wantsEntry(): boolean {
     return this.#items.length > 0;
   }
 }

@@ -8,6 +8,7 @@ import { DirectoryStore } from '#checkpoint/directory-store.ts';
 import { PageSwap } from '#checkpoint/page-swap.ts';
 import { StateMemory } from '#checkpoint/state-memory.ts';
 import { FileTaskCheckpoints } from '#checkpoint/task-checkpoints.ts';
+import { Untimed } from '#operators/records/untimed.ts';
 import { silentLogger } from '#runtime/std/logger.ts';
 import type { Batch, Operator, OperatorContext, StageProgram } from '#runtime/task/contract.ts';
 import { MemoryPages } from '#test/checkpoint/memory-pages.ts';
@@ -18,13 +19,14 @@ import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 const SLOTS = 300;
 
 /** Counts records by key slot, which is their value, and says so; `tolerant`: it swallows errors of its state. */
-class SlotCounts implements Operator {
+class SlotCounts extends Untimed implements Operator {
   readonly id = 'counts';
   readonly #tolerant: boolean;
   #context: OperatorContext | null = null;
   #counts: ValueStore<number> | null = null;
 
   constructor(tolerant: boolean) {
+    super();
     this.#tolerant = tolerant;
   }
 
@@ -53,26 +55,8 @@ class SlotCounts implements Operator {
     }
   }
 
-  nextBoundaryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  nextTimerMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
-
-  fire(): boolean {
+  override usesKey(): boolean {
     return true;
-  }
-
-  usesKey(): boolean {
-    return true;
-  }
-
-  endEntry(): void {}
-
-  wantsEntry(): boolean {
-    return false;
   }
 }
 
