@@ -18,9 +18,8 @@ async function launch(): Promise<void> {
   const node = join(dirname(createRequire(import.meta.url).resolve('node/package.json')), 'bin/node');
   const main = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url));
   const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
-  // A terminal interrupts both; other signals reach only the one that was started.
-  process.on('SIGINT', () => {});
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  // A terminal interrupts both, and what comes twice at once counts once; `kill` reaches only the one that was started.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
     process.stderr.write(`millrace: the Node that belongs to it cannot be started: ${error.message}\n`);
     process.stderr.write(

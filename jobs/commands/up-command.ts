@@ -22,6 +22,8 @@ export interface UpEdges {
 
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
 const GENERATED_PARTITIONS = 4;
+/** One wish for the end arrives more than once: from a terminal and from what it was started with, npm or `timeout`. */
+const ECHO_MS = 200;
 /** How long the end waits for generated load that hangs in its log. */
 const LOAD_PATIENCE_MS = 1_000;
 
@@ -107,8 +109,12 @@ async function generate(
 function interruption(): { readonly signal: AbortSignal; readonly heard: Promise<void> } {
   const asked = new AbortController();
   const heard = new Promise<void>((resolve) => {
+    let heardMs = 0;
     const hear = () => {
+      const nowMs = systemClock.monotonicMs();
+      if (asked.signal.aborted && nowMs - heardMs < ECHO_MS) return;
       if (asked.signal.aborted) process.exit(130);
+      heardMs = nowMs;
       process.stderr.write('millrace: stopping; once more to end at once\n');
       asked.abort();
       resolve();
