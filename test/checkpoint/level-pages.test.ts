@@ -98,7 +98,7 @@ describe('pages in LevelDB', () => {
 function damage(directory: string, random: Seeded): number {
   let damaged = 0;
   for (const name of readdirSync(directory).filter((name) => /\.(ldb|sst)$/.test(name))) {
-    const file = opened(join(directory, name));
+    const file = fileAt(join(directory, name));
     if (file === null) continue;
     damaged++;
     const at = random.below(fstatSync(file).size);
@@ -112,7 +112,7 @@ function damage(directory: string, random: Seeded): number {
 }
 
 /** Null when LevelDB, which merges files meanwhile, has deleted it. */
-function opened(path: string): number | null {
+function fileAt(path: string): number | null {
   try {
     return openSync(path, 'r+');
   } catch (error) {
