@@ -1,6 +1,7 @@
 // Owns Kafka's record batch, version 2: building one without an object per record, stamping producer fields and CRC
 // onto a finished one, and walking the records of one. Source: the Kafka protocol's record batch layout.
 
+import { gzipSync } from 'node:zlib';
 import type { StagedBatch } from '#runtime/log/contract.ts';
 import type { BufferPool } from '#runtime/std/buffer-pool.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
@@ -9,6 +10,7 @@ import { invariant } from '#runtime/std/errors.ts';
 
 export const BATCH_HEADER_BYTES = 61;
 export const ATTRIBUTE_CODEC = 0x07;
+const CODEC_GZIP = 1;
 export const ATTRIBUTE_TRANSACTIONAL = 0x10;
 export const ATTRIBUTE_CONTROL = 0x20;
 
@@ -131,6 +133,20 @@ export class RecordBatchBuilder {
     out.length = BATCH_HEADER_BYTES;
     return bytes;
   }
+}
+
+/** The batch with its records in gzip, which every client reads; the same batch when that is no shorter. */
+export function gzipBatch(batch: StagedBatch): StagedBatch {
+  const { bytes } = batch;
+  const packed = gzipSync(bytes.subarray(BATCH_HEADER_BYTES));
+  const size = BATCH_HEADER_BYTES + packed.length;
+  if (size >= bytes.length) return batch;
+  const smaller = Buffer.allocUnsafeSlow(size);
+  bytes.copy(smaller, 0, 0, BATCH_HEADER_BYTES);
+  packed.copy(smaller, BATCH_HEADER_BYTES);
+  smaller.writeInt32BE(size - 12, 8);
+  smaller.writeInt16BE(CODEC_GZIP, 21);
+  return { ...batch, bytes: smaller };
 }
 
 /** Writes producer id, epoch, base sequence and the transactional bit into a staged batch and computes its CRC. */

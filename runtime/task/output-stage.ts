@@ -3,7 +3,7 @@
 // is known.
 
 import type { StagedBatch } from '#runtime/log/contract.ts';
-import { RecordBatchBuilder, type RecordHeader } from '#runtime/log/record-batch.ts';
+import { gzipBatch, RecordBatchBuilder, type RecordHeader } from '#runtime/log/record-batch.ts';
 import type { BufferPool } from '#runtime/std/buffer-pool.ts';
 import type { Output, OutsideOutput } from '#runtime/task/contract.ts';
 
@@ -84,7 +84,8 @@ export class OutputStage implements Output {
       builders[partition] = builder = new RecordBatchBuilder(topic, partition, FIRST_BYTES, this.#pool);
     const keySize = key === null ? 0 : key.length;
     const size = keySize + (valueEnd - valueStart) + 32;
-    if (builder.recordCount > 0 && builder.sizeBytes + size > this.#batchBytesMax) this.#full.push(builder.finish());
+    if (builder.recordCount > 0 && builder.sizeBytes + size > this.#batchBytesMax)
+      this.#full.push(this.#finished(builder));
     const before = builder.sizeBytes;
     builder.append(timestampMs, key, 0, keySize, value, valueStart, valueEnd, headers);
     this.stagedBytes += builder.sizeBytes - before;
@@ -125,10 +126,19 @@ export class OutputStage implements Output {
     this.#full = [];
     for (const builders of this.#builders.values()) {
       for (const builder of builders)
-        if (builder !== undefined && builder.recordCount > 0) batches.push(builder.finish());
+        if (builder !== undefined && builder.recordCount > 0) batches.push(this.#finished(builder));
     }
     this.#reset();
     return batches;
+  }
+
+  // Only one record alone is larger: one that came compressed, perhaps, and fits no topic otherwise.
+  #finished(builder: RecordBatchBuilder): StagedBatch {
+    const batch = builder.finish();
+    if (batch.bytes.length <= this.#batchBytesMax) return batch;
+    const smaller = gzipBatch(batch);
+    if (smaller !== batch) this.#pool?.give(batch.bytes);
+    return smaller;
   }
 
   /** Forgets everything staged, for replayed output. */

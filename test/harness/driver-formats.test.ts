@@ -160,3 +160,25 @@ test('Avro records with NaN, infinities and bytes go through exchanges, windows,
   expect(driver.state('last', 'last', `${Number.NaN}`)).toEqual({ user: 'NaN', value: Number.NaN });
   await driver.stop();
 });
+
+test('records of megabytes go through exchanges, and aside when they are bad', async () => {
+  const job = defineJob({
+    name: 'large',
+    source: records<Visit>({ topic: 'in' }),
+    build: (visits) => {
+      visits
+        .keyBy('by-user', ({ user }) => user)
+        .process('same', { state: {}, process: (visit, { emit }) => emit(visit) })
+        .to(topic('out'));
+    },
+  });
+  const driver = await JobDriver.start(job);
+  const visit = { user: 'ann', page: 'words '.repeat(400_000) };
+  const bad = 'no JSON '.repeat(400_000);
+  await driver.send('in', visit);
+  await driver.send('in', Buffer.from(bad));
+  await driver.settle();
+  expect(driver.output<Visit>('out').map(({ value }) => value.page === visit.page)).toEqual([true]);
+  expect(driver.deadLetters().map(({ value }) => value === bad)).toEqual([true]);
+  await driver.stop();
+});

@@ -7,12 +7,13 @@ import type { AvroSchema } from '#operators/formats/avro-schema.ts';
 import { type RecordFormatName, recordFormat } from '#operators/formats/record-format.ts';
 import { ROLLUP_ROW_SCHEMA, type RowFormatName } from '#operators/formats/row-encoder.ts';
 import { canonicalSeries } from '#operators/series/canonical.ts';
-import { BATCH_HEADER_BYTES, RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
+import { RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
 import type { DriverRecord, SendOptions } from '#test/harness/driver.ts';
 import type { SimulatedTopic } from '#test/simulation/world/log-cluster.ts';
+import { bodyOf } from '#test/suites/log/bytes.ts';
 
 /** How the value of a record is read. */
 export type ReadValue = (bytes: Buffer) => unknown;
@@ -143,9 +144,10 @@ export function committedRecords(topic: SimulatedTopic, read: ReadValue): Driver
   for (const { partition, archive } of topic.partitions) {
     for (const batch of archive) {
       if (batch.control || batch.fate !== 'committed') continue;
-      const { bytes, baseOffset } = batch;
-      const baseTimestampMs = Number(bytes.readBigInt64BE(27));
-      walker.reset(bytes, BATCH_HEADER_BYTES, bytes.length, bytes.readInt32BE(57));
+      const { baseOffset } = batch;
+      const baseTimestampMs = Number(batch.bytes.readBigInt64BE(27));
+      const { bytes, start } = bodyOf(batch.bytes);
+      walker.reset(bytes, start, bytes.length, batch.bytes.readInt32BE(57));
       while (walker.next()) {
         records.push({
           key: walker.keyStart < 0 ? null : bytes.toString('utf8', walker.keyStart, walker.keyEnd),

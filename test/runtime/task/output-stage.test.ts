@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { RecordWalker } from '#runtime/log/record-batch.ts';
+import { RecordWalker, stampBatch } from '#runtime/log/record-batch.ts';
 import { BufferPool } from '#runtime/std/buffer-pool.ts';
 import { OutputStage } from '#runtime/task/output-stage.ts';
+import { decodeBatches } from '#test/suites/log/bytes.ts';
 
 interface Row {
   readonly sink: number;
@@ -82,6 +84,25 @@ test('batches are cut at the size bound and hold every record in order', () => {
 test('a record larger than the bound gets a batch of its own', () => {
   const output = stage([rows[0], { ...rows[0], value: 'x'.repeat(5_000) }, rows[0]], 2_000);
   expect(output.take().map((batch) => batch.recordCount)).toEqual([1, 1, 1]);
+});
+
+test('a batch above the bound goes compressed where that is shorter, with all of its header and records', () => {
+  const values = ['word '.repeat(1_000), randomBytes(5_000).toString('latin1')];
+  const headers = [{ key: 'h', value: Buffer.from('i') }];
+  for (const [at, value] of values.entries()) {
+    const output = new OutputStage(new BufferPool(1 << 20, 1), 2_000);
+    const bytes = Buffer.from(value, 'latin1');
+    output.append(0, 'a', 3, 77, Buffer.from('k'), bytes, 0, bytes.length, headers);
+    const [batch] = output.take();
+    expect(batch.bytes.length < 2_000, `value ${at}`).toBe(at === 0);
+    stampBatch(batch.bytes, 9n, 2, 5);
+    const [stored] = decodeBatches(batch.bytes);
+    expect(stored).toMatchObject({ producerId: 9n, producerEpoch: 2, baseSequence: 5, transactional: true });
+    expect(stored.records.length).toBe(1);
+    const [record] = stored.records;
+    expect([record.timestampMs, String(record.key), record.value?.equals(bytes)]).toEqual([77, 'k', true]);
+    expect(record.headers).toEqual([['h', Buffer.from('i')]]);
+  }
 });
 
 test('what was taken stays as it is until it is released; then its memory is used again', () => {
