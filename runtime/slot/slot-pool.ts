@@ -330,7 +330,11 @@ export class SlotPool {
   async #watch(slot: Slot, worker: Worker | null): Promise<void> {
     if (!(await this.#silent(slot, STALL_LOOK_MS, STALL_LOOKS_MAX))) return;
     this.#parts.logger.error(
-      { slot: slot.index, tasks: [...slot.tasks.keys()] },
+      {
+        slot: slot.index,
+        tasks: [...slot.tasks.keys()],
+        remedy: 'look for an endless loop in the jobs of these tasks',
+      },
       `slot ${slot.index} stalled: a function of one of its jobs does not return; the slot is ended`,
     );
     slot.cause = 'a function that does not return';
@@ -341,7 +345,11 @@ export class SlotPool {
   async #endSilent(slot: Slot, worker: Worker): Promise<void> {
     if (!(await this.#silent(slot, CLOSE_LOOK_MS, CLOSE_LOOKS_MAX))) return;
     this.#parts.logger.warn(
-      { slot: slot.index, tasks: [...slot.tasks.keys()] },
+      {
+        slot: slot.index,
+        tasks: [...slot.tasks.keys()],
+        remedy: 'none needed: the next start replays what is missing',
+      },
       `slot ${slot.index} does not hear that it is to stop, and is ended: its tasks have no checkpoint at their last entry`,
     );
     await worker.terminate();

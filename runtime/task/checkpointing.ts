@@ -19,7 +19,7 @@ const SLICE_BYTES = 1024 * 1024;
 /** How long the task sleeps while it waits for the disk to take copied pages. */
 const RELIEF_PAUSE_MS = 5;
 /** How long the end of an attempt waits for clean-up, which may hang on a log that is away and costs only room. */
-const CLEAN_PATIENCE_MS = 5_000;
+const CLEAN_PATIENCE_MS = 2_000;
 /** Tries of the last checkpoint of a clean stop, a second apart. */
 const LAST_TRIES = 5;
 const LAST_PAUSE_MS = 1_000;

@@ -37,7 +37,7 @@ import type { TaskStatus } from '#runtime/task/task-status.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
 
 /** A clean stop that gets nowhere for so long (the log is away) ends without a checkpoint. */
-const STOP_PATIENCE_MS = 7_000;
+const STOP_PATIENCE_MS = 5_000;
 /** How long an aborted attempt waits for what is under way: a request that nobody answers would keep it for minutes. */
 const ABORT_GRACE_MS = 1_000;
 
