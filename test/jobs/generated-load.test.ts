@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { runGeneratedLoad } from '#jobs/generated-load.ts';
 import { generatedSeries, TICK_MS } from '#jobs/generator.ts';
-import { printRows } from '#jobs/row-printer.ts';
+import { printRows, RowGather } from '#jobs/row-printer.ts';
 import type { LogClient } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
 import { RecordBatchBuilder, RecordWalker } from '#runtime/log/record-batch.ts';
@@ -190,6 +190,7 @@ test('the printer shows rows that come, not those that were', async () => {
   // The printer sleeps when nothing is there: the first time it has found the end of the topic.
   const clock: Clock = {
     ...systemClock,
+    monotonicMs: () => asked * 250,
     sleep: async () => {
       if (asked++ === 0) await write(60_000);
       else await systemClock.sleep(5);
@@ -202,4 +203,22 @@ test('the printer shows rows that come, not those that were', async () => {
   await printRows({ log: client, topics: ['rows', 'none'], clock, signal: stop.signal, write: shown });
   await writer.close();
   expect(printed.join('')).toBe('1m  1970-01-01 00:01:00  1 row\n      cpu{}  count 1  avg 1  min 1  max 1  p95 1\n');
+});
+
+test('rows of one window are shown together, though one task is a second behind the other', () => {
+  const gathered = new RowGather();
+  const row = (host: string) => {
+    const figures = { count: 1, min: 1, max: 1, avg: 1, p95: 1, revision: 0 };
+    return { metric_name: 'cpu', labels: { host }, resolution: '1m', window_start: 0, ...figures };
+  };
+  expect(gathered.take(0, false)).toBe('');
+  gathered.rows.push(row('a'));
+  expect(gathered.take(10_000, false)).toBe('');
+  gathered.rows.push(row('b'));
+  expect(gathered.take(11_499, false)).toBe('');
+  expect(gathered.take(11_500, false)).toMatch(/^1m .* 2 rows\n/);
+  expect(gathered.take(20_000, true)).toBe('');
+  gathered.records.push('topic  what is no row\n');
+  expect(gathered.take(30_000, false)).toBe('');
+  expect(gathered.take(30_001, true), 'the end leaves nothing unsaid').toBe('topic  what is no row\n');
 });
