@@ -4,6 +4,7 @@
 import type { InputPosition } from '#checkpoint/contract.ts';
 import type { PartitionReader } from '#runtime/log/contract.ts';
 import type { Checkpointing } from '#runtime/task/checkpointing.ts';
+import { tellClockBehind } from '#runtime/task/clock-behind.ts';
 import type { Committer } from '#runtime/task/committer.ts';
 import { type Entry, writeEntry } from '#runtime/task/entry.ts';
 import { EntryClock } from '#runtime/task/entry-clock.ts';
@@ -78,6 +79,8 @@ export class LiveLoop {
     this.#committedMs = nowMs;
     this.#lookedMs = nowMs;
     this.#setAside = new SetAside(parts.counters, nowMs);
+    const { logger } = parts.environment;
+    tellClockBehind(parts.lastEntry.clockMs, clock.nowMs(), logger, taskName(parts.plan.identity));
   }
 
   stop(): void {
