@@ -15,11 +15,15 @@ const WRONG_USAGE = 2;
 /** Of what is loaded from here on, slots included; Node leaves it out where it cannot be written. */
 const COMPILE_CACHE = fileURLToPath(new URL('../node_modules/.cache/millrace/compile', import.meta.url));
 
+/** Messages may hold words of others. */
+let visible = (text: string) => text;
+
 async function main(argv: readonly string[]): Promise<number> {
   // Stripped types and compiled code are kept between starts: 110 ms of CPU for a slot instead of 260. Of nothing that
   // is loaded before, so nothing of ours is.
   process.env['NODE_COMPILE_CACHE'] ??= COMPILE_CACHE;
   enableCompileCache(process.env['NODE_COMPILE_CACHE']);
+  ({ visibleText: visible } = await import('#runtime/std/visible-text.ts'));
   const { thrownPlace } = await import('#jobs/thrown-place.ts');
   process.on('uncaughtException', (error) => crash(error, thrownPlace(error)));
   const { parseCommandLine } = await import('#jobs/command-line.ts');
@@ -88,7 +92,7 @@ function report(error: unknown): number {
 function say({ message, remedy, stack }: Omit<Failure, 'code'>): void {
   const what = remedy || 'this is a bug of Millrace or of the job: report it with the output of LOG_LEVEL=debug';
   const where = process.env['LOG_LEVEL'] === 'debug' ? `${stack}\n` : '';
-  process.stderr.write(`millrace: ${message}\n  remedy: ${what}\n${where}`);
+  process.stderr.write(visible(`millrace: ${message}\n  remedy: ${what}\n${where}`));
 }
 
 /**

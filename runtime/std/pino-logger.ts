@@ -7,6 +7,7 @@ import { isatty } from 'node:tty';
 import { type DestinationStream, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import { lazily } from '#runtime/std/lazily.ts';
 import type { Logger } from '#runtime/std/logger.ts';
+import { visibleText } from '#runtime/std/visible-text.ts';
 
 const pinoPretty = lazily<typeof import('pino-pretty')>(() => createRequire(import.meta.url)('pino-pretty'));
 
@@ -49,5 +50,7 @@ export function prettifier(): (line: string) => string {
     colorize: pinoPretty().isColorSupported,
     translateTime: 'SYS:HH:MM:ss.l',
     errorLikeObjectKeys: ['err', 'error'],
+    // Fields are quoted as JSON; the message is not.
+    messageFormat: (log, messageKey) => visibleText(String(log[messageKey] ?? '')),
   });
 }

@@ -167,6 +167,11 @@ describe('the command', () => {
     expect(millrace(['up', '--config', config], { LOG_LEVEL: 'debug' }).stderr).toContain('    at ');
   });
 
+  test('what others say in a fault cannot steer a terminal', () => {
+    const { stderr } = millrace(['explain', 'a\u001b[2J\u009bb.ts']);
+    expect(stderr).toContain('a\\u001b[2J\\u009bb.ts does not exist\n  remedy: ');
+  });
+
   test('an unknown log level is refused with the known ones', () => {
     const { status, stderr } = millrace(['up'], { LOG_LEVEL: 'loud' });
     expect(status).toBe(1);

@@ -46,17 +46,22 @@ test('loses nothing of a worker thread that ends at once', () => {
   expect(lines.map((line) => line['i'])).toEqual(Array.from({ length: 100 }, (_, i) => i));
 });
 
-test('lines for people are coloured only for those who want it', () => {
-  const script = `
+test('lines for people are coloured only for those who want it, and by nobody else', () => {
+  const script = (line: object) => `
     import { prettifier } from ${JSON.stringify(MODULE)};
-    process.stdout.write(prettifier()('{"level":"warn","time":"2026-01-01T00:00:00.000Z","disk":"full","msg":"stopped"}'));
+    process.stdout.write(prettifier()(${JSON.stringify(JSON.stringify(line))}));
   `;
   const cwd = new URL('../..', import.meta.url).pathname;
-  const shown = (environment: Readonly<Record<string, string>>) => {
+  const shown = (environment: Readonly<Record<string, string>>, msg = 'stopped') => {
+    const line = { level: 'warn', time: '2026-01-01T00:00:00.000Z', disk: 'full', msg };
     const { CI: _, FORCE_COLOR: __, NO_COLOR: ___, ...rest } = process.env;
     const options = { cwd, encoding: 'utf8', env: { ...rest, ...environment } } as const;
-    return spawnSync(process.execPath, ['--input-type=module', '-e', script], options).stdout;
+    return spawnSync(process.execPath, ['--input-type=module', '-e', script(line)], options).stdout;
   };
+  const evil = '\u001b[2J\u009b1m\u202e';
+  expect(shown({ NO_COLOR: '1' }, `stopped at ${evil}\nthere`)).toContain(
+    'stopped at \\u001b[2J\\u009b1m\\u202e\nthere',
+  );
   expect(shown({ FORCE_COLOR: '1' })).toContain('\u001b[');
   expect(shown({ FORCE_COLOR: '1', NO_COLOR: '1' })).toMatch(
     /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: stopped\n {4}disk: "full"\n$/,
