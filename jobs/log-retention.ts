@@ -1,23 +1,33 @@
-// Owns which topics of an embedded log are kept how long: what comes from outside and what jobs write. Pure.
+// Owns which topics of an embedded log are kept how long: what comes from outside and what jobs write, and nothing that a
+// job of the configuration has not read. Pure.
 
-import type { LogConfiguration } from '#jobs/configuration.ts';
+import type { Configuration } from '#jobs/configuration.ts';
 import type { Plan } from '#jobs/plan.ts';
+import { offsetsGroup } from '#jobs/task-plans.ts';
 import type { RetentionPolicy } from '#runtime/log/embedded/retention.ts';
+
+export interface RetainedJob {
+  readonly plan: Plan;
+  readonly assignment: { readonly configuration: { readonly name: string } };
+}
 
 /** Null on Kafka, which looks after its topics itself. */
 export function retentionPolicy(
-  log: LogConfiguration,
-  jobs: readonly { readonly plan: Plan }[],
+  { log, namespace }: Pick<Configuration, 'log' | 'namespace'>,
+  jobs: readonly RetainedJob[],
 ): RetentionPolicy | null {
   if (log.kind !== 'embedded') return null;
   const { sourceMs, outputMs, bytes } = log.retention;
   const steps = jobs.flatMap(({ plan }) => plan.stages.flatMap((stage) => stage.steps));
   const written = new Set(steps.flatMap((step) => (step.kind === 'topic' ? [step.topic] : [])));
-  const read = jobs.flatMap(({ plan }) => plan.sources.map(({ topic }) => topic));
-  const outside = read.filter((topic) => !written.has(topic));
-  return {
-    keepMs: Object.fromEntries(outside.map((topic) => [topic, sourceMs])),
-    otherKeepMs: outputMs,
-    keepBytes: bytes,
-  };
+  const keepMs: Record<string, number> = {};
+  const readers: Record<string, string[]> = {};
+  for (const { plan, assignment } of jobs) {
+    for (const source of plan.sources) {
+      const groups = (readers[source.topic] ??= []);
+      groups.push(offsetsGroup(source, { namespace, job: assignment.configuration.name }));
+      if (!written.has(source.topic)) keepMs[source.topic] = sourceMs;
+    }
+  }
+  return { keepMs, otherKeepMs: outputMs, keepBytes: bytes, readers };
 }

@@ -111,7 +111,7 @@ export class MillraceProcess implements AdminSource {
       await options.opened?.(running);
       await running.#prepareJobs(await running.#look());
       const prepared = running.#startable.flatMap((job) => job.prepared ?? []);
-      if (embedded !== null) embedded.retention = retentionPolicy(log, prepared);
+      embedded?.keep(retentionPolicy(running.configuration, prepared));
       if (running.#startable.length > 0) await running.#openSlots();
       if (running.#startable.length > 0) await running.#claim();
       if (running.#startable.length > 0) running.#runJobs();

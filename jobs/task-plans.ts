@@ -2,7 +2,7 @@
 // how its operators are made. Plain composition; nothing is opened here.
 
 import { instantiate } from '#jobs/instantiate.ts';
-import { type CompiledJob, type StagePlan, sourceOf, writersOf } from '#jobs/plan.ts';
+import { type CompiledJob, type SourcePlan, type StagePlan, sourceOf, writersOf } from '#jobs/plan.ts';
 import { stageOutputs, writerTopics } from '#jobs/stage-shape.ts';
 import { commitTopic, inputTopic, type RunIdentity, type SourceTopics, stageTaskCount } from '#jobs/topics.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
@@ -27,12 +27,16 @@ export function taskPlans(options: TaskPlanOptions): TaskPlan[] {
   return plans;
 }
 
+/** Consumer group under which a job publishes what it has read of a source. */
+export function offsetsGroup(source: SourcePlan, { namespace, job }: Pick<RunIdentity, 'namespace' | 'job'>): string {
+  return source.consumerGroup ?? `${namespace}.${job}`;
+}
+
 export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: number): TaskPlan {
   const { job, run, version } = options;
   const { plan } = job;
   const topic = inputTopic(plan, run, stage);
   const fromSource = stage.input.kind === 'source';
-  const { consumerGroup } = sourceOf(plan, stage);
   const outputs = stageOutputs(plan, stage, run).map((output) => output.topic);
   const beside = writerTopics(plan, stage, run);
   return {
@@ -48,7 +52,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
     topics: [...new Set([topic, ...outputs, ...beside])],
     topicIds: options.topicIds ?? {},
     writers: writerCount(options, stage),
-    offsetsGroup: fromSource && run.run === 'live' ? (consumerGroup ?? `${run.namespace}.${run.job}`) : null,
+    offsetsGroup: fromSource && run.run === 'live' ? offsetsGroup(sourceOf(plan, stage), run) : null,
     program: () => instantiate(job, { stageId: stage.id, run }),
   };
 }

@@ -52,8 +52,6 @@ export class EmbeddedLog {
   readonly opened: Promise<void>;
   /** Resolves when the log can serve nobody any more before it was closed: the process should end. */
   readonly failure: Promise<StreamError>;
-  /** What is kept beyond what topics say themselves. Null: everything. */
-  retention: RetentionPolicy | null = null;
   readonly #options: EmbeddedLogOptions;
   readonly #logger: Logger;
   readonly #lock: DirectoryLock;
@@ -61,6 +59,7 @@ export class EmbeddedLog {
   readonly #exited: Promise<void>;
   readonly #closing = new AbortController();
   #full: RoomReport | null = null;
+  #retention: RetentionPolicy | null = null;
   #closed: Promise<void> | null = null;
 
   constructor(options: EmbeddedLogOptions, lock: DirectoryLock) {
@@ -123,7 +122,7 @@ export class EmbeddedLog {
     }
     const remedy = 'make room on that disk; everything goes on by itself';
     this.#logger.error({ directory, freeBytes, neededBytes, remedy }, 'the disk of the log is full: what writes waits');
-    this.enforceRetention();
+    this.#enforceRetention();
   }
 
   /** A client for this thread. */
@@ -159,9 +158,15 @@ export class EmbeddedLog {
     this.#logger.warn({ directory: this.#options.directory }, message);
   }
 
-  /** Now, and not only at its next time. */
-  enforceRetention(): void {
-    this.#send({ kind: 'retain', nowMs: this.#options.clock.nowMs(), policy: this.retention }, []);
+  /** What is kept beyond what topics say themselves, from now on; null, as before the first call: everything. */
+  keep(policy: RetentionPolicy | null): void {
+    this.#retention = policy;
+    // A process that never runs until the next time would keep everything for ever.
+    this.#enforceRetention();
+  }
+
+  #enforceRetention(): void {
+    this.#send({ kind: 'retain', nowMs: this.#options.clock.nowMs(), policy: this.#retention }, []);
   }
 
   async #enforceRetentionAgainAndAgain(): Promise<void> {
@@ -169,7 +174,7 @@ export class EmbeddedLog {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       await clock.sleep(retentionIntervalMs ?? RETENTION_INTERVAL_MS, signal);
-      if (!signal.aborted) this.enforceRetention();
+      if (!signal.aborted) this.#enforceRetention();
     }
   }
 }

@@ -172,7 +172,7 @@ export class LogStore {
 
   /** Drops the whole segments that are no longer kept; the partitions that lost some. */
   retain(nowMs: number, policy: RetentionPolicy | null): readonly PartitionLog[] {
-    const cuts = retentionCuts(this.topics.all(), nowMs, policy);
+    const cuts = retentionCuts(this.topics.all(), nowMs, policy, (...of) => this.topics.publishedOffset(...of));
     const cut = cuts.map(({ topic, partition }) => topic.partitions[partition]);
     this.change(
       cuts.map(({ topic, partition, before }): Change => {

@@ -73,6 +73,12 @@ export class LogTopics {
     );
   }
 
+  /** Null when the group published none for that partition. */
+  publishedOffset(group: string, topic: string, partition: number): bigint | null {
+    const offset = this.#offsets.get(group)?.[`${topic}/${partition}`];
+    return offset === undefined ? null : BigInt(offset);
+  }
+
   /** Alters the topics and returns the paths that nothing refers to any more. */
   apply(change: Change): string[] {
     if (change.change === 'topic-created') {

@@ -1,6 +1,7 @@
 // Owns which whole segments an embedded log may drop: by a topic's own `retention.ms` and `retention.bytes`, as Kafka
 // judges (record timestamps), and by what the installation keeps of the topics of its users (time since they were
-// written, bytes of all together). Internal topics are cut by those who wrote them, never here.
+// written, bytes of all together). Internal topics are cut by those who wrote them, never here. Invariant: the
+// installation's wishes take nothing that a group it names has not published to have read.
 
 import { withDefaults } from '#runtime/log/embedded/log-changes.ts';
 import type { Topic } from '#runtime/log/embedded/log-topics.ts';
@@ -13,6 +14,8 @@ export interface RetentionPolicy {
   readonly otherKeepMs: number;
   /** Of all topics together; the segments written longest ago go first. */
   readonly keepBytes: number;
+  /** Consumer groups that must have read a record before it goes, by topic. One that published nothing read nothing. */
+  readonly readers: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Topics that are ours, and so is their clean-up. */
@@ -29,21 +32,33 @@ export interface RetentionCut {
 interface Head {
   readonly log: PartitionLog;
   index: number;
+  /** What lies behind it stays. */
+  readonly readTo: bigint;
 }
+
+/** Offset of the next record that a group wants of a partition; null when it published none. */
+export type PublishedOffset = (group: string, topic: string, partition: number) => bigint | null;
 
 export function retentionCuts(
   topics: Iterable<Topic>,
   nowMs: number,
   policy: RetentionPolicy | null,
+  published: PublishedOffset,
 ): readonly RetentionCut[] {
   const all = [...topics];
   const heads = new Map<PartitionLog, Head>();
   for (const topic of all) {
     const config = withDefaults(topic.config);
     if (!config['cleanup.policy'].includes('delete')) continue;
-    for (const log of topic.partitions) {
+    const readers = policy?.readers[topic.topic] ?? [];
+    for (const [partition, log] of topic.partitions.entries()) {
       const index = log.expired(nowMs, Number(config['retention.ms']), Number(config['retention.bytes']));
-      heads.set(log, { log, index });
+      let readTo = log.shared.end;
+      for (const group of readers) {
+        const offset = published(group, topic.topic, partition) ?? log.shared.logStart;
+        if (offset < readTo) readTo = offset;
+      }
+      heads.set(log, { log, index, readTo });
     }
   }
   if (policy !== null) {
@@ -87,6 +102,6 @@ function dropBeyond(heads: readonly Head[], keepBytes: number): void {
   }
 }
 
-function mayGo({ log, index }: Head): boolean {
-  return index < log.segments.length - 1;
+function mayGo({ log, index, readTo }: Head): boolean {
+  return index < log.segments.length - 1 && log.segments[index + 1].baseOffset <= readTo;
 }

@@ -14,7 +14,12 @@ import { codeOf } from '#test/suites/log/writing.ts';
 
 const NOW_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
-const EVERYTHING = { keepMs: {}, otherKeepMs: Number.POSITIVE_INFINITY, keepBytes: Number.POSITIVE_INFINITY };
+const EVERYTHING = {
+  keepMs: {},
+  otherKeepMs: Number.POSITIVE_INFINITY,
+  keepBytes: Number.POSITIVE_INFINITY,
+  readers: {},
+};
 
 let directory = '';
 beforeEach(() => {
@@ -85,6 +90,21 @@ test('beyond the bytes that are kept the segments written longest ago go first, 
   log.server.retain(NOW_MS, { ...EVERYTHING, keepBytes: 0 });
   expect([kept('raw'), kept('rows'), kept('__ours')]).toEqual([[3], [3], [0, 1, 2, 3]]);
   await log.close();
+});
+
+test('nothing goes that a reader has not read, however old or much it is, and what it published is remembered', async () => {
+  const log = await segmented({ raw: [30, 25, 23, 22, 1], rows: [9, 8] });
+  const wishes = { keepMs: {}, otherKeepMs: 0, keepBytes: 0, readers: { raw: ['fast', 'slow'] } };
+  const { admin } = log.client();
+  await admin.publishOffsets('fast', [{ topic: 'raw', partition: 0, offset: 5n }]);
+  log.server.retain(NOW_MS, wishes);
+  expect([kept('raw'), kept('rows')], 'slow has read nothing').toEqual([[0, 1, 2, 3, 4], [1]]);
+  await admin.publishOffsets('slow', [{ topic: 'raw', partition: 0, offset: 3n }]);
+  await log.close();
+  const again = await serveLog({ directory, segmentBytesMax: 1 });
+  again.server.retain(NOW_MS, wishes);
+  expect(kept('raw')).toEqual([3, 4]);
+  await again.close();
 });
 
 test('without a policy nothing goes but what topics say themselves', async () => {
