@@ -111,11 +111,12 @@ export class TaskAttempt {
     });
   }
 
-  // Null while the time is our own: reading and writing checkpoints takes what it takes.
+  // Null while the last checkpoint is written: it takes what it takes. Whoever stops a replay loses but having done it.
   #progress(): string | null {
-    if (this.#phase === 'restoring' || this.#checkpointing?.finishing) return null;
+    if (this.#checkpointing?.finishing) return null;
+    if (this.#loop === null) return '';
     const settled = this.#effects.reduce((sum, effect) => sum + effect.settled, 0);
-    return `${this.#phase} ${this.#head.number} ${this.#runner?.inputOffset} ${this.#replayedEntries} ${settled}`;
+    return `${this.#head.number} ${this.#runner?.inputOffset} ${settled}`;
   }
 
   get #effects(): readonly Effect[] {

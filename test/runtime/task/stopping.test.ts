@@ -115,3 +115,30 @@ test.each(['metadata', 'fence', 'offsets', 'commit'] as const)(
     expect(toy.said('transaction failed'), 'nothing is told after the end').toEqual([]);
   },
 );
+
+test('a stop does not wait for the end of a long replay, and the next start does it again', async () => {
+  const toy = new ToyWorld();
+  const first = toy.launch();
+  for (let i = 0; i < 30; i++) {
+    toy.feed(`${WORLD_EPOCH_MS + i * 60_000} 1`);
+    await toy.pass(500);
+  }
+  const before = toy.committed('out').length;
+  first.inhabitant.process.kill();
+  const slow = toy.world.start('slow');
+  toy.owner = slow.process.id;
+  const breathe = () => slow.process.after(1_000, 'breathe', () => {});
+  const running = toy.run(slow, toy.environment(slow, { breathe }));
+  expect(await toy.until(() => running.supervisor.status()?.phase === 'replaying')).toBe(true);
+  running.supervisor.stop();
+  expect(await ended(toy, running, 10_000)).toBe(true);
+  expect(running.outcome).toEqual({ kind: 'stopped' });
+  expect(toy.said('without a checkpoint')).toHaveLength(1);
+
+  const again = toy.launch();
+  toy.feed(`${WORLD_EPOCH_MS + 40 * 60_000} 1`);
+  expect(await toy.until(() => toy.committed('out').length > before)).toBe(true);
+  again.supervisor.stop();
+  expect(await ended(toy, again)).toBe(true);
+  expect(new Set(toy.committed('out')).size, 'none twice').toBe(toy.committed('out').length);
+});
