@@ -15,7 +15,7 @@ export interface EmbeddedOptions {
   readonly directory: string;
   /**
    * How long records of topics that come from outside stay after they were written (whole segments, so that it may be
-   * more). A job that lags further behind fails with what it missed. @default '24h'
+   * more), and what jobs of the configuration have not read in any case. @default '24h'
    */
   readonly retention?: string | undefined;
   /** The same of topics that jobs write. @default '7d' */
