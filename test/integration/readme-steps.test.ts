@@ -15,7 +15,7 @@ const README = join(ROOT, 'README.md');
 /** The promise to a newcomer. */
 const FIRST_ROW_MS = 120_000;
 /** Nothing after it but rows that were on their way. */
-const STOPPED = /^millrace: stopping; once more to end at once\n(?:1m .*\n(?: .*\n)*)*$(?![^])/m;
+const STOPPED = /\nmillrace: stopping; once more to end at once\n(?:1m .*\n(?: .*\n)*)*$/;
 
 const home = mkdtempSync(join(tmpdir(), 'millrace-readme-'));
 const clone = join(home, 'millrace');
