@@ -25,7 +25,8 @@ function listFiles(folder: string): string[] {
     .filter((path) => !/(^|\/)(node_modules|target)\//.test(path));
 }
 
-const topNames = readdirSync(ROOT, { withFileTypes: true });
+// In a second working tree `.git` is a file, which says where the first one is.
+const topNames = readdirSync(ROOT, { withFileTypes: true }).filter(({ name }) => name !== '.git');
 const folders = ['runtime', 'operators', 'checkpoint', 'jobs', 'test', '.ci'];
 const paths = [
   ...topNames.filter((entry) => entry.isFile()).map((entry) => entry.name),
