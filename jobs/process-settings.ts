@@ -1,5 +1,5 @@
 // Owns what a slot is told, as plain data that crosses threads: where the log and the checkpoints are, and which jobs
-// run with which version. Made by run-process.ts.
+// run with which version. Made by slot-threads.ts.
 
 import type { MessagePort } from 'node:worker_threads';
 import type { JobConfiguration, LogConfiguration, StoreConfiguration } from '#jobs/configuration.ts';

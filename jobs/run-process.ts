@@ -2,20 +2,20 @@
 // record. One job that cannot run does not keep the others from running.
 
 import { randomBytes } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
 import type { CheckpointStore } from '#checkpoint/contract.ts';
 import type { AdminSource } from '#jobs/admin-source.ts';
 import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
+import { JobExecutor } from '#jobs/job-executor.ts';
 import { writersFirst } from '#jobs/job-order.ts';
 import type { LoadedInstallation } from '#jobs/load-job.ts';
 import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
 import { retentionPolicy } from '#jobs/log-retention.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
 import { prepareJob } from '#jobs/prepare-job.ts';
-import type { SlotSettings } from '#jobs/process-settings.ts';
 import { type JobState, logFull, type RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
+import { spawnSlot } from '#jobs/slot-threads.ts';
 import { watch } from '#jobs/watch.ts';
 import {
   type ControlEdges,
@@ -27,9 +27,8 @@ import {
 import { checkInstallation, claimInstallation, type InstallationNames } from '#runtime/control/installation.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
-import { type SlotReport, type StateReply, stateUnreadable, type TaskAssignment } from '#runtime/slot/messages.ts';
+import type { SlotReport, StateReply, TaskAssignment } from '#runtime/slot/messages.ts';
 import type { SlotCounts } from '#runtime/slot/slot.ts';
-import { SlotPool } from '#runtime/slot/slot-pool.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -79,10 +78,10 @@ export class MillraceProcess implements AdminSource {
   readonly embedded: EmbeddedLog | null;
   readonly #reader: LogReader;
   readonly #jobs: RunningJobs;
+  readonly #executor: JobExecutor;
   readonly #closing = new AbortController();
   readonly #pace = sharedPace(TRANSACTIONS_PER_SECOND_MAX);
   #control: ControlLog | null = null;
-  #pool: SlotPool | null = null;
   #processFailure: Failure | null = null;
   #resolveEnded: (failures: readonly Failure[]) => void = () => {};
 
@@ -93,6 +92,7 @@ export class MillraceProcess implements AdminSource {
     this.log = log;
     this.#reader = log.reader();
     this.processId = ulid(systemClock.nowMs(), randomBytes(10));
+    this.#executor = this.#makeExecutor();
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -112,9 +112,13 @@ export class MillraceProcess implements AdminSource {
       await running.#prepareJobs(await running.#look());
       const prepared = running.#startable.flatMap((job) => job.prepared ?? []);
       embedded?.keep(retentionPolicy(running.configuration, prepared));
-      if (running.#startable.length > 0) await running.#openSlots();
+      // A process whose threads do not start takes nothing over.
+      if (running.#startable.length > 0) await running.#patiently(() => running.#executor.open(running.#startable));
       if (running.#startable.length > 0) await running.#claim();
-      if (running.#startable.length > 0) running.#runJobs();
+      if (running.#startable.length > 0) {
+        running.#executor.start(running.#startable);
+        running.#watch();
+      }
       running.#checkEnded();
       embedded?.failure.then((fault) => running.#processFailed(describe(fault)));
     } catch (error) {
@@ -122,6 +126,27 @@ export class MillraceProcess implements AdminSource {
       throw error;
     }
     return running;
+  }
+
+  #makeExecutor(): JobExecutor {
+    const { logger, logLevel, pretty } = this.#options;
+    const { configuration, embedded, log, processId } = this;
+    const { namespace } = configuration;
+    const owns = () => isOwner(this.#edges, processId);
+    return new JobExecutor({
+      clock: systemClock,
+      logger,
+      jobs: this.#jobs,
+      slotCount: configuration.slots,
+      spawn: (index) => {
+        const jobs = this.#jobs.all.flatMap((job) => job.prepared?.assignment ?? []);
+        return spawnSlot(index, { configuration, processId, embedded, jobs, pace: this.#pace, logLevel, pretty });
+      },
+      diagnose: (job, failure) => this.#diagnose(job, failure),
+      slotDied: (tasks) => endOpenTransactions({ log, namespace, tasks, owns }),
+      processFailed: (failure) => this.#processFailed(failure),
+      taskEnded: () => this.#checkEnded(),
+    });
   }
 
   get configuration(): Configuration {
@@ -227,71 +252,6 @@ export class MillraceProcess implements AdminSource {
     return new StreamError('superseded', message, 'none needed: the newer process goes on');
   }
 
-  /** A process whose threads do not start takes nothing over. */
-  async #openSlots(): Promise<void> {
-    const pool = new SlotPool({
-      slotCount: this.configuration.slots,
-      spawn: (index) => this.#spawnSlot(index),
-      clock: systemClock,
-      logger: this.#options.logger,
-      taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
-      taskStopped: (assignment) => this.#taskEnded(assignment),
-      slotDied: (tasks, cause) => {
-        this.#jobs.slotDied(tasks, cause, systemClock.nowMs());
-        const { namespace } = this.configuration;
-        const owns = () => isOwner(this.#edges, this.processId);
-        endOpenTransactions({ log: this.log, namespace, tasks, owns });
-      },
-    });
-    this.#pool = pool;
-    const prepared = this.#startable.flatMap((job) => job.prepared ?? []);
-    const sizes = prepared.map(({ parallelism, tasks }) => ({ parallelism, taskCount: tasks.length }));
-    await this.#patiently(() => pool.open(sizes));
-  }
-
-  #runJobs(): void {
-    const starting = this.#startable;
-    for (const job of starting) this.#jobs.began(job);
-    for (const { prepared } of starting) if (prepared !== null) this.#pool?.start(prepared.tasks, prepared.parallelism);
-    this.#watch();
-  }
-
-  #spawnSlot(index: number): Worker {
-    const { logLevel, pretty } = this.#options;
-    const { namespace, log, checkpoints, slots, state } = this.configuration;
-    const port = this.embedded?.port() ?? null;
-    const settings: SlotSettings = {
-      index,
-      namespace,
-      processId: this.processId,
-      log,
-      port,
-      checkpoints,
-      state: { directory: state.directory, memoryBytes: Math.floor(state.memoryBytes / slots) },
-      jobs: this.#jobs.all.flatMap((job) => (job.prepared === null ? [] : [job.prepared.assignment])),
-      pace: this.#pace,
-      logLevel,
-      pretty,
-    };
-    const file = import.meta.url.endsWith('.ts') ? './slot-main.ts' : './slot-main.js';
-    return new Worker(new URL(file, import.meta.url), {
-      workerData: settings,
-      transferList: port === null ? [] : [port],
-      name: `slot-${index}`,
-    });
-  }
-
-  async #taskFailed(assignment: TaskAssignment, failure: Failure): Promise<void> {
-    if (failure.code === 'superseded') {
-      this.#processFailed(failure);
-      return;
-    }
-    const job = this.#jobs.get(assignment.job);
-    this.#pool?.stopJob(assignment.job);
-    if (job !== undefined && job.failure === null) this.#jobs.failed(job, await this.#diagnose(job, failure));
-    this.#taskEnded(assignment);
-  }
-
   // A task sees one topic; whether the job can go on with it, and how, is known here.
   async #diagnose(job: RunningJob, failure: Failure): Promise<Failure> {
     if (!failure.code.startsWith('topic-')) return failure;
@@ -305,12 +265,7 @@ export class MillraceProcess implements AdminSource {
     this.#options.logger.error({ code: failure.code, remedy: failure.remedy }, failure.message);
     this.#closing.abort();
     this.#processFailure = failure;
-    this.#pool?.terminate().then(() => this.#resolveEnded(this.failures));
-  }
-
-  #taskEnded(assignment: TaskAssignment): void {
-    this.#jobs.taskEnded(assignment.job);
-    this.#checkEnded();
+    this.#executor.terminate().then(() => this.#resolveEnded(this.failures));
   }
 
   #checkEnded(): void {
@@ -331,8 +286,7 @@ export class MillraceProcess implements AdminSource {
       jobFault: (prepared, fault) => {
         const job = running().find((candidate) => candidate.prepared === prepared);
         if (job === undefined) return;
-        this.#jobs.failed(job, describe(fault));
-        this.#pool?.stopJob(job.name);
+        this.#executor.failed(job, describe(fault));
       },
       processFault: (fault) => this.#processFailed(describe(fault)),
     });
@@ -340,7 +294,7 @@ export class MillraceProcess implements AdminSource {
 
   /** What runs and how; the tasks' own words are at most two seconds old. */
   async status(): Promise<JobReport[]> {
-    const reports = (await this.#pool?.status()) ?? [];
+    const reports = await this.#executor.status();
     return this.#jobs.all.map((job) => ({
       name: job.name,
       state: job.state,
@@ -355,36 +309,34 @@ export class MillraceProcess implements AdminSource {
   }
 
   get slots(): SlotCounts {
-    return this.#pool?.counts ?? { total: this.configuration.slots, running: 0, activity: [] };
+    return this.#executor.slots;
   }
 
   /** What every task said last. */
-  async reports(): Promise<readonly SlotReport[]> {
-    return (await this.#pool?.reports()) ?? [];
+  reports(): Promise<readonly SlotReport[]> {
+    return this.#executor.reports();
   }
 
   get paused(): Failure | null {
     return logFull(this.configuration.log, this.embedded?.full ?? null);
   }
 
-  /** Keyed state of a task behind one of its entries. */
-  async askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
-    const nobody = () => describe(stateUnreadable(assignment, 'does not run now'));
-    return (await this.#pool?.askState(assignment, query)) ?? { kind: 'failure', failure: nobody() };
+  askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
+    return this.#executor.askState(assignment, query);
   }
 
   /** Clean stop: every task ends with a checkpoint at its last entry. */
   async stop(): Promise<void> {
     this.#closing.abort();
     for (const job of this.#jobs.in('RUNNING')) job.state = 'STOPPING';
-    await this.#pool?.close();
+    await this.#executor.close();
     await this.#release();
   }
 
   /** Ends at once, without checkpoints; the next start replays. */
   async terminate(): Promise<void> {
     this.#closing.abort();
-    await this.#pool?.terminate();
+    await this.#executor.terminate();
     await this.#release();
   }
 

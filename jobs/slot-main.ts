@@ -1,5 +1,5 @@
 // Owns a slot's thread: connects it to log and checkpoints, compiles the jobs it gets tasks of, and hosts the tasks.
-// Entry point of a worker thread; started by run-process.ts with SlotSettings.
+// Entry point of a worker thread; started by slot-threads.ts with SlotSettings.
 
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
