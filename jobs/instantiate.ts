@@ -49,10 +49,11 @@ import { SampleViews } from '#operators/transforms/sample-view.ts';
 import { FinalHold } from '#operators/windows/final-hold.ts';
 import { MergedWindow } from '#operators/windows/merged-window.ts';
 import { TumblingWindow } from '#operators/windows/tumbling-window.ts';
+import type { Effect } from '#runtime/effect/contract.ts';
 import { Delivery } from '#runtime/effect/delivery.ts';
 import { formatDuration } from '#runtime/std/duration.ts';
 import { invariant } from '#runtime/std/errors.ts';
-import type { Batch, BatchConsumer, Effect, Operator, StageOutput, StageProgram } from '#runtime/task/contract.ts';
+import type { Batch, BatchConsumer, Operator, StageOutput, StageProgram } from '#runtime/task/contract.ts';
 
 export interface InstantiateOptions {
   readonly stageId: string;

@@ -14,17 +14,11 @@ import { parseCanonical, type Series } from '#operators/series/canonical.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import { OutgoingSamples, WHOLE } from '#operators/sinks/outgoing-samples.ts';
 import { refusalHeaders, refusedRow } from '#operators/sinks/refused-row.ts';
-import type { Outbox, Refusal } from '#runtime/effect/contract.ts';
+import type { Outbox, OutsideOutput, Refusal } from '#runtime/effect/contract.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import { compressSnappy } from '#runtime/std/snappy.ts';
-import {
-  type Batch,
-  type Operator,
-  type OperatorContext,
-  type OutsideOutput,
-  ROLLUP_VALUES,
-} from '#runtime/task/contract.ts';
+import { type Batch, type Operator, type OperatorContext, ROLLUP_VALUES } from '#runtime/task/contract.ts';
 
 export interface RemoteWriteSinkOptions {
   readonly id: string;

@@ -1,7 +1,56 @@
-// Owns what the delivery of effects and the two sides of it know of each other: an outbox, filled by a sink, and a
-// receiver in the outside world. Nothing here knows a format or a protocol.
+// Owns what a task, the delivery of its effects and the two sides of that know of each other: an effect, run between
+// entries, an outbox, filled by a sink, and a receiver in the outside world. Nothing here knows a format or a protocol.
 
-import type { OutsideOutput } from '#runtime/task/contract.ts';
+import type { RecordHeader } from '#runtime/log/record-batch.ts';
+import type { Clock } from '#runtime/std/clock.ts';
+import type { Logger } from '#runtime/std/logger.ts';
+
+/**
+ * What a stage does to the outside world with the records of an entry, before the entry is committed. In replay nothing
+ * is done again: `discard` follows every replayed entry. After a crash the records of the entry that was not committed
+ * are there again, so what was done is done once more: values are deterministic, the other side must bear repetition.
+ */
+export interface Effect {
+  /** Whether the entry must end before more input is taken. */
+  readonly full: boolean;
+  /** What `flush` waits for, null when nothing. */
+  readonly waitingFor: string | null;
+  /** Grows with everything that was taken or refused for good. */
+  readonly settled: number;
+  /**
+   * Resolves when everything was taken, or refused for good and put out as a record. Tries for as long as it takes;
+   * rejects when the signal aborts, and with what will never pass.
+   */
+  flush(context: EffectContext): Promise<void>;
+  discard(): void;
+  close(): void;
+}
+
+/**
+ * Records that only the outside world decided, in the transaction of the entry. Replay does not make them again: they stay
+ * out of hash and count. Bytes are copied.
+ */
+export interface OutsideOutput {
+  append(
+    topic: string,
+    partition: number,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array,
+    headers: readonly RecordHeader[],
+  ): void;
+}
+
+export interface EffectContext {
+  readonly output: OutsideOutput;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  /** For log lines. */
+  readonly task: string;
+  /** Another text for each attempt of a task: pauses between tries differ by it. */
+  readonly seed: string;
+}
 
 /**
  * What one entry of a task has for a receiver: items in the order in which they must arrive. Filled while records are

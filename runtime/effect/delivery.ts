@@ -3,10 +3,9 @@
 // acknowledged or refused by itself; an item is sent only when every item before it was; nothing is refused by somebody
 // who refuses everything.
 
-import type { Answer, Outbox, Receiver } from '#runtime/effect/contract.ts';
+import type { Answer, Effect, EffectContext, Outbox, Receiver } from '#runtime/effect/contract.ts';
 import { type PauseOptions, RetryPause } from '#runtime/effect/retry-pause.ts';
 import { StreamError } from '#runtime/std/errors.ts';
-import type { Effect, EffectContext } from '#runtime/task/contract.ts';
 
 export interface DeliveryOptions {
   /** The receiver's name in messages. */

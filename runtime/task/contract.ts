@@ -3,10 +3,9 @@
 // entry's clock; nothing here awaits.
 
 import type { StateRegistry, ValueCodec, ValueStore } from '#checkpoint/contract.ts';
+import type { Effect } from '#runtime/effect/contract.ts';
 import type { RecordHeader, RecordWalker } from '#runtime/log/record-batch.ts';
-import type { Clock } from '#runtime/std/clock.ts';
 import type { ErrorCode } from '#runtime/std/errors.ts';
-import type { Logger } from '#runtime/std/logger.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 
 /**
@@ -315,53 +314,6 @@ export type WatermarkRule =
       readonly maxSkewMs: number;
     }
   | { readonly kind: 'exchange' };
-
-/**
- * What a stage does to the outside world with the records of an entry, before the entry is committed. In replay nothing
- * is done again: `discard` follows every replayed entry. After a crash the records of the entry that was not committed
- * are there again, so what was done is done once more: values are deterministic, the other side must bear repetition.
- */
-export interface Effect {
-  /** Whether the entry must end before more input is taken. */
-  readonly full: boolean;
-  /** What `flush` waits for, null when nothing. */
-  readonly waitingFor: string | null;
-  /** Grows with everything that was taken or refused for good. */
-  readonly settled: number;
-  /**
-   * Resolves when everything was taken, or refused for good and put out as a record. Tries for as long as it takes;
-   * rejects when the signal aborts, and with what will never pass.
-   */
-  flush(context: EffectContext): Promise<void>;
-  discard(): void;
-  close(): void;
-}
-
-/**
- * Records that only the outside world decided, in the transaction of the entry. Replay does not make them again: they stay
- * out of hash and count. Bytes are copied.
- */
-export interface OutsideOutput {
-  append(
-    topic: string,
-    partition: number,
-    timestampMs: number,
-    key: Uint8Array | null,
-    value: Uint8Array,
-    headers: readonly RecordHeader[],
-  ): void;
-}
-
-export interface EffectContext {
-  readonly output: OutsideOutput;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  /** For log lines. */
-  readonly task: string;
-  /** Another text for each attempt of a task: pauses between tries differ by it. */
-  readonly seed: string;
-}
 
 /** Everything a task runs, made by the job's compiler for one task; plain objects, opened once per attempt. */
 export interface StageProgram {

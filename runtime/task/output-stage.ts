@@ -2,10 +2,11 @@
 // and the order-free output hash. Bytes stay until `take`; what it hands out is kept by the committer until its fate
 // is known.
 
+import type { OutsideOutput } from '#runtime/effect/contract.ts';
 import type { StagedBatch } from '#runtime/log/contract.ts';
 import { gzipBatch, RecordBatchBuilder, type RecordHeader } from '#runtime/log/record-batch.ts';
 import type { BufferPool } from '#runtime/std/buffer-pool.ts';
-import type { Output, OutsideOutput } from '#runtime/task/contract.ts';
+import type { Output } from '#runtime/task/contract.ts';
 
 const FIRST_BYTES = 4096;
 const NO_HEADERS: readonly RecordHeader[] = [];

@@ -4,6 +4,7 @@
 
 import type { Json, StateRegistry } from '#checkpoint/contract.ts';
 import { KeyedValues } from '#checkpoint/keyed-values.ts';
+import type { Effect } from '#runtime/effect/contract.ts';
 import type { FetchedBatch } from '#runtime/log/contract.ts';
 import { RecordWalker } from '#runtime/log/record-batch.ts';
 import type { BufferPool } from '#runtime/std/buffer-pool.ts';
@@ -12,7 +13,6 @@ import { invariant, StreamError } from '#runtime/std/errors.ts';
 import {
   Batch,
   type ClockTimers,
-  type Effect,
   type EntryEnd,
   type FiringBudget,
   type Operator,

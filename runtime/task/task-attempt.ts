@@ -3,13 +3,13 @@
 // StageRunner's, the transaction's fate the Committer's, checkpoint files the Checkpointing's.
 
 import type { CheckpointManifest, TaskCheckpoints } from '#checkpoint/contract.ts';
+import type { Effect } from '#runtime/effect/contract.ts';
 import type { PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { attemptStatus } from '#runtime/task/attempt-status.ts';
 import { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
 import { Committer } from '#runtime/task/committer.ts';
-import type { Effect } from '#runtime/task/contract.ts';
 import { CHAIN_START, type Entry, type Genesis, handoverEntry, writeEntry } from '#runtime/task/entry.ts';
 import {
   checkGenesis,

@@ -5,8 +5,9 @@ import { uncompressSync } from 'snappy';
 import { expect, test } from 'vitest';
 import { SeriesTable } from '#operators/series/series-table.ts';
 import { RemoteWriteSink, type RemoteWriteSinkOptions } from '#operators/sinks/remote-write-sink.ts';
+import type { OutsideOutput } from '#runtime/effect/contract.ts';
 import type { RecordHeader } from '#runtime/log/record-batch.ts';
-import { Batch, type OperatorContext, type OutsideOutput, rollupColumns } from '#runtime/task/contract.ts';
+import { Batch, type OperatorContext, rollupColumns } from '#runtime/task/contract.ts';
 import { referenceRemoteWrite } from '#test/operators/formats/reference-remote-write.ts';
 import { CollectedOutput } from './collected-output.ts';
 

@@ -2,12 +2,11 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
-import type { Outbox, Refusal } from '#runtime/effect/contract.ts';
+import type { EffectContext, Outbox, OutsideOutput, Refusal } from '#runtime/effect/contract.ts';
 import { Delivery } from '#runtime/effect/delivery.ts';
 import { HttpReceiver, type HttpReceiverOptions } from '#runtime/effect/http-receiver.ts';
 import { type Clock, systemClock } from '#runtime/std/clock.ts';
 import type { Logger } from '#runtime/std/logger.ts';
-import type { EffectContext, OutsideOutput } from '#runtime/task/contract.ts';
 
 const ITEMS_MAX = 8;
 

@@ -2,10 +2,10 @@
 
 import { expect, test } from 'vitest';
 import { Untimed } from '#operators/records/untimed.ts';
-import type { Answer, Outbox, Receiver, Refusal } from '#runtime/effect/contract.ts';
+import type { Answer, Outbox, OutsideOutput, Receiver, Refusal } from '#runtime/effect/contract.ts';
 import { Delivery } from '#runtime/effect/delivery.ts';
 import { StreamError } from '#runtime/std/errors.ts';
-import type { Batch, Operator, OutsideOutput, StageProgram } from '#runtime/task/contract.ts';
+import type { Batch, Operator, StageProgram } from '#runtime/task/contract.ts';
 import { toyStage } from '#test/harness/toy-stage.ts';
 import { type RunningToy, ToyWorld } from '#test/runtime/task/toy-world.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
