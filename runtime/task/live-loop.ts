@@ -3,6 +3,7 @@
 
 import type { InputPosition } from '#checkpoint/contract.ts';
 import type { PartitionReader } from '#runtime/log/contract.ts';
+import type { ChainHead } from '#runtime/task/attempt-start.ts';
 import type { Checkpointing } from '#runtime/task/checkpointing.ts';
 import { tellClockBehind } from '#runtime/task/clock-behind.ts';
 import type { Committer } from '#runtime/task/committer.ts';
@@ -15,7 +16,6 @@ import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { StateAnswer, StateQuestions } from '#runtime/task/state-questions.ts';
-import type { ChainHead } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import type { TaskMeter } from '#runtime/task/task-meter.ts';
 import { Waiting } from '#runtime/task/waiting.ts';

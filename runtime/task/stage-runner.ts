@@ -12,9 +12,7 @@ import type { Clock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import {
   Batch,
-  type ClockTimers,
   type EntryEnd,
-  type FiringBudget,
   type Operator,
   type OperatorContext,
   type SourceContext,
@@ -23,14 +21,14 @@ import {
   type WatermarkRule,
 } from '#runtime/task/contract.ts';
 import { sendDeadLetter } from '#runtime/task/dead-letters.ts';
+import { DueTimers, type RecordedFirings } from '#runtime/task/due-timers.ts';
+import type { Entry } from '#runtime/task/entry.ts';
 import { OutputStage } from '#runtime/task/output-stage.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import { readState, type StatePage, type StateQuery } from '#runtime/task/state-query.ts';
 import { Watermark } from '#runtime/task/watermark.ts';
 
 const ROWS_MAX = 2048;
-/** Timers that fire in one entry, whatever they put out: a leap of the watermark may owe millions, and nothing runs beside them. */
-const FIRINGS_MAX = 100_000;
 
 export interface StageRunnerOptions {
   readonly program: StageProgram;
@@ -53,15 +51,10 @@ export interface EntryStart {
   readonly schemaMisses?: readonly number[] | undefined;
 }
 
-/** Limits of replay: how many firings of timers the recorded entry made. Null while running live. */
-export type RecordedFirings = number | null;
-
 export class StageRunner {
   readonly output: OutputStage;
   readonly watermark: Watermark;
   clockMs = Number.NEGATIVE_INFINITY;
-  /** Firings of timers in this entry. */
-  readonly timersFired = { clock: 0, event: 0 };
   /** Log records and their bytes consumed in this entry. */
   recordsConsumed = 0;
   bytesConsumed = 0;
@@ -72,13 +65,12 @@ export class StageRunner {
   readonly #skewMs: number;
   readonly #rows = new Batch(ROWS_MAX + 1);
   readonly #walker = new RecordWalker();
-  readonly #budget: FiringBudget;
-  #recordedFirings: RecordedFirings = null;
-  #firing: 'clock' | 'event' = 'event';
+  readonly #timers: DueTimers;
   #batch: FetchedBatch | null = null;
   #input: SourceInput = { topic: '', partition: 0, baseOffset: 0n, baseTimestampMs: 0 };
   #idleAtStart = false;
   #startOffset = 0n;
+  readonly #watermarkMs = () => this.watermark.valueMs;
 
   constructor(options: StageRunnerOptions) {
     const { program, partition, partitionCounts, state, count } = options;
@@ -111,16 +103,7 @@ export class StageRunner {
       ...context,
       deadLetter: (walker, input, code, message, path) => sendDeadLetter(target, walker, input, code, message, path),
     };
-    this.#budget = {
-      take: () => {
-        const fired = this.timersFired.clock + this.timersFired.event;
-        const stop =
-          this.#recordedFirings === null ? this.full || fired >= FIRINGS_MAX : fired >= this.#recordedFirings;
-        if (stop) return false;
-        this.timersFired[this.#firing]++;
-        return true;
-      },
-    };
+    this.#timers = new DueTimers(program.operators, () => this.full);
     program.source.open(sourceContext);
     for (const operator of program.operators) operator.open(context);
   }
@@ -130,24 +113,27 @@ export class StageRunner {
    * fills the entry, it returns false and the clock does not move.
    */
   begin(start: EntryStart, recordedFirings: RecordedFirings = null): boolean {
-    this.#recordedFirings = recordedFirings;
-    this.timersFired.clock = 0;
-    this.timersFired.event = 0;
+    this.#timers.begin(recordedFirings);
     this.recordsConsumed = 0;
     this.bytesConsumed = 0;
     this.#idleAtStart = false;
     this.#startOffset = this.inputOffset;
     this.schemas?.begin(recordedFirings === null ? null : (start.schemaMisses ?? []));
-    if (!this.#fireClock() || !this.#fireDue()) return false;
+    if (!this.#timers.fireClock(this.clockMs) || !this.#fireDue()) return false;
     invariant(start.clockMs >= this.clockMs, 'the clock of an entry went back');
     const previousMs = this.clockMs;
     this.clockMs = start.clockMs;
-    if (!this.#fireClock()) return false;
+    if (!this.#timers.fireClock(this.clockMs)) return false;
     if (start.idleSinceMs === null) return true;
     this.#idleAtStart = true;
     const fromMs = Math.max(previousMs, start.idleSinceMs);
     if (this.clockMs > fromMs) this.watermark.advanceIdle(this.clockMs - fromMs);
     return this.#fireDue();
+  }
+
+  /** Firings of timers in this entry. */
+  get timersFired(): Readonly<Entry['timersFired']> {
+    return this.#timers.fired;
   }
 
   get program(): StageProgram {
@@ -161,14 +147,12 @@ export class StageRunner {
 
   /** Whether due timers wait for the next entry. */
   get firingUnfinished(): boolean {
-    return this.#nextDue() !== null || this.clockTimerDue(this.clockMs);
+    return this.#timers.isDue(this.watermark.valueMs) || this.clockTimerDue(this.clockMs);
   }
 
   /** Whether a timer would fire if the clock moved there. */
   clockTimerDue(clockMs: number): boolean {
-    return this.#program.operators.some(
-      ({ clockTimers }) => clockTimers !== undefined && clockTimers.nextMs() <= clockMs,
-    );
+    return this.#timers.isClockDue(clockMs);
   }
 
   /** Takes a fetched batch in hand; it is released when its records are consumed. */
@@ -251,7 +235,7 @@ export class StageRunner {
         more = false;
       } else if (source.consumedDelta >= stopDelta) more = false;
       if (!fired) return false;
-      if (this.#recordedFirings === null && this.full) return !more && this.#batch === null;
+      if (!this.#timers.isReplay && this.full) return !more && this.#batch === null;
     }
     return true;
   }
@@ -286,46 +270,9 @@ export class StageRunner {
     return this.watermark.timestampFor(boundaryMs);
   }
 
-  #nextDue(): Operator | null {
-    let due: Operator | null = null;
-    let dueMs = this.watermark.valueMs;
-    for (const operator of this.#program.operators) {
-      const timerMs = operator.nextTimerMs();
-      if (timerMs > dueMs || (due !== null && timerMs === dueMs)) continue;
-      due = operator;
-      dueMs = timerMs;
-    }
-    return due;
-  }
-
-  // As #fireDue, by the clock of the entry.
-  #fireClock(): boolean {
-    this.#firing = 'clock';
-    try {
-      for (;;) {
-        let due: ClockTimers | null = null;
-        let dueMs = Number.POSITIVE_INFINITY;
-        for (const { clockTimers } of this.#program.operators) {
-          const timerMs = clockTimers?.nextMs() ?? Number.POSITIVE_INFINITY;
-          if (timerMs > this.clockMs || timerMs >= dueMs) continue;
-          due = clockTimers ?? null;
-          dueMs = timerMs;
-        }
-        if (due === null) return true;
-        if (!due.fire(dueMs, this.#budget)) return false;
-      }
-    } finally {
-      this.#firing = 'event';
-    }
-  }
-
   // Total order of timers: (time, place in the plan, key slot). False when the budget ended it.
   #fireDue(): boolean {
-    for (;;) {
-      const due = this.#nextDue();
-      if (due === null) return true;
-      if (!due.fire(due.nextTimerMs(), this.#budget)) return false;
-    }
+    return this.#timers.fire(this.#watermarkMs);
   }
 
   /** Keyed state as it is; to be asked between entries. Null: no such operator. */
@@ -339,7 +286,7 @@ export class StageRunner {
       this.#program.watermark.kind === 'source'
         ? this.#idleAtStart && this.inputOffset === this.#startOffset
         : this.watermark.allWritersIdle;
-    return { watermarkMs: this.watermark.valueMs, clockMs: this.clockMs, idle: idle && !this.#owesOutput };
+    return { watermarkMs: this.watermark.valueMs, clockMs: this.clockMs, idle: idle && !this.#timers.oweOutput };
   }
 
   /** Whether something waits to be committed. */
@@ -351,16 +298,12 @@ export class StageRunner {
   wantsTick(clockMs: number, idle: boolean, idleSinceMs: number | null): boolean {
     let watermarkMs = this.watermark.valueMs;
     if (idleSinceMs !== null) watermarkMs += Math.max(0, clockMs - Math.max(this.clockMs, idleSinceMs));
-    if (this.#operatorsWant({ watermarkMs, clockMs, idle: idle && !this.#owesOutput }) || this.clockTimerDue(clockMs))
+    if (
+      this.#operatorsWant({ watermarkMs, clockMs, idle: idle && !this.#timers.oweOutput }) ||
+      this.clockTimerDue(clockMs)
+    )
       return true;
     return idleSinceMs !== null && this.#program.operators.some((operator) => operator.nextTimerMs() <= watermarkMs);
-  }
-
-  /** Whether something waits for the watermark to be put out. */
-  get #owesOutput(): boolean {
-    return this.#program.operators.some(
-      (operator) => (operator.nextOutputMs?.() ?? operator.nextTimerMs()) !== Number.POSITIVE_INFINITY,
-    );
   }
 
   #operatorsWant(end: EntryEnd): boolean {

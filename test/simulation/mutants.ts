@@ -225,9 +225,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'records another start than it used',
-    patches: at('runtime/task/task-attempt.ts', [
-      'inputs: [this.#inputPosition(inputTopic, startOffset)],',
-      'inputs: [this.#inputPosition(inputTopic, 0n)],',
+    patches: at('runtime/task/attempt-start.ts', [
+      'inputs: [inputPosition(plan, inputTopic, startOffset)],',
+      'inputs: [inputPosition(plan, inputTopic, 0n)],',
     ]),
     killedBy: ['task-failed', 'replay', 'rows', 'exchange', 'dead-letters'],
   },
@@ -258,7 +258,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'fires larger windows before the smaller ones they are made of',
-    patches: at('runtime/task/stage-runner.ts', [
+    patches: at('runtime/task/due-timers.ts', [
       'if (timerMs > dueMs || (due !== null && timerMs === dueMs)) continue;',
       'if (timerMs > dueMs) continue;',
     ]),
@@ -279,7 +279,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'lets one firing make an entry of any size',
-    patches: at('runtime/task/stage-runner.ts', ['? this.full', '? false']),
+    patches: at('runtime/task/due-timers.ts', ['? isFull()', '? false']),
     killedBy: ['memory'],
   },
   {
