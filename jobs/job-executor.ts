@@ -18,6 +18,8 @@ export interface JobExecutorParts {
   readonly slotCount: number;
   /** Spawns the worker thread of slot `index`. */
   readonly spawn: (index: number) => Worker;
+  /** Whether a task is still this process's, of a moment after the question. */
+  readonly owns: (assignment: TaskAssignment) => Promise<boolean>;
   /** What is behind a failure that a task could only see a part of. */
   readonly diagnose: (job: RunningJob, failure: Failure) => Promise<Failure>;
   /** A slot died with these tasks, which come back in a while. */
@@ -44,6 +46,7 @@ export class JobExecutor {
       spawn: this.#parts.spawn,
       clock: this.#parts.clock,
       logger: this.#parts.logger,
+      owns: this.#parts.owns,
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
       slotDied: (tasks, cause) => {

@@ -18,7 +18,6 @@ export interface JobAssignment {
 export interface SlotSettings {
   readonly index: number;
   readonly namespace: string;
-  readonly processId: string;
   readonly log: LogConfiguration;
   readonly port: MessagePort | null;
   readonly checkpoints: StoreConfiguration;

@@ -33,6 +33,7 @@ import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
+import { sharedQuestion } from '#runtime/std/shared-question.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { sharedPace } from '#runtime/task/commit-pace.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
@@ -80,6 +81,7 @@ export class MillraceProcess implements AdminSource {
   readonly #jobs: RunningJobs;
   readonly #executor: JobExecutor;
   readonly #closing = new AbortController();
+  readonly #owns = sharedQuestion(() => isOwner(this.#edges, this.processId));
   readonly #pace = sharedPace(TRANSACTIONS_PER_SECOND_MAX);
   #control: ControlLog | null = null;
   #processFailure: Failure | null = null;
@@ -130,9 +132,8 @@ export class MillraceProcess implements AdminSource {
 
   #makeExecutor(): JobExecutor {
     const { logger, logLevel, pretty } = this.#options;
-    const { configuration, embedded, log, processId } = this;
+    const { configuration, embedded, log } = this;
     const { namespace } = configuration;
-    const owns = () => isOwner(this.#edges, processId);
     return new JobExecutor({
       clock: systemClock,
       logger,
@@ -140,10 +141,11 @@ export class MillraceProcess implements AdminSource {
       slotCount: configuration.slots,
       spawn: (index) => {
         const jobs = this.#jobs.all.flatMap((job) => job.prepared?.assignment ?? []);
-        return spawnSlot(index, { configuration, processId, embedded, jobs, pace: this.#pace, logLevel, pretty });
+        return spawnSlot(index, { configuration, embedded, jobs, pace: this.#pace, logLevel, pretty });
       },
+      owns: this.#owns,
       diagnose: (job, failure) => this.#diagnose(job, failure),
-      slotDied: (tasks) => endOpenTransactions({ log, namespace, tasks, owns }),
+      slotDied: (tasks) => endOpenTransactions({ log, namespace, tasks, owns: this.#owns }),
       processFailed: (failure) => this.#processFailed(failure),
       taskEnded: () => this.#checkEnded(),
     });
@@ -247,7 +249,7 @@ export class MillraceProcess implements AdminSource {
   }
 
   async #superseded(): Promise<StreamError | null> {
-    if (await isOwner(this.#edges, this.processId)) return null;
+    if (await this.#owns()) return null;
     const message = `a newer process of installation '${this.configuration.namespace}' took over`;
     return new StreamError('superseded', message, 'none needed: the newer process goes on');
   }

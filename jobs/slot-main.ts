@@ -14,7 +14,7 @@ import { loadJob } from '#jobs/load-job.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
 import type { SlotSettings } from '#jobs/process-settings.ts';
 import { taskPlan } from '#jobs/task-plans.ts';
-import { isOwner } from '#runtime/control/control-log.ts';
+import { AskedOwnership } from '#runtime/slot/asked-ownership.ts';
 import type { FromSlot, TaskAssignment, ToSlot } from '#runtime/slot/messages.ts';
 import { type PlannedTask, SlotHost } from '#runtime/slot/slot-host.ts';
 import { atMost } from '#runtime/std/at-most.ts';
@@ -22,10 +22,9 @@ import { BufferPool } from '#runtime/std/buffer-pool.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 import { createLogger, type LogLevel } from '#runtime/std/pino-logger.ts';
-import { sharedQuestion } from '#runtime/std/shared-question.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { CommitPace } from '#runtime/task/commit-pace.ts';
-import type { TaskEnvironment } from '#runtime/task/task-environment.ts';
+import type { Ownership, TaskEnvironment } from '#runtime/task/task-environment.ts';
 
 /** Of buffers of staged batches between two commits. */
 const STAGED_BYTES_KEPT = 32 * 1024 * 1024;
@@ -33,8 +32,8 @@ const STAGED_BYTES_KEPT = 32 * 1024 * 1024;
 /** How long the end of a slot waits for connections. */
 const CLOSE_PATIENCE_MS = 500;
 
-function slotEnvironment(settings: SlotSettings): TaskEnvironment {
-  const { namespace, processId } = settings;
+function slotEnvironment(settings: SlotSettings, ownership: Ownership): TaskEnvironment {
+  const { namespace } = settings;
   const logger = createLogger({ level: settings.logLevel as LogLevel, pretty: settings.pretty });
   const log = connectLog(settings.log, settings.port, `${namespace}-slot-${settings.index}`);
   const reader = log.reader();
@@ -45,7 +44,7 @@ function slotEnvironment(settings: SlotSettings): TaskEnvironment {
     logger,
     log,
     reader,
-    ownership: { owns: sharedQuestion(() => isOwner({ log, reader, clock: systemClock, namespace }, processId)) },
+    ownership,
     checkpoints: (identity, attempt) => {
       const swap = pageSwap(settings, memory, identity, attempt);
       return new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger, swap });
@@ -112,11 +111,16 @@ function main(): void {
   const port = parentPort;
   invariant(port !== null, 'slot-main.ts runs as a worker thread only');
   const settings = workerData as SlotSettings;
-  const environment = slotEnvironment(settings);
   const say = (message: FromSlot) => port.postMessage(message);
+  const ownership = new AskedOwnership(say);
+  const environment = slotEnvironment(settings, ownership);
   const host = new SlotHost({ environment, planTask: planner(settings), say });
   port.on('message', async (message: ToSlot | 'close') => {
-    if (message !== 'close') return host.hear(message);
+    if (message !== 'close') {
+      if (message.kind === 'owned') ownership.answered(message.question, message.owned);
+      else host.hear(message);
+      return;
+    }
     await host.ended();
     const { clock, log, reader } = environment;
     await atMost(clock, CLOSE_PATIENCE_MS, Promise.all([reader.close(), log.close()]));

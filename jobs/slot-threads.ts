@@ -9,7 +9,6 @@ import type { SharedPace } from '#runtime/task/commit-pace.ts';
 
 export interface SlotThreadParts {
   readonly configuration: Configuration;
-  readonly processId: string;
   /** Null on Kafka. */
   readonly embedded: EmbeddedLog | null;
   /** Those that the thread may get tasks of. */
@@ -20,13 +19,12 @@ export interface SlotThreadParts {
 }
 
 export function spawnSlot(index: number, parts: SlotThreadParts): Worker {
-  const { configuration, embedded, jobs, logLevel, pace, pretty, processId } = parts;
+  const { configuration, embedded, jobs, logLevel, pace, pretty } = parts;
   const { namespace, log, checkpoints, slots, state } = configuration;
   const port = embedded?.port() ?? null;
   const settings: SlotSettings = {
     index,
     namespace,
-    processId,
     log,
     port,
     checkpoints,

@@ -28,7 +28,9 @@ export type ToSlot =
       readonly request: number;
       readonly assignment: TaskAssignment;
       readonly query: StateQuery;
-    };
+    }
+  /** Answers `owns`; null: it cannot be found out now. */
+  | { readonly kind: 'owned'; readonly question: number; readonly owned: boolean | null };
 
 export interface TaskReport {
   readonly assignment: TaskAssignment;
@@ -58,6 +60,8 @@ export type StateReply =
 
 export type FromSlot =
   | { readonly kind: 'ready' }
+  /** Whether the task is still this process's, of a moment after this question. */
+  | { readonly kind: 'owns'; readonly question: number; readonly assignment: TaskAssignment }
   | { readonly kind: 'task-stopped'; readonly assignment: TaskAssignment; readonly last: TaskReport }
   | {
       readonly kind: 'task-failed';

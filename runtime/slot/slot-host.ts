@@ -44,7 +44,7 @@ export class SlotHost {
     this.#parts = parts;
   }
 
-  hear(message: ToSlot): void {
+  hear(message: Exclude<ToSlot, { readonly kind: 'owned' }>): void {
     if (message.kind === 'start') for (const assignment of message.tasks) this.#start(assignment);
     else if (message.kind === 'stop') this.#stop(message.job);
     else if (message.kind === 'state') this.#tellState(message.request, message.assignment, message.query);

@@ -43,6 +43,8 @@ export interface SlotPoolParts {
   readonly spawn: (index: number) => Worker;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Whether the task is still this process's, of a moment after the question. What it throws is that nobody knows. */
+  readonly owns: (assignment: TaskAssignment) => Promise<boolean>;
   readonly taskFailed: (assignment: TaskAssignment, failure: Failure) => void;
   readonly taskStopped: (assignment: TaskAssignment) => void;
   /** A slot died of `cause` with these tasks, which come back in a while. */
@@ -310,6 +312,7 @@ export class SlotPool {
 
   #hear(slot: Slot, message: FromSlot): void {
     if (message.kind === 'ready') this.#becameReady(slot);
+    else if (message.kind === 'owns') void this.#tellOwned(slot, message.question, message.assignment);
     else if ('request' in message) this.#questions.answered(message);
     else {
       if (!slot.tasks.delete(assignmentKey(message.assignment))) return;
@@ -318,6 +321,11 @@ export class SlotPool {
       else this.#parts.taskStopped(message.assignment);
       this.#closeWhenEmpty(slot);
     }
+  }
+
+  async #tellOwned(slot: Slot, question: number, assignment: TaskAssignment): Promise<void> {
+    const owned = await this.#parts.owns(assignment).catch(() => null);
+    this.#say(slot, { kind: 'owned', question, owned });
   }
 
   #becameReady(slot: Slot): void {

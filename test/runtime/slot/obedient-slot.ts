@@ -17,6 +17,8 @@ export interface ObedientSlotData {
 const port = parentPort;
 if (port === null) throw new Error('runs as a worker thread');
 const tasks = new Map<string, TaskAssignment>();
+/** By the number of their question. */
+const asking: TaskAssignment[] = [];
 const say = (message: FromSlot) => port.postMessage(message);
 
 port.on('message', (message: ToSlot | 'close' | 'ready') => {
@@ -35,6 +37,8 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
     if (assignment.stage === 'mute') return;
     if (assignment.stage === 'dies-when-asked') throw new Error('died of a question');
     say({ kind: 'state', request, reply: { kind: 'answer', answer: null } });
+  } else if (message.kind === 'owned') {
+    fail(asking[message.question], `owned-${message.owned}`);
   } else {
     say({ kind: 'status', request: message.request, tasks: [...tasks.values()].map(report) });
   }
@@ -47,9 +51,13 @@ function start(task: TaskAssignment): void {
   if (task.stage === 'dies') throw new Error('died of a task');
   tasks.set(assignmentKey(task), task);
   if (task.stage === 'never-returns') for (;;);
-  if (task.stage !== 'fails') return;
+  if (task.stage === 'fails') fail(task, 'bad-record');
+  if (task.stage === 'asks') say({ kind: 'owns', question: asking.push(task) - 1, assignment: task });
+}
+
+function fail(task: TaskAssignment, code: string): void {
   tasks.delete(assignmentKey(task));
-  const failure = { code: 'bad-record', message: 'no good', remedy: 'mend it', stack: '' };
+  const failure = { code, message: 'no good', remedy: 'mend it', stack: '' };
   say({ kind: 'task-failed', assignment: task, failure, last: report(task) });
 }
 

@@ -261,3 +261,14 @@ test('a slot that cannot be made later is tried again, and its tasks run then', 
   clock.advance(100);
   await until(async () => (await running()).length === 1);
 });
+
+test("a task that asks whether it is still this process's is told, also that nobody knows", async () => {
+  const { pool, ended } = scene(1);
+  pool.start([task('a', 0, 'asks'), task('b', 1, 'asks'), task('c', 2, 'asks')], 1);
+  await until(() => ended.length === 3);
+  expect(ended.sort()).toEqual([
+    'failed a.live.0.asks.0 owned-true',
+    'failed b.live.0.asks.1 owned-false',
+    'failed c.live.0.asks.2 owned-null',
+  ]);
+});

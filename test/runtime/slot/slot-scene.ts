@@ -61,6 +61,11 @@ export function scene(slotCount: number, readyWhenTold = false, refuse: (index: 
       return worker;
     },
     clock,
+    // Of partition 0; nobody knows of partition 2.
+    owns: async ({ partition }) => {
+      if (partition === 2) throw new Error('away');
+      return partition === 0;
+    },
     logger: { ...silentLogger, warn: (_, message) => warned.push(message) },
     taskFailed: (assignment, failure) => {
       ended.push(`failed ${assignmentKey(assignment)} ${failure.code}`);
