@@ -1,41 +1,29 @@
 // Owns the processes of one installation in a simulated world: each has slots, each slot runs tasks under the real
 // supervisor. The process started last owns all tasks, as the control log has it. Breaks nothing by itself.
 
-import type { TaskIdentity } from '#checkpoint/contract.ts';
-import { DirectoryStore } from '#checkpoint/directory-store.ts';
+import { PageSwap } from '#checkpoint/page-swap.ts';
+import type { StateMemory } from '#checkpoint/state-memory.ts';
+import type { CompiledJob } from '#jobs/plan.ts';
 import { taskPlans } from '#jobs/task-plans.ts';
 import { describeTopics, type RunIdentity, type SourceTopics, type TopicNeed } from '#jobs/topics.ts';
-import { BufferPool } from '#runtime/std/buffer-pool.ts';
-import type { Logger } from '#runtime/std/logger.ts';
-import { ulid } from '#runtime/std/ulid.ts';
-import { type TaskEnvironment, type TaskPlan, transactionalId } from '#runtime/task/task-environment.ts';
-import { type TaskOutcome, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
-import { AttemptTrace, type CapturedState } from '#test/simulation/attempt-trace.ts';
+import type { Receiver } from '#runtime/effect/contract.ts';
+import type { TaskPlan } from '#runtime/task/task-environment.ts';
 import type { Coverage } from '#test/simulation/coverage.ts';
-import { Violation } from '#test/simulation/oracle/violation.ts';
-import { NAMESPACE, type Scenario } from '#test/simulation/scenario.ts';
-import { OwnershipTrace, watchLog } from '#test/simulation/watched-log.ts';
-import { WatchedCheckpoints, watchProgram } from '#test/simulation/watched-state.ts';
+import { Instance } from '#test/simulation/instance.ts';
+import type { Violation } from '#test/simulation/oracle/violation.ts';
+import { NAMESPACE, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
+import { nameOf, type TaskRecord } from '#test/simulation/task-record.ts';
+import { watchProgram } from '#test/simulation/watched-state.ts';
+import type { Scene } from '#test/simulation/workloads/contract.ts';
+import { ColdStorage } from '#test/simulation/world/cold-pages.ts';
 import type { Process } from '#test/simulation/world/process.ts';
 import type { Inhabitant, World } from '#test/simulation/world/world.ts';
 
-export const STORAGE = 'storage';
-export const CHECKPOINTS = 'checkpoints';
-/** How a task may end when its disk flipped bits. */
-const DAMAGE = new Set(['checkpoint-lost', 'version-mismatch']);
 /** Topics of these uses must be the ones that the job began with; results may be made anew. */
 const BEGUN_WITH = new Set<TopicNeed['use']>(['source', 'commits', 'exchange']);
-/** How soon a process replaces a slot that died. */
-const SLOT_RESTART_MS = 100;
 
 /** Receives what happens, for a person who looks into one seed. */
 export type Tell = (timeMs: number, what: string) => void;
-
-export interface TaskRecord {
-  readonly plan: TaskPlan;
-  readonly traces: AttemptTrace[];
-  readonly published: CapturedState[];
-}
 
 export class Installation {
   readonly world: World;
@@ -61,41 +49,64 @@ export class Installation {
   };
   /** Before files of a task are deleted because an entry listed them. */
   listedDeleted: (task: string, files: readonly string[]) => void = () => {};
+  /** Where pages lie that are not in memory: on the machine, and worth nothing after a crash. */
+  readonly coldStorage: ColdStorage;
   readonly #tell: Tell | null;
+  #scene: Scene | null = null;
 
   constructor(world: World, scenario: Scenario, coverage: Coverage, tell: Tell | null) {
     this.world = world;
     this.scenario = scenario;
     this.coverage = coverage;
     this.#tell = tell;
-    this.run = { namespace: NAMESPACE, job: scenario.job.plan.job, run: 'live', generation: 0 };
+    this.coldStorage = new ColdStorage(world.random.fork(), () => world.disk(STORAGE).faults);
+    this.run = { namespace: NAMESPACE, job: scenario.workload.job.plan.job, run: 'live', generation: 0 };
     for (const plan of this.plans('v1')) this.tasks.set(nameOf(plan.identity), { plan, traces: [], published: [] });
   }
 
-  plans(version: string): TaskPlan[] {
-    const { job } = this.scenario;
+  /** `connect`: how tasks reach what is outside of the log; by default not at all, which no plan does by itself. */
+  plans(version: string, connect: CompiledJob['connect'] = unreachable): TaskPlan[] {
+    const { run, sources } = this;
+    const job = { ...this.scenario.workload.job, connect };
     const topicIds = { ...this.#topicIds };
-    return taskPlans({ job, version, run: this.run, sources: this.#sources, topicIds }).map((plan) => ({
+    return taskPlans({ job, version, run, sources, topicIds }).map((plan) => ({
       ...plan,
       program: (counts) => watchProgram(plan.program(counts), this.coverage),
     }));
   }
 
-  get #sources(): SourceTopics {
-    const { job, sourcePartitions: partitionCount } = this.scenario;
-    return Object.fromEntries(job.plan.sources.map(({ topic }) => [topic, { partitionCount, maxMessageBytes: 1e6 }]));
+  get sources(): SourceTopics {
+    const entries = Object.entries(this.scenario.workload.sources);
+    return Object.fromEntries(
+      entries.map(([topic, partitionCount]) => [topic, { partitionCount, maxMessageBytes: 1e6 }]),
+    );
   }
 
   createTopics(random: World['random']): void {
-    const { job } = this.scenario;
     const { cluster } = this.world;
-    for (const { topic, use, partitionCount, config } of describeTopics(job.plan, this.run, this.#sources)) {
+    const { plan } = this.scenario.workload.job;
+    for (const { topic, use, partitionCount, config } of describeTopics(plan, this.run, this.sources)) {
       cluster.startOffset = use === 'source' ? random.pick([0, 0, 7]) : 0;
       cluster.createTopics([{ topic, partitionCount, config }]);
       const id = cluster.describe(topic)?.topicId;
       if (BEGUN_WITH.has(use) && id !== undefined) this.#topicIds[topic] = id;
     }
     cluster.startOffset = 0;
+  }
+
+  /** The workload's part of the world; its topics exist. */
+  begin(random: World['random']): Scene {
+    this.#scene = this.scenario.workload.begin(this.world, random);
+    return this.#scene;
+  }
+
+  /** A task's pages outside memory; of one attempt. */
+  swap(memory: StateMemory, process: Process, task: string): PageSwap {
+    return new PageSwap({ memory, open: () => this.coldStorage.open(process, task) });
+  }
+
+  connectionOf(inhabitant: Inhabitant): CompiledJob['connect'] {
+    return this.#scene?.connect?.(inhabitant);
   }
 
   /** The process that owns the tasks: started last, whether it lives or not. */
@@ -125,228 +136,9 @@ export class Installation {
   }
 }
 
-export function nameOf(identity: Pick<TaskIdentity, 'stage' | 'partition'>): string {
-  return `${identity.stage}/${identity.partition}`;
-}
-
-interface Slot {
-  readonly inhabitant: Inhabitant;
-  readonly supervisors: Map<string, TaskSupervisor>;
-}
-
-/** One process of the installation. */
-export class Instance {
-  readonly id: number;
-  readonly version: string;
-  alive = true;
-  stopping = false;
-  readonly outcomes = new Map<string, TaskOutcome>();
-  readonly #installation: Installation;
-  readonly #slots: (Slot | null)[] = [];
-  readonly #plans: readonly TaskPlan[];
-  #clockOffsetMs: number;
-
-  constructor(installation: Installation, id: number, clockOffsetMs: number) {
-    this.#installation = installation;
-    this.id = id;
-    this.version = `v${installation.version}`;
-    this.#plans = installation.plans(this.version);
-    this.#clockOffsetMs = clockOffsetMs;
-  }
-
-  start(): void {
-    for (let at = 0; at < this.#installation.scenario.slots; at++) this.#startSlot(at);
-  }
-
-  get processes(): Process[] {
-    return this.#slots.flatMap((slot) => (slot?.inhabitant.process.alive ? [slot.inhabitant.process] : []));
-  }
-
-  get isOwner(): boolean {
-    return this.#installation.owner === this;
-  }
-
-  /** Every task came to an end of its own. */
-  get ended(): boolean {
-    return this.outcomes.size === this.#plans.length;
-  }
-
-  get paused(): boolean {
-    const { nowMs } = this.#installation.world.scheduler;
-    return this.processes.some((process) => process.pausedUntilMs > nowMs);
-  }
-
-  /** kill -9. */
-  kill(): void {
-    if (!this.alive) return;
-    this.alive = false;
-    this.#installation.tell(`process ${this.id} is killed`);
-    this.#noteDeath(this.#slots);
-    for (const process of this.processes) process.kill();
-  }
-
-  /** kill -9 in place of one of its events; how many more happen before. */
-  killAfterEvents(count: number): void {
-    this.processes[0]?.afterEvents(count, () => this.kill());
-  }
-
-  /** SIGSTOP for so long, at one of its events. */
-  pauseAfterEvents(count: number, ms: number): void {
-    this.processes[0]?.afterEvents(count, () => this.pause(ms));
-  }
-
-  /** One of its threads dies in place of one of its events. */
-  killSlotAfterEvents(at: number, count: number): void {
-    const slot = this.#slots[at];
-    if (slot === null || slot === undefined) return;
-    const { process } = slot.inhabitant;
-    process.afterEvents(count, () => {
-      process.kill();
-      this.#noteDeath([slot]);
-      this.#slots[at] = null;
-      this.#installation.coverage.add('slot died');
-      const { scheduler } = this.#installation.world;
-      scheduler.schedule(SLOT_RESTART_MS, 'slot restart', null, () => {
-        if (this.alive && !this.stopping) this.#startSlot(at);
-      });
-    });
-  }
-
-  /** What was to kill it does not. */
-  spare(): void {
-    for (const process of this.processes) process.killAfterEvents(Number.POSITIVE_INFINITY);
-  }
-
-  /** SIGSTOP for so long. */
-  pause(ms: number): void {
-    for (const process of this.processes) process.pause(ms);
-  }
-
-  jumpClock(ms: number): void {
-    this.#clockOffsetMs += ms;
-    for (const process of this.processes) process.clockOffsetMs += ms;
-  }
-
-  /** SIGTERM. */
-  stop(): void {
-    this.stopping = true;
-    for (const slot of this.#slots) for (const supervisor of slot?.supervisors.values() ?? []) supervisor.stop();
-  }
-
-  supervisors(): TaskSupervisor[] {
-    return this.#slots.flatMap((slot) => [...(slot?.supervisors.values() ?? [])]);
-  }
-
-  #startSlot(at: number): void {
-    const { world, scenario } = this.#installation;
-    this.#installation.tell(`process ${this.id} starts slot ${at}`);
-    const inhabitant = world.start(`process ${this.id} slot ${at}`, STORAGE);
-    inhabitant.process.clockOffsetMs = this.#clockOffsetMs;
-    const slot: Slot = { inhabitant, supervisors: new Map() };
-    this.#slots[at] = slot;
-    const environment = this.#environment(inhabitant);
-    for (const [index, plan] of this.#plans.entries()) {
-      if (index % scenario.slots !== at || this.outcomes.has(nameOf(plan.identity))) continue;
-      const supervisor = new TaskSupervisor(plan, scenario.job.settings, environment);
-      slot.supervisors.set(nameOf(plan.identity), supervisor);
-      supervisor.run().then((outcome) => this.#ended(plan, outcome));
-    }
-  }
-
-  #ended(plan: TaskPlan, outcome: TaskOutcome): void {
-    if (!this.alive) return;
-    const name = nameOf(plan.identity);
-    this.outcomes.set(name, outcome);
-    if (outcome.kind === 'stopped') return;
-    const { code, message, stack } = outcome.failure;
-    const { coverage, world } = this.#installation;
-    coverage.add(`ended: ${code}${this.isOwner ? '' : ' (not the owner)'}`);
-    this.#installation.tell(`process ${this.id}: ${name} ended: ${message}`);
-    if (code === 'superseded' && !this.isOwner) {
-      this.kill();
-      return;
-    }
-    const bitsFlipped = DAMAGE.has(code) && world.disk(STORAGE).counts.bitsFlipped > 0;
-    if (this.isOwner && bitsFlipped) {
-      this.#installation.damaged = true;
-      return;
-    }
-    if (this.isOwner && this.#installation.mayEnd.has(code)) return;
-    if (this.isOwner || code === 'invariant' || code === 'replay-diverged') {
-      this.#installation.violated(new Violation('task-failed', `${name} of process ${this.id}: ${message}\n${stack}`));
-    }
-  }
-
-  #environment(inhabitant: Inhabitant): TaskEnvironment {
-    const { world, coverage, scenario, tasks } = this.#installation;
-    const { process, clock, disk } = inhabitant;
-    const logger = watchedLogger(this.#installation, process.name);
-    const current = new Map<string, AttemptTrace>();
-    const ownership = new OwnershipTrace(coverage, (violation) => this.#installation.violated(violation));
-    const log = watchLog(inhabitant.log, {
-      coverage,
-      ownership,
-      traceOf: (id) => current.get(id) ?? null,
-      transacts: () => {
-        if (this.isOwner) this.#installation.happened('transaction');
-      },
-    });
-    const store = new DirectoryStore({ root: CHECKPOINTS, disk });
-    const lookMs = () => world.random.between(0.5, 20);
-    return {
-      clock,
-      logger,
-      log,
-      reader: log.reader(),
-      ownership: {
-        owns: async (identity) => {
-          const answer = await process.after(lookMs(), 'look who owns', () => this.isOwner);
-          await process.after(lookMs(), 'know who owns', () => {});
-          ownership.heard(transactionalId(identity), answer);
-          return answer;
-        },
-      },
-      checkpoints: (identity, attempt) => {
-        const trace = new AttemptTrace(attempt, this.id, scenario.digestEvery);
-        const record = tasks.get(nameOf(identity))!;
-        record.traces.push(trace);
-        current.set(transactionalId(identity), trace);
-        return new WatchedCheckpoints({ store, identity, attempt, clock, logger }, trace, {
-          coverage,
-          sliceBytes: scenario.sliceBytes,
-          listedDeleted: (files) => this.#installation.listedDeleted(nameOf(identity), files),
-          published: (state) => {
-            record.published.push(state);
-            if (this.isOwner) this.#installation.happened('checkpoint');
-            this.#installation.tell(`${process.name}: ${nameOf(identity)} checkpoint at ${state.entry} by ${attempt}`);
-          },
-          violated: (violation) => this.#installation.violated(violation),
-        });
-      },
-      // Every buffer is used again at once: one that was given back too early would be seen.
-      buffers: new BufferPool(1 << 20, 1),
-      attemptId: () => ulid(clock.nowMs(), world.random.bytes(10)),
-      breathe: () => process.after(0, 'breathe', () => {}),
-    };
-  }
-
-  // What the tasks were at when they died.
-  #noteDeath(slots: readonly (Slot | null)[]): void {
-    for (const slot of slots) {
-      for (const supervisor of slot?.supervisors.values() ?? []) {
-        this.#installation.coverage.add(`killed while ${supervisor.status()?.phase ?? 'not running'}`);
-      }
-    }
-  }
-}
-
-/** Counts what the product says, by the sentence without its particulars, and tells it on. */
-function watchedLogger(installation: Installation, process: string): Logger {
-  const say = (fields: object, message: string) => {
-    const { code } = fields as { readonly code?: string };
-    installation.coverage.add(`said: ${message.split(/[:;]/)[0]}${code === undefined ? '' : ` (${code})`}`);
-    installation.tell(`${process}: ${message} ${JSON.stringify(fields)}`);
+function unreachable(target: string): Receiver {
+  const nobody = () => {
+    throw new Error(`'${target}' is not to be reached from here`);
   };
-  const logger: Logger = { debug() {}, info: say, warn: say, error: say, child: () => logger };
-  return logger;
+  return { address: target, send: nobody, close() {} };
 }

@@ -1,90 +1,70 @@
-// Owns the verdict on a finished run: hands what the world's logs ever held to the oracles, from the commit logs up.
+// Owns the verdict on a finished run: what holds for every job, from the commit logs up, and what the workload says its
+// job means. Hands what the world's logs ever held to the oracles.
 
+import { describeTopics, type TopicNeed } from '#jobs/topics.ts';
 import type { Coverage } from '#test/simulation/coverage.ts';
-import type { InputData } from '#test/simulation/input-data.ts';
-import type { Installation, TaskRecord } from '#test/simulation/installation.ts';
+import type { Installation } from '#test/simulation/installation.ts';
 import { type ArchivedRecord, committedRecords } from '#test/simulation/oracle/archive.ts';
 import { type CommittedEntry, judgeTransactions, readChain } from '#test/simulation/oracle/commit-chain.ts';
-import { decodeExchanged } from '#test/simulation/oracle/exchange-records.ts';
-import { judgeOrderFree } from '#test/simulation/oracle/order-free-rows.ts';
+import { entriesByTransaction, Placement } from '#test/simulation/oracle/placement.ts';
 import { rerun, type StateSeen } from '#test/simulation/oracle/rerun.ts';
-import { type ModelRow, RESOLUTIONS, RollupModel } from '#test/simulation/oracle/rollup-model.ts';
 import type { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts';
-import {
-  type BadRecord,
-  interpretExchange,
-  interpretSource,
-  type LateSample,
-} from '#test/simulation/oracle/task-model.ts';
-import {
-  entriesByTransaction,
-  judgeDeadLetters,
-  judgeExchange,
-  judgeLate,
-  judgeRows,
-  Placement,
-} from '#test/simulation/oracle/verdict.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
-import { type Scenario, SOURCE } from '#test/simulation/scenario.ts';
+import type { Scenario } from '#test/simulation/scenario.ts';
+import type { TaskRecord } from '#test/simulation/task-record.ts';
+import type { Arrival, Evidence, Scene, TaskEvidence } from '#test/simulation/workloads/contract.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
 /** Files one task may have in the end: three checkpoints, their segments, and the one under way. */
 const FILES_MAX = 60;
-/** Results that a window hands on together. */
-const ROWS_AT_ONCE = 256;
-const ROW_BYTES_MAX = 600;
+/** What tasks write beside their commit logs. */
+const WRITTEN = new Set<TopicNeed['use']>(['output', 'late', 'dead-letter', 'exchange']);
+/** A fetch answer is at most so old when a task looks at it. */
+const UNREAD_MAX_MS = 3_000;
 
-export async function judgeRun(installation: Installation, input: InputData, stored: StoredCheckpoints): Promise<void> {
+export async function judgeRun(installation: Installation, scene: Scene, stored: StoredCheckpoints): Promise<void> {
   const judgement = new Judgement(installation);
   judgement.transactions();
   judgement.ownership();
-  judgement.meaning();
-  judgement.idleness(input);
+  scene.judge(judgement.evidence());
+  judgement.idleness(scene.feed.arrivals);
   judgement.size();
   const { filesMax } = stored;
   require(filesMax <= filesAllowed(installation.scenario), 'memory', () => `a task keeps ${filesMax} files`);
   await judgement.rerun();
 }
 
-/** Where a snapshot may hold hardly a page, the pages of a crowd go into a segment each. */
-function filesAllowed({ input, job }: Scenario): number {
-  return FILES_MAX + (job.settings.snapshotBytesMax < 10_000 ? input.crowd : 0);
+/** Where a snapshot may hold hardly a page, pages that change together go into a segment each. */
+function filesAllowed({ workload: { job, pagesMax } }: Scenario): number {
+  return FILES_MAX + (job.settings.snapshotBytesMax < 10_000 ? pagesMax : 0);
 }
 
 class Judgement {
   readonly #installation: Installation;
   readonly #scenario: Scenario;
   readonly #chains = new Map<string, readonly CommittedEntry[]>();
-  readonly #sources: readonly TaskRecord[];
-  readonly #readers: readonly TaskRecord[];
-  readonly #rows: ArchivedRecord[];
-  readonly #late: ArchivedRecord[];
-  readonly #bad: ArchivedRecord[];
-  /** By partition of the exchange. */
-  readonly #exchange: ArchivedRecord[][] = [];
+  /** Committed records by topic, those that tasks write. */
+  readonly #written = new Map<string, readonly ArchivedRecord[]>();
+  readonly #exchanges = new Set<string>();
 
   constructor(installation: Installation) {
-    const { scenario, tasks, world } = installation;
+    const { run, scenario, sources, tasks, world } = installation;
     this.#installation = installation;
     this.#scenario = scenario;
-    const all = [...tasks.values()];
-    this.#sources = all.filter(({ plan }) => !plan.input.internal);
-    this.#readers = all.filter(({ plan }) => plan.input.internal);
     for (const [name, { plan }] of tasks) {
       this.#chains.set(name, readChain(committedRecords(world, plan.commitTopic, plan.identity.partition), name));
     }
-    const whole = (topic: string) =>
-      world.cluster.topics.get(topic)!.partitions.flatMap(({ partition }) => committedRecords(world, topic, partition));
-    this.#rows = RESOLUTIONS.flatMap(([resolution]) => whole(`metrics.rollup.${resolution}`));
-    this.#late = whole(`${SOURCE}.late`);
-    this.#bad = whole(`${SOURCE}.dead-letter`);
-    for (const { plan } of this.#readers) {
-      this.#exchange.push(committedRecords(world, plan.input.topic, plan.input.partition));
+    for (const { topic, use } of describeTopics(scenario.workload.job.plan, run, sources)) {
+      if (!WRITTEN.has(use)) continue;
+      if (use === 'exchange') this.#exchanges.add(topic);
+      const { partitions } = world.cluster.topics.get(topic)!;
+      const records = partitions.flatMap(({ partition }) => committedRecords(world, topic, partition));
+      this.#written.set(topic, records);
     }
   }
 
   transactions(): void {
-    judgeTransactions(this.#chains, [...this.#rows, ...this.#late, ...this.#bad, ...this.#exchange.flat()]);
+    judgeTransactions(this.#chains, [...this.#written.values()].flat());
   }
 
   /** Whoever owns a task later shuts out the others first: an entry of theirs never follows one of its own. */
@@ -101,91 +81,58 @@ class Judgement {
     }
   }
 
-  /** An entry with nothing but timers' rows ends soon after `commitBytesMax`: windows hand on so many rows at once. */
+  /** An entry with nothing but results of timers ends soon after `commitBytesMax`. */
   size(): void {
-    const { allowedLatenessMs, job } = this.#scenario;
-    if (allowedLatenessMs > 0) return;
+    const { burstBytesMax, job } = this.#scenario.workload;
+    if (burstBytesMax === null) return;
     const sizes = new Map<string, number>();
-    for (const { transaction, key, value } of this.#rows) {
-      const bytes = (key?.length ?? 0) + (value?.length ?? 0);
-      sizes.set(String(transaction), (sizes.get(String(transaction)) ?? 0) + bytes);
+    for (const [topic, records] of this.#written) {
+      if (this.#exchanges.has(topic)) continue;
+      for (const { transaction, key, value } of records) {
+        const bytes = (key?.length ?? 0) + (value?.length ?? 0);
+        sizes.set(String(transaction), (sizes.get(String(transaction)) ?? 0) + bytes);
+      }
     }
-    const bytesMax = job.settings.commitBytesMax + ROWS_AT_ONCE * ROW_BYTES_MAX;
+    const bytesMax = job.settings.commitBytesMax + burstBytesMax;
     for (const [transaction, bytes] of sizes) {
       require(bytes <= bytesMax, 'memory', () => `transaction ${transaction} has ${bytes} bytes of rows`);
     }
   }
 
-  /** What was put out is what the entries' inputs mean. */
-  meaning(): void {
-    const { scenario, coverage } = this.#installation;
-    const rows = new Map<string, readonly ModelRow[]>();
-    const late: LateSample[] = [];
-    const bad: BadRecord[] = [];
-    const placement = new Placement();
-    const entryOf = entriesByTransaction(this.#chains);
-    const exchanged = this.#exchange.map((records) => records.map(decodeExchanged));
-    const input: ArchivedRecord[] = [];
-    for (const { plan } of this.#sources) {
-      const name = `${plan.identity.stage}/${plan.identity.partition}`;
-      const model = scenario.shape === 'exchange' ? null : new RollupModel(scenario.allowedLatenessMs);
-      const records = committedRecords(this.#installation.world, SOURCE, plan.input.partition);
-      input.push(...records);
-      const story = interpretSource(this.#chains.get(name)!, records, scenario, model);
-      late.push(...story.late);
-      bad.push(...story.bad);
-      if (model !== null) {
-        rows.set(name, model.rows);
-        this.#closed(model);
-      } else {
-        const shape = { placement, partitionCount: exchanged.length, entryOf };
-        judgeExchange(plan.identity.partition, name, story, exchanged.flat(), shape);
-      }
-    }
-    for (const [at, { plan }] of this.#readers.entries()) {
-      const name = `${plan.identity.stage}/${plan.identity.partition}`;
-      const model = new RollupModel(scenario.allowedLatenessMs);
-      late.push(...interpretExchange(this.#chains.get(name)!, exchanged[at], plan.writers, model));
-      rows.set(name, model.rows);
-      this.#closed(model);
-    }
-    judgeDeadLetters(this.#bad, bad, entryOf);
-    judgeLate(this.#late, late, entryOf);
-    const complete = !this.#installation.damaged;
-    judgeRows(this.#rows, rows, { placement, partitionCount: scenario.sourcePartitions, entryOf, complete });
-    if (scenario.orderly && complete) this.#orderFree(input);
-    coverage.add('rows', this.#rows.length);
-    coverage.add('late samples', late.length);
-    coverage.add('dead letters', bad.length);
-    coverage.add('corrections', [...rows.values()].flat().filter(({ revision }) => revision > 0).length);
-  }
-
-  #closed(model: RollupModel): void {
-    const { coverage, damaged } = this.#installation;
-    if (!this.#scenario.closes || damaged) return;
-    coverage.add('closed by idle time');
-    require(model.openMinute === null, 'liveness', () => `${model.openMinute} is open although all sources are idle`);
-  }
-
-  #orderFree(records: readonly ArchivedRecord[]): void {
-    const { outOfOrdernessMs, sourcePartitions: partitionCount } = this.#scenario;
-    const latestMs = WORLD_EPOCH_MS + 86_400_000;
-    judgeOrderFree({ records, partitionCount, outOfOrdernessMs, latestMs }, this.#rows, this.#late);
+  evidence(): Evidence {
+    const { coverage, damaged, scenario, tasks: records, world } = this.#installation;
+    const tasks = [...records].map(([name, { plan }]): TaskEvidence => {
+      const { topic, partition } = plan.input;
+      return { name, plan, chain: this.#chains.get(name)!, input: committedRecords(world, topic, partition) };
+    });
+    return {
+      world,
+      coverage,
+      tasks,
+      entryOf: entriesByTransaction(this.#chains),
+      placement: new Placement(),
+      complete: !damaged,
+      closed: !damaged && scenario.closes,
+      output: (topic) => this.#written.get(topic)!,
+      partitionCount: (topic) => world.cluster.topics.get(topic)!.partitions.length,
+    };
   }
 
   /**
    * An idle entry leaves nothing unread that was there when it began. Needs clocks that tell the world's time, and a
    * log that shows its true end.
    */
-  idleness(input: InputData): void {
+  idleness(arrivals: readonly Arrival[]): void {
     if (this.#scenario.clockJumps || this.#scenario.faults.fetchLag > 0) return;
-    for (const { plan } of this.#sources) {
-      const name = `${plan.identity.stage}/${plan.identity.partition}`;
+    for (const [name, { plan }] of this.#installation.tasks) {
+      const { input } = plan;
+      if (input.internal) continue;
+      const own = arrivals.filter(({ topic, partition }) => topic === input.topic && partition === input.partition);
       for (const { idleSinceMs, endOffset, clockMs, number } of this.#chains.get(name)!) {
         if (idleSinceMs === null) continue;
         this.#installation.coverage.add('idle entries');
-        for (const { partition, atMs, endOffset: written } of input.arrivals) {
-          if (partition !== plan.input.partition || written <= endOffset) continue;
+        for (const { atMs, endOffset: written } of own) {
+          if (written <= endOffset) continue;
           const unread = () => `${name} entry ${number} is idle and left offset ${written - 1} unread for a while`;
           require(WORLD_EPOCH_MS + atMs > clockMs - UNREAD_MAX_MS, 'idleness', unread);
         }
@@ -203,10 +150,6 @@ class Judgement {
     }
   }
 }
-
-/** A fetch answer is at most so old when a task looks at it. */
-const UNREAD_MAX_MS = 3_000;
-
 function statesSeen(task: TaskRecord, chain: readonly CommittedEntry[], coverage: Coverage): Map<number, StateSeen[]> {
   const seen = new Map<number, StateSeen[]>();
   const add = (entry: number, digest: string | null, at: { watermarkMs: number; clockMs: number }, by: string) => {

@@ -3,8 +3,8 @@
 
 import { expect, test } from 'vitest';
 import { Coverage } from '#test/simulation/coverage.ts';
-import { InputData } from '#test/simulation/input-data.ts';
-import { Installation, type Instance } from '#test/simulation/installation.ts';
+import { Installation } from '#test/simulation/installation.ts';
+import type { Instance } from '#test/simulation/instance.ts';
 import { committedBatches } from '#test/simulation/oracle/archive.ts';
 import { drawScenario, type Scenario } from '#test/simulation/scenario.ts';
 import { NO_DISK_FAULTS } from '#test/simulation/world/disk.ts';
@@ -15,7 +15,7 @@ function exchangeScenarios(count: number): Scenario[] {
   const found: Scenario[] = [];
   for (let seed = 1; found.length < count; seed++) {
     const scenario = { ...drawScenario(seed), faults: NO_FAULTS, diskFaults: NO_DISK_FAULTS };
-    if (scenario.shape === 'exchange') found.push(scenario);
+    if (scenario.workload.shape === 'exchange') found.push(scenario);
   }
   return found;
 }
@@ -24,7 +24,7 @@ async function worked(scenario: Scenario): Promise<{ world: World; installation:
   const world = new World({ seed: scenario.seed, faults: NO_FAULTS, diskFaults: NO_DISK_FAULTS });
   const installation = new Installation(world, scenario, new Coverage(), null);
   installation.createTopics(world.random);
-  new InputData(world, scenario, world.random.fork()).schedule();
+  installation.begin(world.random.fork()).feed.schedule();
   const first = installation.launch();
   await world.pass(6_000);
   return { world, installation, first };

@@ -1,15 +1,16 @@
-// Owns one simulated run from its seed to its verdict: the real rollup job in a world of troubles, then a healed world
+// Owns one simulated run from its seed to its verdict: a real job in a world of troubles, then a healed world
 // in which everything must come to its end, then the oracles. Throws a Violation; the same seed gives the same trace.
 
 import { Coverage } from '#test/simulation/coverage.ts';
-import { InputData } from '#test/simulation/input-data.ts';
-import { CHECKPOINTS, Installation, type Instance, STORAGE, type Tell } from '#test/simulation/installation.ts';
+import { Installation, type Tell } from '#test/simulation/installation.ts';
+import type { Instance } from '#test/simulation/instance.ts';
 import { judgeRun } from '#test/simulation/judgement.ts';
 import { lastEntry } from '#test/simulation/oracle/archive.ts';
 import { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
-import { drawScenario, type Scenario, SOURCE } from '#test/simulation/scenario.ts';
+import { CHECKPOINTS, drawScenario, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
 import { Troubles } from '#test/simulation/troubles.ts';
+import type { Scene } from '#test/simulation/workloads/contract.ts';
 import { NO_FAULTS } from '#test/simulation/world/log-faults.ts';
 import { World } from '#test/simulation/world/world.ts';
 
@@ -27,8 +28,6 @@ const STOP_MAX_MS = 60_000;
 const START_MAX_MS = 30_000;
 /** After the last input was read: for watermarks to pass an exchange. */
 const SETTLE_MS = 4_000;
-/** Idleness, a minute and the bound of lateness, and room for the words of an exchange. */
-const CLOSING_MS = 80_000;
 const HEALED_DISK = { latencyMs: 0.1, noSpace: 0, ioError: 0, bitFlip: 0 };
 
 /** Runs one seed. */
@@ -49,7 +48,7 @@ class SimulatedRun {
   readonly #world: World;
   readonly #coverage = new Coverage();
   readonly #installation: Installation;
-  readonly #input: InputData;
+  readonly #scene: Scene;
   readonly #stored: StoredCheckpoints;
 
   constructor(scenario: Scenario, tell: Tell | null) {
@@ -58,8 +57,8 @@ class SimulatedRun {
     this.#world = new World({ seed, faults, diskFaults });
     this.#installation = new Installation(this.#world, scenario, this.#coverage, tell);
     this.#installation.createTopics(this.#world.random);
-    this.#input = new InputData(this.#world, scenario, this.#world.random.fork());
-    this.#input.schedule();
+    this.#scene = this.#installation.begin(this.#world.random.fork());
+    this.#scene.feed.schedule();
     const disk = this.#world.disk(STORAGE);
     const { namespace, job, run, generation } = this.#installation.run;
     const directoryOf = (task: string) => `${CHECKPOINTS}/${namespace}/${job}/${run}/g${generation}/${task}`;
@@ -91,16 +90,18 @@ class SimulatedRun {
     const { scheduler, channel } = this.#world;
     channel.faults = NO_FAULTS;
     channel.away = false;
+    this.#scene.heal?.();
     this.#world.disk(STORAGE).faults = HEALED_DISK;
     if (installation.owner === null || !installation.owner.alive || installation.owner.stopping) installation.launch();
     const owner = installation.owner!;
     owner.spare();
-    const drainMaxMs = Math.max(0, this.#input.lastMs - scheduler.nowMs) + DRAIN_MAX_MS;
+    const drainMaxMs = Math.max(0, this.#scene.feed.lastMs - scheduler.nowMs) + DRAIN_MAX_MS;
     await this.#healthy(owner, 'does not drain', drainMaxMs, () => {
       return this.#drained() && !owner.paused && isRunning(owner);
     });
     if (installation.damaged) return;
-    await this.#world.pass(this.#scenario.closes ? CLOSING_MS : SETTLE_MS);
+    const { closes, workload } = this.#scenario;
+    await this.#world.pass(closes ? (workload.closingMs ?? 0) : SETTLE_MS);
     owner.stop();
     await this.#healthy(owner, 'does not stop', STOP_MAX_MS, () => owner.ended);
     if (installation.damaged) return;
@@ -129,17 +130,20 @@ class SimulatedRun {
     for (const instance of this.#installation.instances) instance.kill();
     // Transactions that were left open end, late requests arrive.
     await this.#world.pass(60_000);
-    await judgeRun(this.#installation, this.#input, this.#stored);
+    await judgeRun(this.#installation, this.#scene, this.#stored);
   }
 
   result(): SimulationResult {
     const coverage = this.#coverage;
-    const { seed, shape } = this.#scenario;
+    const { seed, workload } = this.#scenario;
     const { channel, cluster, scheduler } = this.#world;
     for (const [name, count] of Object.entries(channel.counts)) coverage.add(`request: ${name}`, count);
     for (const [name, count] of Object.entries(cluster.coordinator.counts)) coverage.add(`producer: ${name}`, count);
     for (const [name, count] of Object.entries(this.#world.disk(STORAGE).counts)) coverage.add(`disk: ${name}`, count);
-    coverage.add(`shape: ${shape}`);
+    for (const [name, count] of Object.entries(this.#installation.coldStorage.counts))
+      coverage.add(`pages: ${name}`, count);
+    coverage.add(`workload: ${workload.name}`);
+    coverage.add(`shape: ${workload.shape}`);
     return { seed, traceHash: scheduler.traceHash(), steps: scheduler.steps, coverage };
   }
 
@@ -157,21 +161,21 @@ class SimulatedRun {
   }
 
   #drained(): boolean {
-    if (this.#world.scheduler.nowMs <= this.#input.lastMs) return false;
+    if (this.#world.scheduler.nowMs <= this.#scene.feed.lastMs) return false;
     for (const { plan } of this.#installation.tasks.values()) {
       const { input, commitTopic, identity } = plan;
       const stored = this.#world.cluster.partition(input)!;
       const last = stored.archive.findLast((batch) => {
         if (batch.control || batch.fate === 'aborted' || batch.bytes.readInt32BE(57) === 0) return false;
         // Behind an exchange controls go on for ever: only blocks count.
-        return input.topic === SOURCE || batch.bytes.length > 61 + 40;
+        return !input.internal || batch.bytes.length > 61 + 40;
       });
       const entry = lastEntry(this.#world, commitTopic, identity.partition);
       if (entry === null) return false;
       const [{ endOffset }] = entry['inputs'] as [{ endOffset: string }];
       if (last !== undefined && Number(endOffset) < last.nextOffset) return false;
     }
-    return true;
+    return this.#scene.drained?.() ?? true;
   }
 
   #state(owner: Instance): string {

@@ -2,8 +2,9 @@
 // once or after an hour, clocks that jump, the log away, the power gone. One trouble after the other, drawn as it goes.
 
 import type { Coverage } from '#test/simulation/coverage.ts';
-import type { Installation, Instance } from '#test/simulation/installation.ts';
-import { STORAGE } from '#test/simulation/installation.ts';
+import type { Installation } from '#test/simulation/installation.ts';
+import type { Instance } from '#test/simulation/instance.ts';
+import { STORAGE } from '#test/simulation/scenario.ts';
 import type { Random } from '#test/simulation/world/random.ts';
 import type { World } from '#test/simulation/world/world.ts';
 

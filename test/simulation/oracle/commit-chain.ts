@@ -14,6 +14,8 @@ export interface CommittedEntry {
   /** Offset of the input up to which the entry consumed. */
   readonly endOffset: number;
   readonly outputRecords: number;
+  /** Records that something outside of the log decided. */
+  readonly outsideRecords: number;
   readonly firings: number;
   readonly chainHash: string;
   readonly dead: readonly string[];
@@ -45,6 +47,7 @@ export function readChain(records: readonly ArchivedRecord[], task: string): Com
       idleSinceMs: fields.idle?.sinceMs ?? null,
       endOffset: Number(fields.inputs[0].endOffset),
       outputRecords: fields.outputRecords,
+      outsideRecords: fields.outsideRecords ?? 0,
       firings: fields.timersFired.event,
       chainHash: chain,
       dead: fields.dead ?? [],
@@ -83,7 +86,8 @@ export function judgeTransactions(
     if (owner !== undefined) owner.records++;
   }
   for (const { task, entry, records } of owners.values()) {
-    const text = () => `${task}: entry ${entry.number} tells ${entry.outputRecords} records and brought ${records}`;
-    require(entry.outputRecords === records, 'commit-log', text);
+    const told = entry.outputRecords + entry.outsideRecords;
+    const text = () => `${task}: entry ${entry.number} tells ${told} records and brought ${records}`;
+    require(told === records, 'commit-log', text);
   }
 }

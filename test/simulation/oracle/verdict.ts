@@ -1,39 +1,12 @@
 // Owns the comparison of what was committed to the topics with what the models say: rows, late samples, dead letters
 // and exchange blocks, each exactly once, in the right transaction.
 
-import { partitionOfKey } from '#test/integration/oracle/placement.ts';
 import type { ArchivedRecord } from '#test/simulation/oracle/archive.ts';
-import type { CommittedEntry } from '#test/simulation/oracle/commit-chain.ts';
 import type { ExchangedRecord } from '#test/simulation/oracle/exchange-records.ts';
+import type { EntryOf, Placement } from '#test/simulation/oracle/placement.ts';
 import { type ModelRow, nameOf } from '#test/simulation/oracle/rollup-model.ts';
 import type { BadRecord, LateSample, SourceStory } from '#test/simulation/oracle/task-model.ts';
 import { require, Violation } from '#test/simulation/oracle/violation.ts';
-
-/** Partition of a key; each key is hashed once. */
-export class Placement {
-  readonly #hashed = new Map<string, number>();
-
-  of(key: string, partitionCount: number): number {
-    const name = `${partitionCount} ${key}`;
-    let partition = this.#hashed.get(name);
-    if (partition === undefined) {
-      partition = partitionOfKey(Buffer.from(key), partitionCount);
-      this.#hashed.set(name, partition);
-    }
-    return partition;
-  }
-}
-
-/** Which entry of which task committed a transaction. */
-export type EntryOf = ReadonlyMap<string, { readonly task: string; readonly number: number }>;
-
-export function entriesByTransaction(chains: ReadonlyMap<string, readonly CommittedEntry[]>): EntryOf {
-  const entries = new Map<string, { readonly task: string; readonly number: number }>();
-  for (const [task, chain] of chains) {
-    for (const { transaction, number } of chain) entries.set(transaction, { task, number });
-  }
-  return entries;
-}
 
 export interface TopicShape {
   readonly placement: Placement;

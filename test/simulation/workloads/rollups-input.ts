@@ -1,5 +1,5 @@
-// Owns the samples of one seed and the moments at which they reach the log, by nobody's hand but the world's: whatever
-// happens to the job's processes, producers go on.
+// Owns the samples that rollups are fed and the moments at which they reach the log, by nobody's hand but the world's:
+// whatever happens to the job's processes, producers go on.
 
 import { stampBatch } from '#runtime/log/record-batch.ts';
 import { BROKEN_RECORDS, BROKEN_SAMPLES } from '#test/integration/oracle/broken-records.ts';
@@ -7,8 +7,8 @@ import { partitionOfKey } from '#test/integration/oracle/placement.ts';
 import { Random as OracleRandom } from '#test/integration/oracle/random.ts';
 import { type SampleValue, sampleText } from '#test/integration/oracle/sample-text.ts';
 import { makeSeries, type SeriesShape } from '#test/integration/oracle/series-universe.ts';
-import { Placement } from '#test/simulation/oracle/verdict.ts';
-import { type Scenario, SOURCE } from '#test/simulation/scenario.ts';
+import { Placement } from '#test/simulation/oracle/placement.ts';
+import type { Arrival, Feed } from '#test/simulation/workloads/contract.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 import type { Random } from '#test/simulation/world/random.ts';
 import type { World } from '#test/simulation/world/world.ts';
@@ -18,6 +18,63 @@ const DAY_MS = 86_400_000;
 /** The midnight that began the world's day. */
 const MIDNIGHT_MS = Math.floor(WORLD_EPOCH_MS / DAY_MS) * DAY_MS;
 
+export const SAMPLES = 'samples';
+
+/** Without exchange the source says that a series stays on its partition. */
+export type RollupsShape = 'exchange' | 'producer' | 'series';
+
+export interface RollupsFeedOptions {
+  readonly seed: number;
+  readonly shape: RollupsShape;
+  readonly sourcePartitions: number;
+  readonly orderly: boolean;
+  readonly outOfOrdernessMs: number;
+  readonly input: InputShape;
+}
+
+export interface InputShape {
+  readonly wallMs: number;
+  readonly eventSpanMs: number;
+  readonly appends: number;
+  readonly recordsMax: number;
+  readonly seriesCount: number;
+  /** Series that come together in one record, now and then: their windows fire in several parts. */
+  readonly crowd: number;
+  readonly outOfOrderShare: number;
+  readonly lateShare: number;
+  readonly futureShare: number;
+  readonly brokenShare: number;
+  readonly notFiniteShare: number;
+  readonly arrayShare: number;
+  /** Longest silence of a partition, milliseconds; 0: none. */
+  readonly pauseMs: number;
+  readonly gaps: boolean;
+  /** Share of appends by transactional producers, and for how long they stay open at most. */
+  readonly transactionShare: number;
+  readonly openMs: number;
+}
+
+export function drawRollupsInput(random: Random, orderly: boolean): InputShape {
+  return {
+    wallMs: random.range(4_000, 20_000),
+    eventSpanMs: random.pick([180_000, 1_200_000, 5_400_000]),
+    appends: random.range(20, 80),
+    recordsMax: random.pick([1, 4, 8]),
+    seriesCount: random.range(3, 8),
+    crowd: random.chance(0.06) ? random.range(300, 700) : 0,
+    outOfOrderShare: random.pick([0, 0.2, 0.6]),
+    lateShare: orderly ? 0 : random.pick([0, 0.05, 0.2]),
+    futureShare: orderly ? 0 : random.pick([0, 0, 0.02]),
+    brokenShare: random.pick([0, 0.03, 0.1]),
+    notFiniteShare: random.pick([0, 0.03]),
+    arrayShare: random.pick([0, 0.1, 0.4]),
+    pauseMs: orderly ? 0 : random.pick([0, 8_000]),
+    gaps: random.chance(0.3),
+    transactionShare: random.pick([0, 0, 0.2]),
+    openMs: orderly ? 2_000 : 8_000,
+  };
+}
+
 interface Series {
   readonly shape: SeriesShape;
   /** Part of the run in which it sends, so that keys come, go and come again. */
@@ -26,19 +83,12 @@ interface Series {
   readonly partition: number;
 }
 
-/** When and where each offset of the source was written. */
-export interface Arrival {
-  readonly partition: number;
-  readonly atMs: number;
-  readonly endOffset: number;
-}
-
-export class InputData {
+export class RollupsInput implements Feed {
   readonly arrivals: Arrival[] = [];
   /** Virtual time of the last append. */
   lastMs = 0;
   readonly #world: World;
-  readonly #scenario: Scenario;
+  readonly #options: RollupsFeedOptions;
   readonly #random: Random;
   readonly #texts: OracleRandom;
   readonly #series: readonly Series[];
@@ -46,10 +96,10 @@ export class InputData {
   readonly #placement = new Placement();
   #producers = 0;
 
-  constructor(world: World, scenario: Scenario, random: Random) {
-    const { input, seed, shape, sourcePartitions } = scenario;
+  constructor(world: World, options: RollupsFeedOptions, random: Random) {
+    const { input, seed, shape, sourcePartitions } = options;
     this.#world = world;
-    this.#scenario = scenario;
+    this.#options = options;
     this.#random = random;
     this.#texts = new OracleRandom(seed);
     this.#startMs = MIDNIGHT_MS - Math.floor(input.eventSpanMs * random.float());
@@ -66,7 +116,7 @@ export class InputData {
 
   /** Lets every append happen in its time. */
   schedule(): void {
-    const { input, sourcePartitions, orderly } = this.#scenario;
+    const { input, sourcePartitions, orderly } = this.#options;
     const random = this.#random;
     const silent = Array.from({ length: sourcePartitions }, () => {
       const fromMs = random.float() * input.wallMs;
@@ -86,7 +136,7 @@ export class InputData {
   }
 
   #appendAt(atMs: number, partition: number, progress: number): void {
-    const { input } = this.#scenario;
+    const { input } = this.#options;
     const random = this.#random;
     const count = random.range(1, input.recordsMax);
     const values: (Buffer | null)[] = [];
@@ -101,7 +151,7 @@ export class InputData {
     this.lastMs = Math.max(this.lastMs, atMs + openMs);
     this.#world.scheduler.schedule(atMs, 'append', null, () => {
       const records = values.map((value) => record(value, { timestampMs: this.#eventMs(progress) }));
-      const { bytes } = encodeBatch(SOURCE, partition, records);
+      const { bytes } = encodeBatch(SAMPLES, partition, records);
       if (openMs > 0) this.#appendOpen(partition, bytes, openMs, commit);
       else this.#append(partition, bytes, gap);
     });
@@ -109,32 +159,32 @@ export class InputData {
 
   #append(partition: number, bytes: Buffer, gap: number): void {
     const { cluster, scheduler } = this.#world;
-    const at = { topic: SOURCE, partition };
+    const at = { topic: SAMPLES, partition };
     cluster.append(at, bytes);
-    this.arrivals.push({ partition, atMs: scheduler.nowMs, endOffset: cluster.partition(at)!.end });
+    this.arrivals.push({ topic: SAMPLES, partition, atMs: scheduler.nowMs, endOffset: cluster.partition(at)!.end });
     if (gap > 0) cluster.leaveGap(at, gap);
   }
 
   /** By a transactional producer: until it is done nobody reads what lies behind. */
   #appendOpen(partition: number, bytes: Buffer, openMs: number, commit: boolean): void {
     const { cluster, scheduler } = this.#world;
-    const stored = cluster.partition({ topic: SOURCE, partition })!;
+    const stored = cluster.partition({ topic: SAMPLES, partition })!;
     const producerId = ++this.#producers;
     stampBatch(bytes, BigInt(producerId), 0, 0);
     stored.produce(bytes);
     // What is aborted is nobody's to read.
-    if (commit) this.arrivals.push({ partition, atMs: scheduler.nowMs, endOffset: stored.end });
+    if (commit) this.arrivals.push({ topic: SAMPLES, partition, atMs: scheduler.nowMs, endOffset: stored.end });
     scheduler.schedule(openMs, 'marker of a producer', null, () => {
       stored.writeMarker(producerId, 1, commit, WORLD_EPOCH_MS + Math.floor(scheduler.nowMs));
     });
   }
 
   #eventMs(progress: number): number {
-    return this.#startMs + Math.floor(progress * this.#scenario.input.eventSpanMs);
+    return this.#startMs + Math.floor(progress * this.#options.input.eventSpanMs);
   }
 
   #value(partition: number, progress: number): Buffer | null | undefined {
-    const { arrayShare, brokenShare, crowd } = this.#scenario.input;
+    const { arrayShare, brokenShare, crowd } = this.#options.input;
     const random = this.#random;
     const alive = this.#alive(partition, progress);
     if (alive.length === 0) return undefined;
@@ -153,7 +203,7 @@ export class InputData {
 
   /** One record with a sample of each of many series. */
   #crowd(partition: number, progress: number): Buffer {
-    const { input, shape, sourcePartitions } = this.#scenario;
+    const { input, shape, sourcePartitions } = this.#options;
     const timestamp = this.#eventMs(progress);
     const samples: object[] = [];
     for (let i = 0; i < input.crowd; i++) {
@@ -167,14 +217,14 @@ export class InputData {
   }
 
   #alive(partition: number, progress: number): SeriesShape[] {
-    const anywhere = this.#scenario.shape === 'exchange';
+    const anywhere = this.#options.shape === 'exchange';
     return this.#series
       .filter((one) => progress >= one.from && progress <= one.to && (anywhere || one.partition === partition))
       .map((one) => one.shape);
   }
 
   #sample(series: SeriesShape, progress: number): string {
-    const { input, shape } = this.#scenario;
+    const { input, shape } = this.#options;
     const nowMs = this.#eventMs(progress);
     const random = this.#random;
     // Where several writers meet the order of folding is theirs: exact values have one sum.
@@ -185,7 +235,7 @@ export class InputData {
   }
 
   #shiftMs(nowMs: number): number {
-    const { input, outOfOrdernessMs } = this.#scenario;
+    const { input, outOfOrdernessMs } = this.#options;
     const random = this.#random;
     if (random.chance(input.lateShare)) return -random.int(random.pick([60_000, 900_000]));
     if (random.chance(input.futureShare)) return random.pick([120_000, DAY_MS]);

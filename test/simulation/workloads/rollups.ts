@@ -1,0 +1,129 @@
+// Owns the workload of the shipped rollups: samples late, idle and broken, through an exchange or without, into windows
+// of four sizes; judged against a slow model of them.
+
+import { compileJob } from '#jobs/compile.ts';
+import rollups from '#jobs/rollups.ts';
+import type { ArchivedRecord } from '#test/simulation/oracle/archive.ts';
+import { decodeExchanged } from '#test/simulation/oracle/exchange-records.ts';
+import { judgeOrderFree } from '#test/simulation/oracle/order-free-rows.ts';
+import { type ModelRow, RESOLUTIONS, RollupModel } from '#test/simulation/oracle/rollup-model.ts';
+import {
+  type BadRecord,
+  interpretExchange,
+  interpretSource,
+  type LateSample,
+} from '#test/simulation/oracle/task-model.ts';
+import { judgeDeadLetters, judgeExchange, judgeLate, judgeRows } from '#test/simulation/oracle/verdict.ts';
+import { require } from '#test/simulation/oracle/violation.ts';
+import type { Draw, Evidence, Workload } from '#test/simulation/workloads/contract.ts';
+import {
+  drawRollupsInput,
+  type RollupsFeedOptions,
+  RollupsInput,
+  SAMPLES,
+} from '#test/simulation/workloads/rollups-input.ts';
+import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
+
+/** Results that a window hands on together. */
+const ROWS_AT_ONCE = 256;
+const ROW_BYTES_MAX = 600;
+const SOURCE_PARTITIONS = 2;
+/** Idleness, a minute and the bound of lateness, and room for the words of an exchange. */
+const CLOSING_MS = 80_000;
+
+interface Rules extends RollupsFeedOptions {
+  readonly allowedLatenessMs: number;
+  readonly maxSkewMs: number;
+}
+
+export function drawRollups({ orderly, random, seed, settings }: Draw): Workload {
+  const shape = random.pick(['exchange', 'exchange', 'producer', 'series'] as const);
+  const outOfOrdernessMs = random.pick([0, 2_000, 5_000]);
+  const allowedLatenessMs = random.pick([0, 0, 30_000, 120_000, 600_000]);
+  const idlenessMs = orderly ? 30_000 : random.pick([1_000, 2_000, 30_000]);
+  const maxSkewMs = random.pick([600_000, 10_800_000]);
+  const job = compileJob(
+    rollups({
+      topic: SAMPLES,
+      start: orderly ? 'earliest' : random.pick(['earliest', 'earliest', 'latest']),
+      ...(shape === 'exchange' ? {} : { partitionedBy: shape }),
+      outOfOrderness: `${outOfOrdernessMs}ms`,
+      allowedLateness: `${allowedLatenessMs}ms`,
+      idleness: `${idlenessMs}ms`,
+      maxSkew: `${maxSkewMs}ms`,
+      keyTtl: random.pick(['30s', '5m', '1h']),
+      exchangePartitions: shape === 'exchange' ? random.range(2, 3) : undefined,
+    }),
+    settings,
+  );
+  const input = drawRollupsInput(random, orderly);
+  const rules: Rules = {
+    ...{ seed, shape, orderly, outOfOrdernessMs, allowedLatenessMs, maxSkewMs, input },
+    sourcePartitions: SOURCE_PARTITIONS,
+  };
+  return {
+    name: 'rollups',
+    shape,
+    job,
+    sources: { [SAMPLES]: SOURCE_PARTITIONS },
+    closingMs: idlenessMs < 30_000 ? CLOSING_MS : null,
+    memoryBytes: null,
+    burstBytesMax: allowedLatenessMs > 0 ? null : ROWS_AT_ONCE * ROW_BYTES_MAX,
+    pagesMax: input.crowd,
+    begin: (world, forked) => ({
+      feed: new RollupsInput(world, rules, forked),
+      judge: (evidence) => judge(evidence, rules),
+    }),
+  };
+}
+
+function judge(evidence: Evidence, rules: Rules): void {
+  const { complete, coverage, entryOf, placement, tasks } = evidence;
+  const rows = new Map<string, readonly ModelRow[]>();
+  const late: LateSample[] = [];
+  const bad: BadRecord[] = [];
+  const input: ArchivedRecord[] = [];
+  const readers = tasks.filter(({ plan }) => plan.input.internal);
+  const exchanged = readers.map((task) => task.input.map(decodeExchanged));
+  for (const { chain, input: records, name, plan } of tasks) {
+    if (plan.input.internal) continue;
+    const model = rules.shape === 'exchange' ? null : new RollupModel(rules.allowedLatenessMs);
+    input.push(...records);
+    const story = interpretSource(chain, records, rules, model);
+    late.push(...story.late);
+    bad.push(...story.bad);
+    if (model !== null) {
+      rows.set(name, model.rows);
+      judgeClosed(model, evidence);
+    } else {
+      const shape = { placement, partitionCount: exchanged.length, entryOf };
+      judgeExchange(plan.identity.partition, name, story, exchanged.flat(), shape);
+    }
+  }
+  for (const [at, { chain, name, plan }] of readers.entries()) {
+    const model = new RollupModel(rules.allowedLatenessMs);
+    late.push(...interpretExchange(chain, exchanged[at], plan.writers, model));
+    rows.set(name, model.rows);
+    judgeClosed(model, evidence);
+  }
+  const written = RESOLUTIONS.flatMap(([resolution]) => evidence.output(`metrics.rollup.${resolution}`));
+  const lateWritten = evidence.output(`${SAMPLES}.late`);
+  judgeDeadLetters(evidence.output(`${SAMPLES}.dead-letter`), bad, entryOf);
+  judgeLate(lateWritten, late, entryOf);
+  judgeRows(written, rows, { placement, partitionCount: rules.sourcePartitions, entryOf, complete });
+  if (rules.orderly && complete) {
+    const { outOfOrdernessMs, sourcePartitions: partitionCount } = rules;
+    const latestMs = WORLD_EPOCH_MS + 86_400_000;
+    judgeOrderFree({ records: input, partitionCount, outOfOrdernessMs, latestMs }, written, lateWritten);
+  }
+  coverage.add('rows', written.length);
+  coverage.add('late samples', late.length);
+  coverage.add('dead letters', bad.length);
+  coverage.add('corrections', [...rows.values()].flat().filter(({ revision }) => revision > 0).length);
+}
+
+function judgeClosed(model: RollupModel, { closed, coverage }: Evidence): void {
+  if (!closed) return;
+  coverage.add('closed by idle time');
+  require(model.openMinute === null, 'liveness', () => `${model.openMinute} is open although all sources are idle`);
+}
