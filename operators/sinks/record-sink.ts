@@ -5,7 +5,7 @@ import type { RecordFormat } from '#operators/formats/whole-record.ts';
 import { Untimed } from '#operators/records/untimed.ts';
 import { functionFailed, isPromise, shown, threw } from '#operators/records/user-function.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
-import { invariant } from '#runtime/std/errors.ts';
+import { invariant, StreamError } from '#runtime/std/errors.ts';
 import { murmur2, partitionOf } from '#runtime/std/murmur2.ts';
 import type { Batch, KeyTable, Operator, OperatorContext } from '#runtime/task/contract.ts';
 
@@ -49,7 +49,7 @@ export class RecordSink extends Untimed implements Operator {
       try {
         format.encode(record, out);
       } catch (error) {
-        throw this.#failed(`cannot be written: ${(error as Error).message}`, record, error);
+        throw this.#unwritable(record, error as Error);
       }
       const key = this.#keyOf(batch, i, record);
       // Without a key a task keeps to one partition: what it sends stays in order.
@@ -75,6 +75,13 @@ export class RecordSink extends Untimed implements Operator {
     if (typeof key !== 'string') throw this.#failed(`gave the key ${shown(key)} instead of a text`, record);
     if (!key.isWellFormed()) throw this.#failed('gave a key with half a surrogate pair', record);
     return Buffer.from(key);
+  }
+
+  // No function chose these bytes: the format cannot say what it was given.
+  #unwritable(record: unknown, cause: Error): StreamError {
+    const step = `sink '${this.id}'`;
+    const message = `${step} cannot write a record: ${cause.message} for ${shown(record)}`;
+    return new StreamError('operator-failed', message, `give ${step} records that its format can hold`, { cause });
   }
 
   #failed(problem: string, record: unknown, cause?: unknown): Error {
