@@ -48,7 +48,7 @@ export interface SamplesOptions {
   readonly badRecords?: 'dead-letter' | 'skip' | 'fail' | undefined;
   /** Live series per task at most; beyond it the task stops with series-limit. @default 1000000 */
   readonly seriesMax?: number | undefined;
-  /** Event time after which an unused key is forgotten. @default '1h' */
+  /** An unused key is forgotten after two to three of these, in event time. @default '1h' */
   readonly keyTtl?: Duration | undefined;
   /** @default '<topic>.late' */
   readonly lateTopic?: string | undefined;

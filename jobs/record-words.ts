@@ -49,7 +49,7 @@ export interface RecordsOptions<T = unknown> {
   readonly badRecords?: 'dead-letter' | 'skip' | 'fail' | undefined;
   /** Live keys per task at most; beyond it the task stops with series-limit. @default 1000000 */
   readonly keysMax?: number | undefined;
-  /** Event time after which a key without state is forgotten. @default '1h' */
+  /** A key without state is forgotten after two to three of these, in event time. @default '1h' */
   readonly keyTtl?: Duration | undefined;
   /** @default '<topic>.dead-letter' */
   readonly deadLetterTopic?: string | undefined;

@@ -24,7 +24,7 @@ export interface RowsOptions {
   readonly badRecords?: 'dead-letter' | 'skip' | 'fail' | undefined;
   /** Live series per task at most; beyond it the task stops with series-limit. @default 1000000 */
   readonly seriesMax?: number | undefined;
-  /** Event time after which an unused series is forgotten. @default '1h' */
+  /** An unused series is forgotten after two to three of these, in event time. @default '1h' */
   readonly keyTtl?: Duration | undefined;
   /** @default '<topic>.dead-letter' */
   readonly deadLetterTopic?: string | undefined;

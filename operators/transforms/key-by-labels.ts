@@ -13,7 +13,7 @@ export interface KeyByLabelsOptions {
   /** Keys of what goes on from here; used by nobody upstream. */
   readonly keys: SeriesTable;
   readonly labels: readonly string[];
-  /** A key may be forgotten after it was not seen for one to two of these, in event time. */
+  /** A key may be forgotten after it was not seen for two to three of these, in event time. */
   readonly keyTtlMs: number;
   /** Operators whose state and pending output may mention keys of `keys`. */
   readonly users: readonly Operator[];

@@ -14,7 +14,7 @@ export interface KeyByRecordOptions {
   readonly select: (record: unknown) => unknown;
   /** The record of a row, as the function sees it; what goes on is this record. */
   readonly view?: ((batch: Batch, index: number) => unknown) | undefined;
-  /** A key may be forgotten after it was not seen for one to two of these, in event time. */
+  /** A key may be forgotten after it was not seen for two to three of these, in event time. */
   readonly keyTtlMs: number;
   readonly next: readonly BatchConsumer[];
 }

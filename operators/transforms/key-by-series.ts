@@ -9,7 +9,7 @@ import type { Batch, BatchConsumer, Operator, OperatorContext } from '#runtime/t
 export interface KeyBySeriesOptions {
   readonly id: string;
   readonly table: SeriesTable;
-  /** A key may be forgotten after it was not seen for one to two of these, in event time. */
+  /** A key may be forgotten after it was not seen for two to three of these, in event time. */
   readonly keyTtlMs: number;
   /** Operators whose state and pending output may mention keys of `table`. */
   readonly users: readonly Operator[];

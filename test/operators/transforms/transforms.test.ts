@@ -66,7 +66,7 @@ describe('keyBy(series)', () => {
     expect(rig.collected.rows.map(({ slot, timeMs, value }) => ({ slot, timeMs, value }))).toEqual(rows);
   });
 
-  test('forgets a key one to two keyTtl after it was last seen, and not while it is used', () => {
+  test('forgets a key two to three keyTtl after it was last seen, and not while it is used', () => {
     const held = new Set<number>();
     const { rig, tables } = keyed(held);
     const [gone, kept, used] = ['gone', 'kept', 'used'].map((text) => tables.series.slotOfText(text));
