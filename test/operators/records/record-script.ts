@@ -1,10 +1,10 @@
 // Owns the language of golden scripts for operators over records: commands a line each, what they put out behind `>`.
 // `play` runs the commands, perhaps with a restart before each, and returns the script with the output as it really is.
 
+import { clockText, timeOf } from '#test/operators/scripts/script-time.ts';
 import { OperatorRig, type Row } from '../windows/operator-rig.ts';
 import { KeyNames } from './key-names.ts';
 import { STAGES } from './script-stages.ts';
-import { clockText, timeOf } from './script-time.ts';
 
 //   stage NAME WORD…                     the operator (script-stages.ts)
 //   record KEY TIME VALUE [| …]          one log record; VALUE is JSON

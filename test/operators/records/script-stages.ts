@@ -27,34 +27,12 @@ import { RecordWindow } from '#operators/windows/record-window.ts';
 import type { WindowAssigner } from '#operators/windows/window-assigner.ts';
 import type { WindowFunction } from '#operators/windows/window-function.ts';
 import type { TriggerPlan } from '#operators/windows/window-trigger.ts';
+import { timeOf } from '#test/operators/scripts/script-time.ts';
+import { Words } from '#test/operators/scripts/script-words.ts';
 import type { BuildStage } from '../windows/operator-rig.ts';
 import type { KeyNames } from './key-names.ts';
-import { timeOf } from './script-time.ts';
 
 type StageOf = (words: readonly string[], keys: KeyNames) => BuildStage;
-
-/** Words and what follows each: `gap 5s count 3 purge` → gap: '5s', count: '3', purge: 'purge'. */
-class Words {
-  readonly #words: readonly string[];
-
-  constructor(words: readonly string[]) {
-    this.#words = words;
-  }
-
-  has(word: string): boolean {
-    return this.#words.includes(word);
-  }
-
-  after(word: string, places = 1): string | null {
-    const at = this.#words.indexOf(word);
-    return at < 0 ? null : this.#words[at + places];
-  }
-
-  time(word: string): number {
-    const text = this.after(word);
-    return text === null ? 0 : timeOf(text);
-  }
-}
 
 //   stage window tumbling SIZE | sliding SIZE slide SLIDE | session GAP | global   [offset TIME] [lateness TIME]
 //       [early TIME event-time|clock] [count N] [purge] [no-end] sum|mean|list|value

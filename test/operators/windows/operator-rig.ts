@@ -4,16 +4,30 @@
 import { KeyedValues } from '#checkpoint/keyed-values.ts';
 import { quantile } from '#operators/sketch/quantile.ts';
 import type { BatchConsumer, EntryEnd, Operator, OperatorContext, Output } from '#runtime/task/contract.ts';
-import { Batch } from '#runtime/task/contract.ts';
+import { Batch, rollupColumns } from '#runtime/task/contract.ts';
 import { type PageImage, StatePages } from './state-pages.ts';
 
 export interface Row {
   readonly slot: number;
   readonly timeMs: number;
   readonly value: number;
+  /** Of a value that is NaN: which one. */
+  readonly bits?: bigint;
   /** On streams of records. */
   readonly record?: unknown;
+  /** On streams of rollup rows. */
+  readonly rollup?: Rollup;
   readonly origin?: { readonly topic: string; readonly partition: number; readonly offset: number };
+}
+
+/** A rollup row as topics hold it. */
+export interface Rollup {
+  readonly startMs: number;
+  readonly endMs: number;
+  /** Eight, as ROLLUP_VALUES names them. */
+  readonly values: readonly number[];
+  readonly run: number;
+  readonly revision: number;
 }
 
 /** A window result as operators sent it. */
@@ -74,6 +88,8 @@ export class OperatorRig {
       batch.key[at] = row.slot;
       batch.timestampMs[at] = row.timeMs;
       batch.value[at] = row.value;
+      if (row.bits !== undefined) bitsOf(batch.value)[at] = row.bits;
+      if (row.rollup !== undefined) putRollup(batch, at, row.rollup);
       if (row.record !== undefined) (batch.records ??= [])[at] = row.record;
       batch.originTopic = row.origin?.topic ?? 'metrics.raw';
       batch.originPartition[at] = row.origin?.partition ?? 0;
@@ -162,13 +178,39 @@ const NO_OUTPUT: Output = {
   },
 };
 
+/** The same numbers as integers of 64 bits: NaN has many. */
+function bitsOf(column: Float64Array): BigUint64Array {
+  return new BigUint64Array(column.buffer, column.byteOffset, column.length);
+}
+
+function putRollup(batch: Batch, at: number, { endMs, revision, run, startMs, values }: Rollup): void {
+  const rollups = (batch.rollups ??= rollupColumns(batch.capacity));
+  rollups.windowStartMs[at] = startMs;
+  rollups.windowEndMs[at] = endMs;
+  rollups.values.set(values, at * values.length);
+  rollups.run[at] = run;
+  rollups.revision[at] = revision;
+}
+
+function rollupOf(batch: Batch, i: number): Rollup {
+  const { revision, run, values, windowEndMs, windowStartMs } = batch.rollups!;
+  const numbers = [...values.subarray(i * 8, i * 8 + 8)];
+  return { startMs: windowStartMs[i], endMs: windowEndMs[i], values: numbers, run: run[i], revision: revision[i] };
+}
+
+function rowOf(batch: Batch, i: number, step: string): Row & { readonly step: string } {
+  const origin = { topic: batch.originTopic, partition: batch.originPartition[i], offset: batch.originOffset[i] };
+  const row = { step, slot: batch.key[i], timeMs: batch.timestampMs[i], value: batch.value[i], origin };
+  if (batch.records !== null) return { ...row, record: batch.records[i] };
+  if (batch.rollups !== null) return { ...row, rollup: rollupOf(batch, i) };
+  return Number.isNaN(row.value) ? { ...row, bits: bitsOf(batch.value)[i] } : row;
+}
+
 function collect(collected: Collected, step: string, batch: Batch): void {
   const { stats } = batch;
   for (let i = 0; i < batch.count; i++) {
     if (stats === null) {
-      const origin = { topic: batch.originTopic, partition: batch.originPartition[i], offset: batch.originOffset[i] };
-      const row = { step, slot: batch.key[i], timeMs: batch.timestampMs[i], value: batch.value[i], origin };
-      collected.rows.push(batch.records === null ? row : { ...row, record: batch.records[i] });
+      collected.rows.push(rowOf(batch, i, step));
       continue;
     }
     if (batch.timestampMs[i] !== stats.windowEndMs[i] - 1) throw new Error('a result is not stamped window end - 1');
