@@ -49,6 +49,7 @@ export class JobExecutor {
       owns: this.#parts.owns,
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
+      taskLive: () => {},
       slotDied: (tasks, cause) => {
         this.#parts.jobs.slotDied(tasks, cause, this.#parts.clock.nowMs());
         this.#parts.slotDied(tasks);

@@ -12,7 +12,7 @@ import { openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import { connectLog } from '#jobs/connect-log.ts';
 import { loadJob } from '#jobs/load-job.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
-import type { SlotSettings } from '#jobs/process-settings.ts';
+import type { JobAssignment, SlotSettings } from '#jobs/process-settings.ts';
 import { taskPlan } from '#jobs/task-plans.ts';
 import { AskedOwnership } from '#runtime/slot/asked-ownership.ts';
 import type { FromSlot, TaskAssignment, ToSlot } from '#runtime/slot/messages.ts';
@@ -32,7 +32,10 @@ const STAGED_BYTES_KEPT = 32 * 1024 * 1024;
 /** How long the end of a slot waits for connections. */
 const CLOSE_PATIENCE_MS = 500;
 
-function slotEnvironment(settings: SlotSettings, ownership: Ownership): TaskEnvironment {
+/** By name, as it was told last. */
+type Jobs = ReadonlyMap<string, JobAssignment>;
+
+function slotEnvironment(settings: SlotSettings, jobs: Jobs, ownership: Ownership): TaskEnvironment {
   const { namespace } = settings;
   const logger = createLogger({ level: settings.logLevel as LogLevel, pretty: settings.pretty });
   const log = connectLog(settings.log, settings.port, `${namespace}-slot-${settings.index}`);
@@ -46,7 +49,7 @@ function slotEnvironment(settings: SlotSettings, ownership: Ownership): TaskEnvi
     reader,
     ownership,
     checkpoints: (identity, attempt) => {
-      const swap = pageSwap(settings, memory, identity, attempt);
+      const swap = pageSwap(settings, jobs, memory, identity, attempt);
       return new FileTaskCheckpoints({ store, identity, attempt, clock: systemClock, logger, swap });
     },
     buffers: new BufferPool(STAGED_BYTES_KEPT),
@@ -59,27 +62,29 @@ function slotEnvironment(settings: SlotSettings, ownership: Ownership): TaskEnvi
 /** Null: the job keeps all of its state in memory. */
 function pageSwap(
   settings: SlotSettings,
+  jobs: Jobs,
   memory: StateMemory,
   identity: TaskIdentity,
   attempt: string,
 ): PageSwap | null {
-  const job = settings.jobs.find(({ configuration }) => configuration.name === identity.job);
+  const job = jobs.get(identity.job);
   if (job?.configuration.state !== 'leveldb') return null;
   const root = settings.state.directory;
   return new PageSwap({ memory, open: () => LevelPages.open({ root, identity, attempt }) });
 }
 
-/** Compiles each job once; the version was computed by the main thread from the same module. */
-function planner(settings: SlotSettings): (assignment: TaskAssignment) => Promise<PlannedTask> {
-  const compiled = new Map<string, Promise<CompiledJob>>();
+/** Compiles each job once, and again when it is told anew; the version was computed by the main thread from the same module. */
+function planner(settings: SlotSettings, jobs: Jobs): (assignment: TaskAssignment) => Promise<PlannedTask> {
+  const compiled = new Map<JobAssignment, Promise<CompiledJob>>();
   return async (assignment) => {
-    const job = settings.jobs.find((candidate) => candidate.configuration.name === assignment.job);
+    const job = jobs.get(assignment.job);
     invariant(job !== undefined, `slot ${settings.index} does not know job ${assignment.job}`);
     const { name } = job.configuration;
-    let loading = compiled.get(name);
+    let loading = compiled.get(job);
     if (loading === undefined) {
+      for (const known of compiled.keys()) if (known.configuration.name === name) compiled.delete(known);
       loading = loadJob(job.configuration);
-      compiled.set(name, loading);
+      compiled.set(job, loading);
     }
     const loaded = await loading;
     const stage = loaded.plan.stages.find((candidate) => candidate.id === assignment.stage);
@@ -111,13 +116,15 @@ function main(): void {
   const port = parentPort;
   invariant(port !== null, 'slot-main.ts runs as a worker thread only');
   const settings = workerData as SlotSettings;
+  const jobs = new Map(settings.jobs.map((job) => [job.configuration.name, job]));
   const say = (message: FromSlot) => port.postMessage(message);
   const ownership = new AskedOwnership(say);
-  const environment = slotEnvironment(settings, ownership);
-  const host = new SlotHost({ environment, planTask: planner(settings), say });
+  const environment = slotEnvironment(settings, jobs, ownership);
+  const host = new SlotHost({ environment, planTask: planner(settings, jobs), say });
   port.on('message', async (message: ToSlot | 'close') => {
     if (message !== 'close') {
       if (message.kind === 'owned') ownership.answered(message.question, message.owned);
+      else if (message.kind === 'plan') jobs.set(message.job, message.plan as JobAssignment);
       else host.hear(message);
       return;
     }

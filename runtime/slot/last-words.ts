@@ -21,6 +21,17 @@ export class LastWords {
     this.#reports.set(assignmentKey(last.assignment), { ...last, restarts, slot: null, word: 'ended' });
   }
 
+  /** It goes on in another slot, whose word counts anew. */
+  moved({ assignment, restarts }: TaskReport): void {
+    const key = assignmentKey(assignment);
+    this.#restarts.set(key, (this.#restarts.get(key) ?? 0) + restarts);
+  }
+
+  /** Of the last report; 0 before the first. */
+  busySeconds(task: TaskAssignment): number {
+    return this.#reports.get(assignmentKey(task))?.figures?.busySeconds ?? 0;
+  }
+
   /** Its slot is gone, and the task is started in another. */
   lost(task: TaskAssignment): void {
     const key = assignmentKey(task);

@@ -21,6 +21,12 @@ export type ToSlot =
   | { readonly kind: 'start'; readonly tasks: readonly TaskAssignment[] }
   /** Clean stop of one job's tasks, or of all when `job` is null. */
   | { readonly kind: 'stop'; readonly job: string | null }
+  /** Clean stop of these tasks. */
+  | { readonly kind: 'stop-tasks'; readonly tasks: readonly TaskAssignment[] }
+  /** The tasks of one job end at once, without a checkpoint. */
+  | { readonly kind: 'abort'; readonly job: string }
+  /** From now on the job is started as `plan` says, which is the slot's entry point's affair. */
+  | { readonly kind: 'plan'; readonly job: string; readonly plan: unknown }
   | { readonly kind: 'status'; readonly request: number }
   /** Keyed state of one task; answered by `state` with the same request. */
   | {
@@ -62,6 +68,8 @@ export type FromSlot =
   | { readonly kind: 'ready' }
   /** Whether the task is still this process's, of a moment after this question. */
   | { readonly kind: 'owns'; readonly question: number; readonly assignment: TaskAssignment }
+  /** It takes new input. */
+  | { readonly kind: 'task-live'; readonly assignment: TaskAssignment }
   | { readonly kind: 'task-stopped'; readonly assignment: TaskAssignment; readonly last: TaskReport }
   | {
       readonly kind: 'task-failed';

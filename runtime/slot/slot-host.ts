@@ -44,11 +44,27 @@ export class SlotHost {
     this.#parts = parts;
   }
 
-  hear(message: Exclude<ToSlot, { readonly kind: 'owned' }>): void {
-    if (message.kind === 'start') for (const assignment of message.tasks) this.#start(assignment);
-    else if (message.kind === 'stop') this.#stop(message.job);
-    else if (message.kind === 'state') this.#tellState(message.request, message.assignment, message.query);
-    else this.#parts.say({ kind: 'status', request: message.request, tasks: this.#report() });
+  hear(message: Exclude<ToSlot, { readonly kind: 'owned' | 'plan' }>): void {
+    switch (message.kind) {
+      case 'start':
+        for (const assignment of message.tasks) this.#start(assignment);
+        break;
+      case 'stop':
+        for (const task of this.#of(message.job)) stop(task);
+        break;
+      case 'stop-tasks':
+        for (const assignment of message.tasks) stop(this.#tasks.get(assignmentKey(assignment)));
+        break;
+      case 'abort':
+        for (const task of this.#of(message.job)) abort(task);
+        break;
+      case 'state':
+        this.#tellState(message.request, message.assignment, message.query);
+        break;
+      case 'status':
+        this.#parts.say({ kind: 'status', request: message.request, tasks: this.#report() });
+        break;
+    }
   }
 
   // The task is known at once: the next message may start it again or stop it while its job is still being compiled.
@@ -72,7 +88,8 @@ export class SlotHost {
     try {
       const { plan, options } = await planTask(assignment);
       if (task.stopping) return stopped();
-      task.supervisor = new TaskSupervisor(plan, options, environment);
+      const live = () => this.#parts.say({ kind: 'task-live', assignment });
+      task.supervisor = new TaskSupervisor(plan, options, environment, live);
       const outcome = await task.supervisor.run();
       return outcome.kind === 'failed' ? failed(outcome.failure) : stopped();
     } catch (error) {
@@ -80,12 +97,9 @@ export class SlotHost {
     }
   }
 
-  #stop(job: string | null): void {
-    for (const task of this.#tasks.values()) {
-      if (job !== null && task.assignment.job !== job) continue;
-      task.stopping = true;
-      task.supervisor?.stop();
-    }
+  /** Null: all. */
+  #of(job: string | null): readonly HostedTask[] {
+    return [...this.#tasks.values()].filter(({ assignment }) => job === null || assignment.job === job);
   }
 
   // What a function of the job keeps may be something that cannot be sent: that is told, too.
@@ -121,6 +135,17 @@ export class SlotHost {
   async ended(): Promise<void> {
     await Promise.all(Array.from(this.#tasks.values(), (task) => task.ended));
   }
+}
+
+function stop(task: HostedTask | undefined): void {
+  if (task === undefined) return;
+  task.stopping = true;
+  task.supervisor?.stop();
+}
+
+function abort(task: HostedTask): void {
+  task.stopping = true;
+  task.supervisor?.abort();
 }
 
 function report({ assignment, supervisor }: HostedTask): TaskReport {

@@ -4,38 +4,28 @@
 // however its slot fares.
 
 import type { Worker } from 'node:worker_threads';
-import { LastWords } from '#runtime/slot/last-words.ts';
 import {
   assignmentKey,
   type FromSlot,
   type SlotReport,
   type StateReply,
-  stateUnreadable,
   type TaskAssignment,
   type ToSlot,
 } from '#runtime/slot/messages.ts';
 import { freshSlot, type Slot, type SlotCounts } from '#runtime/slot/slot.ts';
-import { crashLoop, notStarted, recentDeaths, respawnPauseMs, verdict } from '#runtime/slot/slot-faults.ts';
-import { SlotQuestions } from '#runtime/slot/slot-questions.ts';
+import { crashLoop, recentDeaths, respawnPauseMs, verdict } from '#runtime/slot/slot-faults.ts';
+import { type MovedTask, SlotMoves } from '#runtime/slot/slot-moves.ts';
+import { openSlot } from '#runtime/slot/slot-opening.ts';
+import { SlotReports } from '#runtime/slot/slot-reports.ts';
+import { rescaleJob } from '#runtime/slot/slot-rescale.ts';
+import { endSilent, endStalled, type StallParts } from '#runtime/slot/slot-stall.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
-import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
+import type { Failure } from '#runtime/task/task-supervisor.ts';
 
 /** A slot that lived this long is started again without a longer pause. */
 const HEALTHY_MS = 60_000;
-const STATUS_TIMEOUT_MS = 2_000;
-/** A task answers between two entries; one whose commit hangs does not. */
-const STATE_TIMEOUT_MS = 10_000;
-const STATE_QUESTIONS_MAX = 256;
-/** How long the start of a process waits for a worker to hear. */
-const OPEN_PATIENCE_MS = 60_000;
-/** While the pool closes: so many looks in a row without an answer. */
-const CLOSE_LOOK_MS = 1_000;
-const CLOSE_LOOKS_MAX = 7;
-const STALL_LOOK_MS = 10_000;
-/** Looks in a row without an answer; several, because a process that was stopped for a while is late as a whole. */
-const STALL_LOOKS_MAX = 6;
 
 export interface SlotPoolParts {
   readonly slotCount: number;
@@ -47,6 +37,8 @@ export interface SlotPoolParts {
   readonly owns: (assignment: TaskAssignment) => Promise<boolean>;
   readonly taskFailed: (assignment: TaskAssignment, failure: Failure) => void;
   readonly taskStopped: (assignment: TaskAssignment) => void;
+  /** It takes new input, for the first time or again. */
+  readonly taskLive: (assignment: TaskAssignment) => void;
   /** A slot died of `cause` with these tasks, which come back in a while. */
   readonly slotDied: (tasks: readonly TaskAssignment[], cause: string) => void;
 }
@@ -54,23 +46,40 @@ export interface SlotPoolParts {
 export class SlotPool {
   readonly #parts: SlotPoolParts;
   readonly #slots: Slot[] = [];
-  readonly #questions: SlotQuestions;
-  readonly #words = new LastWords();
+  readonly #reports: SlotReports;
+  readonly #moves: SlotMoves;
+  readonly #stallParts: StallParts;
   /** Jobs that were told to stop and not started since. */
   readonly #stopping = new Set<string>();
   readonly #closed = new AbortController();
-  #stateQuestions = 0;
 
   constructor(parts: SlotPoolParts) {
     this.#parts = parts;
-    this.#questions = new SlotQuestions(parts.clock);
+    const { clock, logger } = parts;
+    this.#reports = new SlotReports(clock, this.#slots);
+    this.#moves = new SlotMoves(clock);
+    this.#stallParts = { clock, logger, ask: (slot, timeoutMs) => this.#reports.ask(slot, timeoutMs) };
     for (let index = 0; index < parts.slotCount; index++) this.#addSlot(null);
   }
 
   #addSlot(only: string | null): Slot {
-    const slot = freshSlot(this.#slots.length, only);
+    const indexes = new Set(this.#slots.map(({ index }) => index));
+    let index = 0;
+    while (indexes.has(index)) index++;
+    const slot = freshSlot(index, only);
     this.#slots.push(slot);
     return slot;
+  }
+
+  get #shared(): readonly Slot[] {
+    return this.#slots.filter(({ only, retiring }) => only === null && !retiring);
+  }
+
+  /** As many slots as a job of this size needs; threads start when they get work. */
+  #grow(taskCount: number, parallelism: number): void {
+    for (let missing = Math.min(taskCount, parallelism) - this.#shared.length; missing > 0; missing--) {
+      this.#addSlot(null);
+    }
   }
 
   get #closing(): boolean {
@@ -82,47 +91,102 @@ export class SlotPool {
    * another process asks for it before. Error: slot-not-started.
    */
   async open(jobs: readonly { readonly taskCount: number; readonly parallelism: number }[]): Promise<void> {
+    for (const { taskCount, parallelism } of jobs) this.#grow(taskCount, parallelism);
     const wanted = jobs.reduce((sum, { taskCount, parallelism }) => sum + Math.min(taskCount, parallelism), 0);
     await Promise.all(this.#slots.slice(0, wanted).map((slot) => this.#open(slot)));
   }
 
-  async #open(slot: Slot): Promise<void> {
-    let worker: Worker;
-    try {
-      worker = this.#spawn(slot);
-    } catch (error) {
-      throw notStarted(slot.index, (error as Error).message);
-    }
-    const done = new AbortController();
-    const heard = new Promise<void>((resolve) => worker.once('message', () => resolve()));
-    const signal = AbortSignal.any([done.signal, slot.gone.signal]);
-    await Promise.race([heard, this.#parts.clock.sleep(OPEN_PATIENCE_MS, signal)]);
-    done.abort();
-    if (!slot.ready) throw notStarted(slot.index, slot.cause ?? `it said nothing for ${OPEN_PATIENCE_MS / 1_000}s`);
+  #open(slot: Slot): Promise<void> {
+    return openSlot(slot, (one) => this.#spawn(one), this.#parts.clock);
   }
 
   /** Gives tasks to the `parallelism` slots that have least to do, in turn. */
   start(tasks: readonly TaskAssignment[], parallelism: number): void {
-    const shared = this.#slots.filter(({ only }) => only === null);
+    this.#grow(tasks.length, parallelism);
+    const shared = this.#shared;
     const spread = Math.max(1, Math.min(parallelism, shared.length));
-    const free = shared.sort((a, b) => a.tasks.size - b.tasks.size || a.index - b.index).slice(0, spread);
+    const free = shared.toSorted((a, b) => a.tasks.size - b.tasks.size || a.index - b.index).slice(0, spread);
     const own: TaskAssignment[][] = free.map(() => []);
     for (const [index, task] of tasks.entries()) own[index % spread].push(task);
     for (const { job } of tasks) this.#stopping.delete(job);
     // All are noted before the first worker starts: whatever happens to it, stopJob finds the others.
     for (const [i, slot] of free.entries()) for (const task of own[i]) slot.tasks.set(assignmentKey(task), task);
-    for (const [i, slot] of free.entries()) {
-      if (own[i].length === 0) continue;
-      if (slot.ready) this.#say(slot, { kind: 'start', tasks: own[i] });
-      else if (slot.worker === null && !slot.respawning) this.#spawnOrPause(slot);
+    for (const [i, slot] of free.entries()) if (own[i].length > 0) this.#begin(slot, own[i]);
+  }
+
+  /** Of tasks that are noted at the slot already. */
+  #begin(slot: Slot, tasks: readonly TaskAssignment[]): void {
+    if (slot.ready) this.#say(slot, { kind: 'start', tasks });
+    else if (slot.worker === null && !slot.respawning) this.#spawnOrPause(slot);
+  }
+
+  /**
+   * Spreads the tasks of a job over so many slots, each of those that move stopped cleanly in its own before it starts
+   * in another. Resolves when all run again, or have ended. Error: slot-not-started, and nothing has moved.
+   */
+  async rescale(job: string, parallelism: number): Promise<readonly MovedTask[]> {
+    // What they say of how busy they are decides.
+    const reports = await this.#reports.status();
+    this.#grow(reports.filter(({ assignment }) => assignment.job === job).length, parallelism);
+    const moved = await rescaleJob({
+      job,
+      parallelism,
+      slots: this.#slots,
+      shared: this.#shared,
+      busySeconds: (task) => this.#reports.words.busySeconds(task),
+      open: async (slot) => (slot.worker === null && !slot.respawning ? this.#open(slot) : undefined),
+      move: (task, to) => this.#move(task, to),
+    });
+    this.#retire();
+    return moved;
+  }
+
+  async #move(task: TaskAssignment, to: number): Promise<MovedTask | null> {
+    const slot = this.#slots.find(({ tasks }) => tasks.has(assignmentKey(task)));
+    if (slot === undefined || slot.index === to || this.#closing || this.#stopping.has(task.job)) return null;
+    const done = this.#moves.begin(task, slot.index, to);
+    // What no worker runs needs no stop.
+    if (slot.ready) this.#say(slot, { kind: 'stop-tasks', tasks: [task] });
+    else this.#arrive(slot, task);
+    return done;
+  }
+
+  /** The task has left its slot; false: it goes nowhere else. */
+  #arrive(from: Slot, task: TaskAssignment): boolean {
+    const index = this.#moves.targetOf(task);
+    const target = this.#slots.find((slot) => slot.index === index && !slot.retiring);
+    if (target === undefined || this.#closing || this.#stopping.has(task.job)) return false;
+    this.#moves.arrived(task);
+    from.tasks.delete(assignmentKey(task));
+    target.tasks.set(assignmentKey(task), task);
+    this.#begin(target, [task]);
+    return true;
+  }
+
+  /** Threads beyond those configured end when nothing is left for them. */
+  #retire(): void {
+    for (const slot of this.#shared.slice(this.#parts.slotCount)) {
+      if (slot.tasks.size > 0 || slot.respawning) continue;
+      slot.retiring = true;
+      if (slot.worker === null) this.#remove(slot);
+      else slot.worker.postMessage('close');
     }
   }
 
-  /** Asks the job's tasks to stop. Those that no worker knows yet end here. */
-  stopJob(job: string): void {
+  #remove(slot: Slot): void {
+    this.#slots.splice(this.#slots.indexOf(slot), 1);
+  }
+
+  /** Tells every slot how a job is to be started from now on; those that are made later know it. */
+  tellPlan(job: string, plan: unknown): void {
+    for (const slot of this.#slots) this.#say(slot, { kind: 'plan', job, plan });
+  }
+
+  /** Asks the job's tasks to stop, or ends them at once without checkpoints. Those that no worker knows yet end here. */
+  stopJob(job: string, how: 'stop' | 'abort' = 'stop'): void {
     this.#stopping.add(job);
     for (const slot of this.#slots) {
-      if (slot.ready) this.#say(slot, { kind: 'stop', job });
+      if (slot.ready) this.#say(slot, { kind: how, job });
       else this.#endStopping(slot);
     }
   }
@@ -138,7 +202,7 @@ export class SlotPool {
           return;
         }
         const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-        this.#endSilent(slot, worker);
+        void endSilent(slot, worker, this.#stallParts);
         if (slot.ready) this.#say(slot, { kind: 'stop', job: null });
         else this.#endStopping(slot);
         this.#closeWhenEmpty(slot);
@@ -154,57 +218,25 @@ export class SlotPool {
   }
 
   /** What the tasks of all slots say about themselves; a slot that does not answer in time is left out. */
-  async status(): Promise<SlotReport[]> {
-    const answers = await Promise.all(this.#slots.map((slot) => this.#ask(slot, STATUS_TIMEOUT_MS)));
-    return answers.flatMap((tasks) => tasks ?? []);
+  status(): Promise<SlotReport[]> {
+    return this.#reports.status();
   }
 
   /** As `status`, and what those said last that do not answer, run nowhere now, or have ended. */
-  async reports(): Promise<SlotReport[]> {
-    const answered = new Set<Slot>();
-    await Promise.all(
-      this.#slots.map(async (slot) => {
-        if ((await this.#ask(slot, STATUS_TIMEOUT_MS)) !== null) answered.add(slot);
-      }),
-    );
-    return this.#words.all(this.#slots, answered);
+  reports(): Promise<SlotReport[]> {
+    return this.#reports.all();
   }
 
   get counts(): SlotCounts {
-    const running = this.#slots.filter(({ ready }) => ready);
-    const activity = running.map(({ index, worker }) => {
-      const { active, idle } = worker?.performance.eventLoopUtilization() ?? { active: 0, idle: 0 };
-      return { slot: index, activeSeconds: active / 1_000, idleSeconds: idle / 1_000 };
-    });
-    const total = this.#slots.filter(({ only }) => only === null).length;
-    return { total, running: running.length, activity };
+    return this.#reports.counts;
   }
 
   /**
    * Keyed state of a task behind one of its entries; null when its stage has no such operator. Errors: state-unreadable,
    * config-invalid, as failures.
    */
-  async askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
-    const key = assignmentKey(assignment);
-    const slot = this.#slots.find(({ tasks }) => tasks.has(key));
-    if (slot === undefined || !slot.ready) return unanswered(assignment, 'does not run now');
-    if (this.#stateQuestions >= STATE_QUESTIONS_MAX) return unanswered(assignment, 'is asked too much at once');
-    this.#stateQuestions++;
-    const answer = await this.#questions.ask(slot.gone.signal, STATE_TIMEOUT_MS, (request) =>
-      this.#say(slot, { kind: 'state', request, assignment, query }),
-    );
-    this.#stateQuestions--;
-    if (answer?.kind === 'state') return answer.reply;
-    return unanswered(assignment, slot.gone.signal.aborted ? 'ended' : 'did not answer in time');
-  }
-
-  /** Null when the slot does not answer in time, or ends. */
-  async #ask(slot: Slot, timeoutMs: number): Promise<readonly SlotReport[] | null> {
-    if (!slot.ready) return null;
-    const answer = await this.#questions.ask(slot.gone.signal, timeoutMs, (request) =>
-      this.#say(slot, { kind: 'status', request }),
-    );
-    return answer?.kind === 'status' ? this.#words.heard(slot.index, answer.tasks) : null;
+  askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
+    return this.#reports.askState(assignment, query);
   }
 
   #spawn(slot: Slot): Worker {
@@ -244,10 +276,12 @@ export class SlotPool {
     slot.ready = false;
     slot.gone.abort();
     this.#endStopping(slot);
+    for (const task of [...slot.tasks.values()]) this.#arrive(slot, task);
+    if (slot.retiring) this.#remove(slot);
     if (this.#closing || slot.tasks.size === 0) return;
     const livedMs = this.#parts.clock.monotonicMs() - slot.spawnedMs;
     if (livedMs >= HEALTHY_MS) slot.failures = 0;
-    for (const task of slot.tasks.values()) this.#words.lost(task);
+    for (const task of slot.tasks.values()) this.#reports.words.lost(task);
     this.#parts.slotDied([...slot.tasks.values()], slot.cause);
     // Before it was ready no task ran that could be to blame.
     if (ready) this.#blame(slot);
@@ -286,6 +320,7 @@ export class SlotPool {
   #failJob(slot: Slot, job: string): void {
     const [[key, task]] = slot.tasks;
     slot.tasks.delete(key);
+    this.#moves.ended(task);
     this.#parts.taskFailed(task, crashLoop(job, slot.deathsMs.length, slot.cause));
     this.stopJob(job);
   }
@@ -313,10 +348,20 @@ export class SlotPool {
   #hear(slot: Slot, message: FromSlot): void {
     if (message.kind === 'ready') this.#becameReady(slot);
     else if (message.kind === 'owns') void this.#tellOwned(slot, message.question, message.assignment);
-    else if ('request' in message) this.#questions.answered(message);
-    else {
-      if (!slot.tasks.delete(assignmentKey(message.assignment))) return;
-      this.#words.ended(message.last);
+    else if ('request' in message) this.#reports.answered(message);
+    else if (message.kind === 'task-live') {
+      this.#moves.live(message.assignment);
+      this.#parts.taskLive(message.assignment);
+    } else {
+      const { assignment } = message;
+      if (!slot.tasks.has(assignmentKey(assignment))) return;
+      if (message.kind === 'task-stopped' && this.#arrive(slot, assignment)) {
+        this.#reports.words.moved(message.last);
+        return;
+      }
+      slot.tasks.delete(assignmentKey(assignment));
+      this.#moves.ended(assignment);
+      this.#reports.words.ended(message.last);
       if (message.kind === 'task-failed') this.#parts.taskFailed(message.assignment, message.failure);
       else this.#parts.taskStopped(message.assignment);
       this.#closeWhenEmpty(slot);
@@ -331,48 +376,7 @@ export class SlotPool {
   #becameReady(slot: Slot): void {
     slot.ready = true;
     if (!this.#closing && slot.tasks.size > 0) this.#say(slot, { kind: 'start', tasks: [...slot.tasks.values()] });
-    this.#watch(slot, slot.worker);
-  }
-
-  // A worker that answers nothing for a minute is in an endless loop: only its end frees its tasks.
-  async #watch(slot: Slot, worker: Worker | null): Promise<void> {
-    if (!(await this.#silent(slot, STALL_LOOK_MS, STALL_LOOKS_MAX))) return;
-    this.#parts.logger.error(
-      {
-        slot: slot.index,
-        tasks: [...slot.tasks.keys()],
-        remedy: 'look for an endless loop in the jobs of these tasks',
-      },
-      `slot ${slot.index} stalled: a function of one of its jobs does not return; the slot is ended`,
-    );
-    slot.cause = 'a function that does not return';
-    await worker?.terminate();
-  }
-
-  // Such a worker does not hear either that it is to stop, and somebody waits for the end.
-  async #endSilent(slot: Slot, worker: Worker): Promise<void> {
-    if (!(await this.#silent(slot, CLOSE_LOOK_MS, CLOSE_LOOKS_MAX))) return;
-    this.#parts.logger.warn(
-      {
-        slot: slot.index,
-        tasks: [...slot.tasks.keys()],
-        remedy: 'none needed: the next start replays what is missing',
-      },
-      `slot ${slot.index} does not hear that it is to stop, and is ended: its tasks have no checkpoint at their last entry`,
-    );
-    await worker.terminate();
-  }
-
-  /** True when so many looks in a row brought no answer, false when the worker is gone. */
-  async #silent(slot: Slot, lookMs: number, looksMax: number): Promise<boolean> {
-    const { signal } = slot.gone;
-    for (let unanswered = 0; unanswered < looksMax; ) {
-      const answer = await this.#ask(slot, lookMs);
-      if (answer !== null || !slot.ready) await this.#parts.clock.sleep(lookMs, signal);
-      if (signal.aborted) return false;
-      unanswered = answer === null ? unanswered + 1 : 0;
-    }
-    return true;
+    void endStalled(slot, slot.worker, this.#stallParts);
   }
 
   // Tasks that are to stop and that no worker runs have ended.
@@ -380,6 +384,7 @@ export class SlotPool {
     for (const [key, task] of [...slot.tasks]) {
       if (!this.#closing && !this.#stopping.has(task.job)) continue;
       slot.tasks.delete(key);
+      this.#moves.ended(task);
       this.#parts.taskStopped(task);
     }
   }
@@ -391,8 +396,4 @@ export class SlotPool {
   #say(slot: Slot, message: ToSlot): void {
     slot.worker?.postMessage(message);
   }
-}
-
-function unanswered(assignment: TaskAssignment, why: string): StateReply {
-  return { kind: 'failure', failure: describe(stateUnreadable(assignment, why)) };
 }

@@ -13,6 +13,8 @@ export interface Slot {
   /** Aborts when the worker is gone. */
   gone: AbortController;
   spawnedMs: number;
+  /** Its worker is told to end: it gets no task any more. */
+  retiring: boolean;
   /** A pause before the next worker is under way. */
   respawning: boolean;
   /** Starts in a row that came to nothing. */
@@ -32,6 +34,7 @@ export function freshSlot(index: number, only: string | null): Slot {
     ready: false,
     gone: new AbortController(),
     spawnedMs: 0,
+    retiring: false,
     respawning: false,
     failures: 0,
     deathsMs: [],

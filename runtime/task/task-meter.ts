@@ -61,6 +61,7 @@ export interface TaskFigures {
 
 export class TaskMeter {
   readonly #clock: Clock;
+  readonly #onLive: () => void;
   readonly #totals = new Map<string, number>();
   /** Of the attempt under way, as far as in `#totals`. */
   readonly #seen = new Map<string, number>();
@@ -78,8 +79,10 @@ export class TaskMeter {
   #history: readonly CheckpointRecord[] = [];
   #wasLive = false;
 
-  constructor(clock: Clock) {
+  /** @param onLive called whenever an attempt begins to take new input */
+  constructor(clock: Clock, onLive: () => void = () => {}) {
     this.#clock = clock;
+    this.#onLive = onLive;
     this.#rates = new RateMeter(clock, RATED.length);
   }
 
@@ -95,6 +98,7 @@ export class TaskMeter {
     this.#wasLive = true;
     this.#seen.clear();
     for (const [name, value] of counters) this.#seen.set(name, value);
+    this.#onLive();
   }
 
   /** An entry is committed, and with it what was counted; `newestMs` is the event time of its newest record. */

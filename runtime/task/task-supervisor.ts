@@ -50,11 +50,12 @@ export class TaskSupervisor {
   /** Failures of any kind since an attempt was healthy. */
   #inARow = 0;
 
-  constructor(plan: TaskPlan, options: TaskOptions, environment: TaskEnvironment) {
+  /** @param live called whenever an attempt begins to take new input */
+  constructor(plan: TaskPlan, options: TaskOptions, environment: TaskEnvironment, live: () => void = () => {}) {
     this.#plan = plan;
     this.#options = options;
     this.#environment = environment;
-    this.#meter = new TaskMeter(environment.clock);
+    this.#meter = new TaskMeter(environment.clock, live);
     this.#stuckSinceMs = environment.clock.monotonicMs();
   }
 

@@ -19,6 +19,7 @@ if (port === null) throw new Error('runs as a worker thread');
 const tasks = new Map<string, TaskAssignment>();
 /** By the number of their question. */
 const asking: TaskAssignment[] = [];
+const plans = new Map<string, unknown>();
 const say = (message: FromSlot) => port.postMessage(message);
 
 port.on('message', (message: ToSlot | 'close' | 'ready') => {
@@ -32,6 +33,18 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
       tasks.delete(key);
       say({ kind: 'task-stopped', assignment, last: report(assignment) });
     }
+  } else if (message.kind === 'stop-tasks' || message.kind === 'abort') {
+    const asked = (task: TaskAssignment) =>
+      message.kind === 'abort'
+        ? task.job === message.job
+        : message.tasks.some((one) => assignmentKey(one) === assignmentKey(task));
+    for (const [key, assignment] of [...tasks]) {
+      if (!asked(assignment) || assignment.stage === 'stays') continue;
+      tasks.delete(key);
+      say({ kind: 'task-stopped', assignment, last: report(assignment) });
+    }
+  } else if (message.kind === 'plan') {
+    plans.set(message.job, message.plan);
   } else if (message.kind === 'state') {
     const { request, assignment } = message;
     if (assignment.stage === 'mute') return;
@@ -52,7 +65,8 @@ function start(task: TaskAssignment): void {
   tasks.set(assignmentKey(task), task);
   if (task.stage === 'never-returns') for (;;);
   if (task.stage === 'fails') fail(task, 'bad-record');
-  if (task.stage === 'asks') say({ kind: 'owns', question: asking.push(task) - 1, assignment: task });
+  else if (task.stage === 'asks') say({ kind: 'owns', question: asking.push(task) - 1, assignment: task });
+  else say({ kind: 'task-live', assignment: task });
 }
 
 function fail(task: TaskAssignment, code: string): void {

@@ -55,7 +55,7 @@ test('a task that is started twice while its job is compiled runs once', async (
   expect(toy.said('transaction failed'), 'nobody fights for the transactional id').toEqual([]);
   host.hear({ kind: 'stop', job: null });
   await toy.pass(5_000);
-  expect(heard.map(({ kind }) => kind)).toEqual(['task-stopped']);
+  expect(heard.map(({ kind }) => kind)).toEqual(['task-live', 'task-stopped']);
 });
 
 test('a task that is stopped while its job is compiled never runs', async () => {
@@ -64,7 +64,7 @@ test('a task that is stopped while its job is compiled never runs', async () => 
   host.hear({ kind: 'stop', job: 'toy' });
   compiled();
   await toy.pass(30_000);
-  expect(heard).toMatchObject([{ kind: 'task-stopped', assignment: TASK }]);
+  expect(heard.filter(({ kind }) => kind !== 'task-live')).toMatchObject([{ kind: 'task-stopped', assignment: TASK }]);
   expect(tasks()).toEqual([]);
   expect(toy.entries()).toEqual([]);
 });
@@ -76,10 +76,10 @@ test('stopping one job leaves the others alone, and what stopped may be started 
   await toy.pass(2_000);
   host.hear({ kind: 'stop', job: 'other' });
   await toy.pass(2_000);
-  expect(heard).toEqual([]);
+  expect(heard.filter(({ kind }) => kind !== 'task-live')).toEqual([]);
   host.hear({ kind: 'stop', job: 'toy' });
   await toy.pass(2_000);
-  expect(heard).toMatchObject([{ kind: 'task-stopped', assignment: TASK }]);
+  expect(heard.filter(({ kind }) => kind !== 'task-live')).toMatchObject([{ kind: 'task-stopped', assignment: TASK }]);
   host.hear({ kind: 'start', tasks: [TASK] });
   compiled();
   await toy.pass(2_000);
@@ -150,9 +150,26 @@ test('state that cannot be sent to another thread is told, and the slot lives on
   await toy.pass(2_000);
   host.hear({ kind: 'state', request: 1, assignment: TASK, query: { operator: 'sums' } });
   await toy.pass(10);
-  expect(heard).toMatchObject([
+  expect(heard.filter(({ kind }) => kind !== 'task-live')).toMatchObject([
     { kind: 'state', request: 1, reply: { kind: 'failure', failure: { code: 'state-unreadable' } } },
   ]);
   port1.close();
   port2.close();
+});
+
+test('a task that is told to leave, or to end at once, does so alone, and its neighbours run on', async () => {
+  const { toy, host, heard, compiled, tasks } = scene();
+  const other = { ...TASK, partition: 1 };
+  const third = { ...TASK, job: 'another' };
+  host.hear({ kind: 'start', tasks: [TASK, other, third] });
+  compiled();
+  await toy.pass(100);
+  host.hear({ kind: 'stop-tasks', tasks: [TASK] });
+  await toy.pass(5_000);
+  expect(tasks().map(({ assignment }) => assignment)).toEqual([other, third]);
+  host.hear({ kind: 'abort', job: third.job });
+  await toy.pass(5_000);
+  expect(tasks().map(({ assignment }) => assignment)).toEqual([other]);
+  const ended = heard.flatMap((message) => (message.kind === 'task-stopped' ? [message.assignment] : []));
+  expect(ended).toEqual([TASK, third]);
 });

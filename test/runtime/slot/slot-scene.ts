@@ -72,6 +72,7 @@ export function scene(slotCount: number, readyWhenTold = false, refuse: (index: 
       pool.stopJob(assignment.job);
     },
     taskStopped: (assignment) => ended.push(`stopped ${assignmentKey(assignment)}`),
+    taskLive: () => {},
     slotDied: (tasks) => died.push(tasks.map(assignmentKey)),
   });
   open.push(pool);
