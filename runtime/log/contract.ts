@@ -152,6 +152,66 @@ export interface LogWriter {
   close(): Promise<void>;
 }
 
+export interface GroupOptions {
+  /** Name of the group; Kafka keeps it among its consumer groups, with a protocol type of its own. */
+  readonly group: string;
+  /** A member that says nothing for so long is out. Brokers take 6000 and more by default. @default 10000 */
+  readonly sessionTimeoutMs?: number;
+  /** A round waits so long for members of the one before; who comes later is out. @default 10000 */
+  readonly rebalanceTimeoutMs?: number;
+}
+
+export interface GroupMember {
+  readonly memberId: string;
+  readonly metadata: Buffer;
+}
+
+/** One round of a group: who takes part is settled, who gets what is not. */
+export interface GroupRound {
+  readonly generation: number;
+  readonly memberId: string;
+  readonly leaderId: string;
+  /** All that take part, with what they brought; only the leader is told, null for the others. */
+  readonly members: readonly GroupMember[] | null;
+}
+
+/**
+ * `stable`: the generation asked about is the group's. `rebalance`: it still is, but a new round has begun: join again.
+ */
+export type GroupState = 'stable' | 'rebalance';
+
+/**
+ * One member of a group that agrees in rounds on who does what (Kafka's group protocol, type `millrace`). The group
+ * carries bytes and knows nothing of what they mean. Every call has a deadline; a coordinator that moved is looked up and
+ * asked again inside it. Errors of all calls: log-unavailable, log-timeout, log-protocol (the coordinator cannot be
+ * reached: nobody knows whether the call was carried out), group-refused, member-unknown (`memberId` is null then: the
+ * group went on without this member, whatever it held may be others' by now).
+ */
+export interface GroupSession {
+  /** What the group calls this member; null before it joins and after the group forgot it. */
+  readonly memberId: string | null;
+  /**
+   * Takes part in the next round with this metadata. Answers when the round has begun: when all members of the one
+   * before came or were given up, so it may take as long as `rebalanceTimeoutMs`. One `join` or `sync` at a time.
+   * A leader that joins, and anybody whose metadata changed, begins a new round; others may be told the one under way.
+   */
+  join(metadata: Uint8Array): Promise<GroupRound>;
+  /**
+   * Gives everybody's assignment by member id (leader) and answers with the own one (everybody), empty if the leader
+   * gave none. Errors: rebalance-in-progress (a new round has begun: join again), generation-ended.
+   */
+  sync(generation: number, assignments: ReadonlyMap<string, Uint8Array>): Promise<Buffer>;
+  /**
+   * Says that the member lives; at any time, while a `join` waits too. The answer is of a moment after the call.
+   * Error: generation-ended (another round was settled: join again to learn of it).
+   */
+  heartbeat(generation: number): Promise<GroupState>;
+  /** Gives up the place at once: the others hear of it with their next heartbeat. Nothing when there is none. */
+  leave(): Promise<void>;
+  /** Ends the connections, and calls on their way with log-unavailable; without `leave` the place stays until it times out. */
+  close(): Promise<void>;
+}
+
 /** A connection to one log. Cheap to make; each slot has its own. */
 export interface LogClient {
   readonly kind: 'kafka' | 'embedded' | 'simulated';
@@ -159,5 +219,7 @@ export interface LogClient {
   reader(): LogReader;
   /** `outputs`: every partition that the id may ever write, now and in earlier lives; the default: none to look after. */
   writer(transactionalId: string, outputs?: readonly TopicPartition[]): LogWriter;
+  /** A member of a group, not yet joined. */
+  group(options: GroupOptions): GroupSession;
   close(): Promise<void>;
 }

@@ -22,6 +22,13 @@ export const ERROR_CODES = {
   'writer-fenced': { retryable: true, meaning: 'another instance owns the transactional id' },
   'writer-dead': { retryable: true, meaning: 'a transaction failed and its fate must be read from the log' },
   'foreign-writer': { retryable: false, meaning: 'somebody else writes to an internal topic of this installation' },
+  'member-unknown': { retryable: true, meaning: 'the group of processes went on without this one' },
+  'generation-ended': {
+    retryable: true,
+    meaning: 'processes agreed anew on who runs what, and this one has not heard',
+  },
+  'rebalance-in-progress': { retryable: true, meaning: 'processes are agreeing anew on who runs what' },
+  'group-refused': { retryable: false, meaning: 'the log does not take this process into the group of processes' },
   // task
   'replay-diverged': { retryable: false, meaning: 'replayed input gave other output than was committed' },
   'version-mismatch': {

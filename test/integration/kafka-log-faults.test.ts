@@ -11,7 +11,14 @@ import type { LogFault, OpenLog } from '#test/suites/log/subject.ts';
 
 function faultsOver(name: string, faults: LogFault[], open: () => Promise<OpenLog>): void {
   describe(name, () => {
-    const others = { codecs: [], transactionTimeoutMs: null, outage: false, gaps: false, reconnects: true };
+    const others = {
+      codecs: [],
+      transactionTimeoutMs: null,
+      outage: false,
+      gaps: false,
+      reconnects: true,
+      severalMembers: false,
+    };
     const bench = new LogBench({ name, capabilities: { ...others, faults }, omitted: [], open });
     beforeAll(() => bench.open());
     afterEach(() => bench.closeClients());

@@ -14,6 +14,7 @@ logSuite({
     outage: true,
     gaps: true,
     reconnects: true,
+    severalMembers: true,
   },
   omitted: [],
   open: async () => openKafka((await sharedKafka()).brokers),

@@ -4,6 +4,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { LogBench } from '#test/suites/log/bench.ts';
 import { faultTests, outageTests } from '#test/suites/log/faults.ts';
+import { groupTests, severalMembersTests } from '#test/suites/log/groups.ts';
 import { readingTests } from '#test/suites/log/reading.ts';
 import { allItems, type LogSuiteSubject, testedItems } from '#test/suites/log/subject.ts';
 import { topicTests } from '#test/suites/log/topics.ts';
@@ -25,7 +26,9 @@ export function logSuite(subject: LogSuiteSubject): void {
     describe('topics', () => topicTests(bench));
     describe('writers', () => writingTests(bench));
     describe('readers', () => readingTests(bench));
-    const { faults, outage } = subject.capabilities;
+    describe('groups', () => groupTests(bench));
+    const { faults, outage, severalMembers } = subject.capabilities;
+    if (severalMembers) describe('groups of several members', () => severalMembersTests(bench));
     if (faults.length > 0) describe('faults', () => faultTests(bench));
     if (outage) describe('outages', () => outageTests(bench));
   });

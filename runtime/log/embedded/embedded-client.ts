@@ -3,6 +3,8 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import type {
+  GroupOptions,
+  GroupSession,
   LogAdmin,
   LogClient,
   LogReader,
@@ -13,6 +15,7 @@ import type {
   TopicSpec,
 } from '#runtime/log/contract.ts';
 import { EmbeddedConnection } from '#runtime/log/embedded/embedded-connection.ts';
+import { EmbeddedGroupSession } from '#runtime/log/embedded/embedded-group.ts';
 import { EmbeddedLogReader } from '#runtime/log/embedded/embedded-reader.ts';
 import { EmbeddedWriter } from '#runtime/log/embedded/embedded-writer.ts';
 import { searchTimestamp } from '#runtime/log/embedded/timestamp-search.ts';
@@ -43,6 +46,10 @@ class EmbeddedClient implements LogClient {
 
   writer(transactionalId: string): LogWriter {
     return new EmbeddedWriter(this.#connection, transactionalId);
+  }
+
+  group(options: GroupOptions): GroupSession {
+    return new EmbeddedGroupSession(this.#connection, options);
   }
 
   async close(): Promise<void> {

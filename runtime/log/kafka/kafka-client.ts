@@ -1,9 +1,18 @@
 // Owns the Kafka adapter's front: options with their defaults, and one client for one slot. Everything opened through a
 // client ends with it.
 
-import type { LogAdmin, LogClient, LogReader, LogWriter, TopicPartition } from '#runtime/log/contract.ts';
+import type {
+  GroupOptions,
+  GroupSession,
+  LogAdmin,
+  LogClient,
+  LogReader,
+  LogWriter,
+  TopicPartition,
+} from '#runtime/log/contract.ts';
 import { KafkaAdmin } from '#runtime/log/kafka/admin.ts';
 import { Cluster } from '#runtime/log/kafka/cluster.ts';
+import { KafkaGroupSession } from '#runtime/log/kafka/group-session.ts';
 import { KafkaReader, type ReaderOptions } from '#runtime/log/kafka/reader.ts';
 import { KafkaWriter, type WriterOptions } from '#runtime/log/kafka/writer.ts';
 import type { Clock } from '#runtime/std/clock.ts';
@@ -67,7 +76,7 @@ class KafkaClient implements LogClient {
   readonly #cluster: Cluster;
   readonly #reading: ReaderOptions;
   readonly #writing: WriterOptions;
-  readonly #opened = new Set<LogReader | LogWriter>();
+  readonly #opened = new Set<LogReader | LogWriter | GroupSession>();
 
   constructor(cluster: Cluster, reading: ReaderOptions, writing: WriterOptions, replication: number) {
     this.#cluster = cluster;
@@ -87,6 +96,13 @@ class KafkaClient implements LogClient {
     const writer: KafkaWriter = new KafkaWriter(this.#cluster, { transactionalId, outputs }, this.#writing, closed);
     this.#opened.add(writer);
     return writer;
+  }
+
+  group(options: GroupOptions): GroupSession {
+    const closed = () => this.#opened.delete(session);
+    const session: KafkaGroupSession = new KafkaGroupSession(this.#cluster, options, closed);
+    this.#opened.add(session);
+    return session;
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,18 @@ import type { Process } from '#test/simulation/world/process.ts';
 import type { Random } from '#test/simulation/world/random.ts';
 import type { Scheduler } from '#test/simulation/world/scheduler.ts';
 
-export type RequestKind = 'metadata' | 'admin' | 'offsets' | 'fetch' | 'fence' | 'add-partitions' | 'write' | 'commit';
+export type RequestKind =
+  | 'metadata'
+  | 'admin'
+  | 'offsets'
+  | 'fetch'
+  | 'fence'
+  | 'add-partitions'
+  | 'write'
+  | 'commit'
+  | 'group-join'
+  | 'group-sync'
+  | 'group-sign';
 export type RequestFault = 'request-lost' | 'answer-lost' | 'request-late' | 'closed-before' | 'closed-after';
 
 /** How long clients wait for an answer. */
@@ -58,7 +69,12 @@ export class LogChannel {
    * Sends one request. `serve` is carried out at the log and answers now or later. Rejects with log-timeout or
    * log-unavailable; then nobody knows whether it was, or will be, carried out.
    */
-  request<T>(process: Process, kind: RequestKind, serve: (answer: (value: T) => void) => void): Promise<T> {
+  request<T>(
+    process: Process,
+    kind: RequestKind,
+    serve: (answer: (value: T) => void) => void,
+    deadlineMs = this.deadlineMs,
+  ): Promise<T> {
     if (!process.alive) return process.never;
     this.counts.requests++;
     const armed = this.#takeArmed(kind);
@@ -74,7 +90,7 @@ export class LogChannel {
         scheduler.cancel(deadline);
         reject(new StreamError(code, `${kind} request of ${process.name}: ${code}`, 'wait until the log is back'));
       };
-      const deadline = scheduler.schedule(this.deadlineMs, 'deadline', process, () => fail('log-timeout'));
+      const deadline = scheduler.schedule(deadlineMs, 'deadline', process, () => fail('log-timeout'));
       const answer = (value: T) => {
         if (fault === 'request-late' || fault === 'answer-lost') return;
         const closed = fault === 'closed-after' || this.away;

@@ -1,10 +1,11 @@
 // Owns the simulated log's client of one process: the port's LogClient, with administration that is repeated a few
 // times before it gives up.
 
-import type { LogAdmin, LogClient, LogReader, LogWriter } from '#runtime/log/contract.ts';
+import type { GroupSession, LogAdmin, LogClient, LogReader, LogWriter } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { RequestKind } from '#test/simulation/world/log-channel.ts';
 import type { SimulatedCluster } from '#test/simulation/world/log-cluster.ts';
+import { SimulatedGroupSession } from '#test/simulation/world/log-group-session.ts';
 import { SimulatedLogReader } from '#test/simulation/world/log-reader.ts';
 import { SimulatedLogWriter } from '#test/simulation/world/log-writer.ts';
 import type { Process } from '#test/simulation/world/process.ts';
@@ -15,6 +16,7 @@ const PAUSE_MS = 100;
 export function simulatedLogClient(cluster: SimulatedCluster, process: Process): LogClient {
   const readers: LogReader[] = [];
   const writers: LogWriter[] = [];
+  const members: GroupSession[] = [];
   const admin = simulatedAdmin(cluster, process);
   return {
     kind: 'simulated',
@@ -29,8 +31,13 @@ export function simulatedLogClient(cluster: SimulatedCluster, process: Process):
       writers.push(writer);
       return writer;
     },
+    group(options) {
+      const member = new SimulatedGroupSession(cluster, process, options);
+      members.push(member);
+      return member;
+    },
     async close() {
-      await Promise.all([...readers, ...writers].map((one) => one.close()));
+      await Promise.all([...readers, ...writers, ...members].map((one) => one.close()));
     },
   };
 }

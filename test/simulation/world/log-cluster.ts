@@ -6,6 +6,7 @@ import { RecordWalker } from '#runtime/log/record-batch.ts';
 import { crc32c } from '#runtime/std/crc32c.ts';
 import type { LogChannel } from '#test/simulation/world/log-channel.ts';
 import { SimulatedCoordinator } from '#test/simulation/world/log-coordinator.ts';
+import { SimulatedGroups } from '#test/simulation/world/log-group.ts';
 import { KAFKA, SimulatedPartition, type StoredBatch } from '#test/simulation/world/log-partition.ts';
 import { bodyOf } from '#test/suites/log/bytes.ts';
 
@@ -46,6 +47,7 @@ export interface FetchAnswer {
 export class SimulatedCluster {
   readonly channel: LogChannel;
   readonly coordinator: SimulatedCoordinator;
+  readonly groups: SimulatedGroups;
   readonly identity: string;
   readonly topics = new Map<string, SimulatedTopic>();
   readonly publishedOffsets = new Map<string, bigint>();
@@ -59,6 +61,7 @@ export class SimulatedCluster {
     this.channel = channel;
     this.identity = `simulated-${channel.random.bits().toString(16)}`;
     this.coordinator = new SimulatedCoordinator(channel.scheduler, channel.random.fork(), () => channel.faults);
+    this.groups = new SimulatedGroups(channel.scheduler);
   }
 
   createTopics(specs: readonly TopicSpec[]): void {

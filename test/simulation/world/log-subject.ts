@@ -28,6 +28,7 @@ export function simulatedSubject(name: string, seed: number, faults: Faults): Lo
       outage: true,
       gaps: true,
       reconnects: true,
+      severalMembers: true,
     },
     omitted: [],
     open: async () => openWorld(new World({ seed, faults })),

@@ -57,7 +57,8 @@ export type SuiteItem =
   | 'open transactions'
   | 'gaps'
   | 'outages'
-  | 'clients that come back';
+  | 'clients that come back'
+  | 'groups of several members';
 
 export function allItems(): SuiteItem[] {
   return [
@@ -67,17 +68,19 @@ export function allItems(): SuiteItem[] {
     'gaps',
     'outages',
     'clients that come back',
+    'groups of several members',
   ];
 }
 
 /** Those that the suite tests with a subject of such capabilities. */
 export function testedItems(capabilities: LogSuiteSubject['capabilities']): SuiteItem[] {
-  const { codecs, faults, gaps, outage, reconnects, transactionTimeoutMs } = capabilities;
+  const { codecs, faults, gaps, outage, reconnects, severalMembers, transactionTimeoutMs } = capabilities;
   const others: readonly (readonly [SuiteItem, boolean])[] = [
     ['open transactions', transactionTimeoutMs !== null],
     ['gaps', gaps],
     ['outages', outage],
     ['clients that come back', outage && reconnects],
+    ['groups of several members', severalMembers],
   ];
   return [
     ...faults.map(({ on, how }): SuiteItem => `${on} ${how}`),
@@ -101,6 +104,8 @@ export interface LogSuiteSubject {
     readonly gaps: boolean;
     /** Clients go on by themselves when the log is back; otherwise a process begins anew, with a client of its own. */
     readonly reconnects: boolean;
+    /** Several processes may use the log at once. */
+    readonly severalMembers: boolean;
   };
   /** What the capabilities leave out, and why it cannot happen to this log. */
   readonly omitted: readonly { readonly items: readonly SuiteItem[]; readonly why: string }[];

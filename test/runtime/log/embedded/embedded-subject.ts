@@ -31,6 +31,7 @@ export function embeddedSubject(
       outage: true,
       gaps: true,
       reconnects: false,
+      severalMembers: false,
     },
     omitted: [
       {
@@ -46,6 +47,7 @@ export function embeddedSubject(
         items: ['clients that come back'],
         why: 'the log goes away with its writer thread, and then the process ends: the next one has new clients',
       },
+      { items: ['groups of several members'], why: 'one process holds the directory, by a lock' },
     ],
     open: () => open(limits),
   };
