@@ -9,8 +9,8 @@ const ENTRY_WORDS = 4;
 /** Half full, a table of a million entries has no longer run; only chosen collisions do. */
 const PROBES_MAX = 64;
 const RANGE_BYTES_MAX = 0xffff;
-const ENTRIES_FIRST = 1024;
-const ARENA_WORDS_FIRST = 16 * 1024;
+const ENTRIES_FIRST = 128;
+const ARENA_WORDS_FIRST = 2 * 1024;
 const DROPPED = -1;
 
 /** Start value of the two hashes of an entry; `mixWord` takes four bytes, `finishHash` joins them. */
@@ -164,18 +164,25 @@ export class RawSeriesCache {
     let arenaWanted = this.#arena.length;
     while (arenaWanted < this.#arenaUsed + words) arenaWanted *= 2;
     if ((entriesWanted * ENTRY_WORDS + arenaWanted) * 4 > this.#bytesMax) {
-      if ((capacity * ENTRY_WORDS + words) * 4 > this.#bytesMax || words > this.#arena.length) return false;
+      let alone = this.#arena.length;
+      while (alone < words) alone *= 2;
+      if ((ENTRIES_FIRST * ENTRY_WORDS + alone) * 4 > this.#bytesMax) return false;
       this.clear();
       this.emptied++;
+      if ((capacity * ENTRY_WORDS + alone) * 4 > this.#bytesMax) this.#rehash(ENTRIES_FIRST);
+      this.#growArena(alone);
       return true;
     }
-    if (arenaWanted > this.#arena.length) {
-      const arena = new Int32Array(arenaWanted);
-      arena.set(this.#arena);
-      this.#arena = arena;
-    }
+    this.#growArena(arenaWanted);
     if (entriesWanted > capacity) this.#rehash(entriesWanted);
     return true;
+  }
+
+  #growArena(words: number): void {
+    if (words <= this.#arena.length) return;
+    const arena = new Int32Array(words);
+    arena.set(this.#arena.subarray(0, this.#arenaUsed));
+    this.#arena = arena;
   }
 
   #rehash(capacity: number): void {

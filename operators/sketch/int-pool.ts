@@ -6,6 +6,8 @@ import { invariant } from '#runtime/std/errors.ts';
 
 const SLAB_SHIFT = 16;
 const SLAB_INTS = 1 << SLAB_SHIFT;
+/** Of the first slab; each is twice the one before: most tasks have few keys, and a process a thousand tasks. */
+const FIRST_INTS = 1 << 10;
 export const SLAB_MASK = SLAB_INTS - 1;
 const CLASS_MIN = 3;
 const CLASSES = 24;
@@ -14,7 +16,9 @@ const SLABS_MAX = 1 << 15;
 export class IntPool {
   readonly slabs: Int32Array[] = [];
   readonly #free: number[][] = Array.from({ length: CLASSES }, () => []);
-  #next = SLAB_INTS;
+  #next = 0;
+  /** Length of the current slab. */
+  #end = 0;
   #slab = -1;
 
   /** Ints in all slabs. */
@@ -33,9 +37,11 @@ export class IntPool {
     const reused = free.pop();
     if (reused !== undefined) return reused;
     if (size > SLAB_INTS) return this.#addSlab(size) << SLAB_SHIFT;
-    if (this.#next + size > SLAB_INTS) {
-      if (this.#slab >= 0) this.#freeRest();
-      this.#slab = this.#addSlab(SLAB_INTS);
+    if (this.#next + size > this.#end) {
+      this.#freeRest();
+      const wanted = Math.max(size, FIRST_INTS, 2 * this.#end);
+      this.#end = Math.min(wanted, SLAB_INTS);
+      this.#slab = this.#addSlab(this.#end);
       this.#next = 0;
     }
     const address = (this.#slab << SLAB_SHIFT) | this.#next;
@@ -49,8 +55,8 @@ export class IntPool {
 
   // What is left of the current slab goes to the free lists, largest pieces first, so nothing is lost.
   #freeRest(): void {
-    while (this.#next < SLAB_INTS) {
-      const size = 1 << (31 - Math.clz32(SLAB_INTS - this.#next));
+    while (this.#next < this.#end) {
+      const size = 1 << (31 - Math.clz32(this.#end - this.#next));
       this.give((this.#slab << SLAB_SHIFT) | this.#next, size);
       this.#next += size;
     }

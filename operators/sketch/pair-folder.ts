@@ -8,7 +8,7 @@ const DENSE_SPAN_MAX = 2048;
 const INSERTION_SORT_MAX = 24;
 
 export class PairFolder {
-  readonly #dense = new Int32Array(DENSE_SPAN_MAX);
+  #dense = new Int32Array(0);
   #sorted = new Int32Array(64);
   #one = new Int32Array(128);
   #two = new Int32Array(128);
@@ -53,6 +53,7 @@ export class PairFolder {
     if (span > DENSE_SPAN_MAX || span > 16 * (end - from + extraPairs)) {
       return this.#foldSorted(chunk, from, pairs, used, extra, extraStart, extraPairs, target, at);
     }
+    if (this.#dense.length === 0) this.#dense = new Int32Array(DENSE_SPAN_MAX);
     const dense = this.#dense;
     for (let i = from; i < tailFrom; i += 2) dense[chunk[i] - least] = chunk[i + 1];
     for (let i = extraStart; i < extraStart + 2 * extraPairs; i += 2) {

@@ -34,6 +34,7 @@ export interface TumblingWindowOptions {
 type Fate = 'fold' | 'correct' | 'late';
 
 const LATE_ROWS_MAX = 1024;
+const LATE_ROWS_FIRST = 16;
 const NO_BLOCKS: Int32Array = new Int32Array(0);
 
 export class TumblingWindow implements Operator, RowEmitter {
@@ -46,7 +47,7 @@ export class TumblingWindow implements Operator, RowEmitter {
   readonly #look: PaneLook;
   readonly #results: WindowResults;
   readonly #lateConsumers: readonly BatchConsumer[];
-  readonly #late = new Batch(LATE_ROWS_MAX);
+  readonly #late = new Batch(LATE_ROWS_FIRST);
   #rows: Int32Array = new Int32Array(0);
   #context: OperatorContext | null = null;
   // The pane of the record at hand, and what becomes of records in it.
@@ -191,6 +192,7 @@ export class TumblingWindow implements Operator, RowEmitter {
   #addLate(batch: Batch, index: number): void {
     const late = this.#late;
     if (late.count === LATE_ROWS_MAX) this.#flushLate();
+    if (late.count === late.capacity) late.grow();
     const to = late.count++;
     late.originTopic = batch.originTopic;
     late.timestampMs[to] = batch.timestampMs[index];

@@ -5,28 +5,17 @@ import type { WindowAggregate } from '#operators/windows/contract.ts';
 import { Batch, type BatchConsumer, type StatsColumns } from '#runtime/task/contract.ts';
 
 const ROWS_MAX = 256;
+const ROWS_FIRST = 16;
 
 export class WindowResults {
   readonly #consumers: readonly BatchConsumer[];
-  readonly #batch = new Batch(ROWS_MAX);
-  readonly #stats: StatsColumns;
+  readonly #batch = new Batch(ROWS_FIRST);
+  #stats: StatsColumns;
   #sketchEnd = 0;
 
   constructor(consumers: readonly BatchConsumer[]) {
     this.#consumers = consumers;
-    this.#stats = {
-      windowStartMs: new Float64Array(ROWS_MAX),
-      windowEndMs: new Float64Array(ROWS_MAX),
-      count: new Float64Array(ROWS_MAX),
-      sum: new Float64Array(ROWS_MAX),
-      min: new Float64Array(ROWS_MAX),
-      max: new Float64Array(ROWS_MAX),
-      revision: new Int32Array(ROWS_MAX),
-      sketch: new Int32Array(ROWS_MAX * 16),
-      sketchStart: new Int32Array(ROWS_MAX),
-      sketchLength: new Int32Array(ROWS_MAX),
-      late: false,
-    };
+    this.#stats = statsColumns(ROWS_FIRST);
     this.#batch.stats = this.#stats;
   }
 
@@ -41,8 +30,9 @@ export class WindowResults {
     late: boolean,
   ): void {
     const batch = this.#batch;
+    if (batch.count === ROWS_MAX || this.#stats.late !== late) this.flush();
+    if (batch.count === batch.capacity) this.#grow();
     const stats = this.#stats;
-    if (batch.count === ROWS_MAX || stats.late !== late) this.flush();
     const index = batch.count++;
     stats.late = late;
     batch.key[index] = slot;
@@ -54,6 +44,26 @@ export class WindowResults {
     this.#sketchEnd = aggregate.emit(row, stats, index, this.#sketchEnd);
   }
 
+  #grow(): void {
+    const batch = this.#batch;
+    const before = this.#stats;
+    batch.grow();
+    const stats = statsColumns(batch.capacity);
+    stats.windowStartMs.set(before.windowStartMs);
+    stats.windowEndMs.set(before.windowEndMs);
+    stats.count.set(before.count);
+    stats.sum.set(before.sum);
+    stats.min.set(before.min);
+    stats.max.set(before.max);
+    stats.revision.set(before.revision);
+    stats.sketchStart.set(before.sketchStart);
+    stats.sketchLength.set(before.sketchLength);
+    stats.sketch = before.sketch;
+    stats.late = before.late;
+    this.#stats = stats;
+    batch.stats = stats;
+  }
+
   flush(): void {
     const batch = this.#batch;
     if (batch.count === 0) return;
@@ -61,4 +71,20 @@ export class WindowResults {
     batch.clear();
     this.#sketchEnd = 0;
   }
+}
+
+function statsColumns(capacity: number): StatsColumns {
+  return {
+    windowStartMs: new Float64Array(capacity),
+    windowEndMs: new Float64Array(capacity),
+    count: new Float64Array(capacity),
+    sum: new Float64Array(capacity),
+    min: new Float64Array(capacity),
+    max: new Float64Array(capacity),
+    revision: new Int32Array(capacity),
+    sketch: new Int32Array(capacity * 16),
+    sketchStart: new Int32Array(capacity),
+    sketchLength: new Int32Array(capacity),
+    late: false,
+  };
 }

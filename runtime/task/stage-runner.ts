@@ -29,6 +29,8 @@ import { readState, type StatePage, type StateQuery } from '#runtime/task/state-
 import { Watermark } from '#runtime/task/watermark.ts';
 
 const ROWS_MAX = 2048;
+/** Most batches are small; the batch grows with the first that is not. */
+const ROWS_FIRST = 128;
 
 export interface StageRunnerOptions {
   readonly program: StageProgram;
@@ -63,7 +65,7 @@ export class StageRunner {
   readonly #program: StageProgram;
   readonly #commitBytesMax: number;
   readonly #skewMs: number;
-  readonly #rows = new Batch(ROWS_MAX + 1);
+  readonly #rows = new Batch(ROWS_FIRST);
   readonly #walker = new RecordWalker();
   readonly #timers: DueTimers;
   #batch: FetchedBatch | null = null;

@@ -4,6 +4,9 @@
 import type { PartitionReader } from '#runtime/log/contract.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 
+/** A reason of its own spares an abort the making of an error with its stack. */
+const OVER = { reason: 'the wait is over' };
+
 export class Waiting {
   readonly #clock: Clock;
   readonly #reader: PartitionReader;
@@ -38,7 +41,7 @@ export class Waiting {
         this.#resolve = resolve;
         this.#clock.sleep(ms, timer.signal).then(resolve);
       });
-      timer.abort();
+      timer.abort(OVER);
     }
     this.#woken = false;
   }

@@ -299,9 +299,14 @@ export class SimulatedDisk {
   }
 
   #directory(path: string): Directory {
+    const names = parts(path);
+    return this.#walk(names, names.length, path);
+  }
+
+  #walk(names: readonly string[], depth: number, path: string): Directory {
     let directory = this.#root;
-    for (const name of parts(path)) {
-      const next = directory.entries.get(name);
+    for (let i = 0; i < depth; i++) {
+      const next = directory.entries.get(names[i]);
       if (next === undefined) throw fault('ENOENT', path);
       if (next instanceof File) throw fault('ENOTDIR', path);
       directory = next;
@@ -310,7 +315,8 @@ export class SimulatedDisk {
   }
 
   #place(path: string): { directory: Directory; name: string } {
-    return { directory: this.#directory(posix.dirname(posix.normalize(path))), name: posix.basename(path) };
+    const names = parts(path);
+    return { directory: this.#walk(names, names.length - 1, path), name: names[names.length - 1] };
   }
 
   #maybeFail(code: string, probability: number, path: string): void {
@@ -324,11 +330,21 @@ export class SimulatedDisk {
   }
 }
 
-function parts(path: string): string[] {
-  return posix
-    .normalize(path)
-    .split('/')
-    .filter((part) => part !== '' && part !== '.');
+/** Paths come again and again, and taking them apart is a twentieth of a run. */
+const known = new Map<string, readonly string[]>();
+const KNOWN_MAX = 4096;
+
+function parts(path: string): readonly string[] {
+  let found = known.get(path);
+  if (found === undefined) {
+    found = posix
+      .normalize(path)
+      .split('/')
+      .filter((part) => part !== '' && part !== '.');
+    if (known.size >= KNOWN_MAX) known.clear();
+    known.set(path, found);
+  }
+  return found;
 }
 
 function fault(code: string, path: string): NodeJS.ErrnoException {
