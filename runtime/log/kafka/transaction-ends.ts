@@ -9,7 +9,7 @@ import { isSameState, type ProducerIdentity, type TransactionState } from '#runt
 
 /** Markers follow their transaction within 35 ms; 130 ms were seen right after a broker's start. */
 const MARKER_LAG_MAX_MS = 1_000;
-const ABORTS_MAX = 3;
+const TRIES_MAX = 3;
 
 /** What the writer of the id sends. `Life` is that of a coordinator: after a restart it is another. */
 export interface EndsPort<Life> {
@@ -95,10 +95,18 @@ export class TransactionEnds<Life> {
 
   /** The id was initialised by the coordinator in that life, after `completeCommitted`. */
   async initialised(life: Life | null): Promise<void> {
-    if (this.#owed.length > 0) await this.#port.endWithoutRecords(this.#owed, true);
-    this.#owed = [];
+    await this.#commitOwed();
     await this.#abortHanging();
     this.#settledIn = life;
+  }
+
+  /** The end of ours that stands for the one that was left out may be left out, too: a coordinator may restart in this. */
+  async #commitOwed(): Promise<void> {
+    for (let tries = 0; this.#owed.length > 0; tries++) {
+      if (tries === TRIES_MAX) throw this.#port.dead(`${this.#owed.length} partitions stay without markers`);
+      await this.#port.endWithoutRecords(this.#owed, true);
+      this.#owed = await this.#missing(this.#owed, this.#owed[0].producerId);
+    }
   }
 
   /** What hangs after an initialisation, and was not committed, was aborted. A coordinator may restart in this, too. */
@@ -110,7 +118,7 @@ export class TransactionEnds<Life> {
       if (hanging.length === 0) return;
       const { epoch } = this.#port.identity();
       if (hanging.some((open) => open.epoch >= epoch)) throw this.#port.fenced('a newer transaction is open');
-      if (tries === ABORTS_MAX) throw this.#port.dead(`${hanging.length} partitions stay open`);
+      if (tries === TRIES_MAX) throw this.#port.dead(`${hanging.length} partitions stay open`);
       await this.#port.endWithoutRecords(hanging, false);
       if (tries === 0) this.byHand += hanging.length;
     }

@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest';
+import { type EndsPort, TransactionEnds } from '#runtime/log/kafka/transaction-ends.ts';
+import type { OpenTransaction } from '#runtime/log/kafka/wire/producers.ts';
+
+const HANGING: OpenTransaction = { topic: 'out', partition: 0, producerId: 7n, epoch: 0, coordinatorEpoch: 0 };
+
+/** A log that committed and wrote no marker, to clients that may write none; the next ends are left out, too. */
+function forgetfulLog(endsLeftOut: number): { readonly port: EndsPort<string>; readonly ends: boolean[] } {
+  const ends: boolean[] = [];
+  let open: readonly OpenTransaction[] = [HANGING];
+  const port: EndsPort<string> = {
+    describe: async () => ({ error: 0, state: 'CompleteCommit', producerId: 7n, epoch: 1, startMs: 5n }),
+    open: async () => open,
+    commit: async () => false,
+    async endWithoutRecords(_partitions, commit) {
+      ends.push(commit);
+      if (ends.length > endsLeftOut) open = [];
+    },
+    identity: () => ({ producerId: 7n, epoch: 2 }),
+    pause: async () => {},
+    fenced: (what) => new Error(`fenced: ${what}`),
+    dead: (what) => new Error(`dead: ${what}`),
+  };
+  return { port, ends };
+}
+
+test('an end that stands for one that was left out is sent again when it is left out, too', async () => {
+  for (const leftOut of [0, 1, 2]) {
+    const { ends, port } = forgetfulLog(leftOut);
+    const transactions = new TransactionEnds([HANGING], port);
+    expect(await transactions.completeCommitted('first')).toBe(0);
+    await transactions.initialised('first');
+    expect(ends).toEqual(new Array(leftOut + 1).fill(true));
+  }
+});
+
+test('what stays without markers ends the attempt, and is no transaction to build upon', async () => {
+  const { port } = forgetfulLog(9);
+  const transactions = new TransactionEnds([HANGING], port);
+  await transactions.completeCommitted('first');
+  await expect(transactions.initialised('first')).rejects.toThrow('dead: 1 partitions stay without markers');
+});
