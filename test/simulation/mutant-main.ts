@@ -3,7 +3,7 @@
 // none), the first seed, how many seeds.
 
 import { registerHooks } from 'node:module';
-import { MUTANTS, plant } from '#test/simulation/mutants.ts';
+import { MUTANTS, type Mutant, plant } from '#test/simulation/mutants.ts';
 
 export interface MutantResult {
   /** Null when no seed found it. */
@@ -17,7 +17,7 @@ export interface MutantResult {
 const ROOT = new URL('../../', import.meta.url).href;
 
 const [name, firstSeed, seeds] = process.argv.slice(2);
-const none = { name: '', patches: [] };
+const none: Mutant = { name: '', patches: [], killedBy: [] };
 const mutant = name === none.name ? none : MUTANTS.find((one) => one.name === name);
 if (mutant === undefined) throw new Error(`no mutant is called '${name}'`);
 const unused = new Set(mutant.patches);
@@ -35,11 +35,13 @@ registerHooks({
   },
 });
 const { simulate } = await import('#test/simulation/simulation.ts');
+const { workloadOf } = await import('#test/simulation/scenario.ts');
 const left = [...unused].map(({ file }) => file);
 if (left.length > 0) throw new Error(`never loaded: ${left.join(', ')}`);
 
 async function hunt(first: number, count: number): Promise<MutantResult> {
   for (let seed = first; seed < first + count; seed++) {
+    if (mutant?.workload !== undefined && workloadOf(seed) !== mutant.workload) continue;
     try {
       await simulate(seed);
     } catch (error) {

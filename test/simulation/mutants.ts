@@ -1,6 +1,7 @@
 // Owns the planted mistakes: changes of the product's source, applied only while a child process loads it, and the
 // oracles that must find them. Each could be made by somebody, or is ruled out by the architecture by name.
 import type { OracleName } from '#test/simulation/oracle/violation.ts';
+import type { WorkloadName } from '#test/simulation/scenario.ts';
 
 export interface Patch {
   /** Of the repository. */
@@ -15,6 +16,8 @@ export interface Mutant {
   readonly patches: readonly Patch[];
   /** Any of these may be the first to see it. */
   readonly killedBy: readonly OracleName[];
+  /** Seeds of other workloads cannot show it, and are passed over. */
+  readonly workload?: WorkloadName;
 }
 
 /** The source with the mistake in it. */
@@ -302,5 +305,41 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'goes on with a producer that failed',
     patches: at('runtime/task/committer.ts', ['await this.#initialiseAgain();\n    const last', 'const last']),
     killedBy: ['liveness', 'task-failed', 'commit-log'],
+  },
+  {
+    name: 'loses what the later of two sessions held when they merge',
+    patches: at('operators/windows/key-windows.ts', [
+      'session.content = session.isEmpty ? next.content : merge(session.content, next.content);',
+      'if (session.isEmpty) session.content = merge(next.content, next.content);',
+    ]),
+    killedBy: ['rows', 'order-free-rows'],
+    workload: 'sessions',
+  },
+  {
+    name: 'calls a visit late although a session that is kept would take it',
+    patches: at('operators/windows/record-window.ts', [
+      'if (open === undefined || !touchesSession(open.windows, startMs, endMs)) return false;',
+      'if (open === undefined || !touchesSession([], startMs, endMs)) return false;',
+    ]),
+    killedBy: ['rows', 'late'],
+    workload: 'sessions',
+  },
+  {
+    name: 'does not end a batch where a session may end',
+    patches: at('operators/windows/record-window.ts', [
+      "if (assigner.kind === 'session') return Math.floor(watermarkMs) + 1;",
+      "if (assigner.kind === 'session') return NEVER;",
+    ]),
+    killedBy: ['rows', 'late', 'replay', 'digest', 'task-failed'],
+    workload: 'sessions',
+  },
+  {
+    name: 'forgets the timers of keys that it restores',
+    patches: at('operators/process/keyed-timers.ts', [
+      'for (const [slot, times] of this.#store.entries()) for (const time of times) this.#push(time, slot);',
+      '',
+    ]),
+    killedBy: ['rows', 'liveness', 'replay', 'digest', 'task-failed'],
+    workload: 'sessions',
   },
 ];

@@ -4,6 +4,7 @@
 import type { JobSettings } from '#jobs/plan.ts';
 import type { Workload } from '#test/simulation/workloads/contract.ts';
 import { drawRollups } from '#test/simulation/workloads/rollups.ts';
+import { drawSessions } from '#test/simulation/workloads/sessions.ts';
 import { type DiskFaults, drawDiskFaults, NO_DISK_FAULTS } from '#test/simulation/world/disk.ts';
 import { drawFaults, type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
 import { Random } from '#test/simulation/world/random.ts';
@@ -15,7 +16,8 @@ export const CHECKPOINTS = 'checkpoints';
 
 /** Every workload, and of how many seeds in a hundred. */
 const WORKLOADS = {
-  rollups: { draw: drawRollups, share: 100 },
+  rollups: { draw: drawRollups, share: 60 },
+  sessions: { draw: drawSessions, share: 40 },
 } as const;
 
 export type WorkloadName = keyof typeof WORKLOADS;

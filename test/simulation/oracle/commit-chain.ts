@@ -16,7 +16,9 @@ export interface CommittedEntry {
   readonly outputRecords: number;
   /** Records that something outside of the log decided. */
   readonly outsideRecords: number;
+  /** Firings of timers. */
   readonly firings: number;
+  readonly clockFirings: number;
   readonly chainHash: string;
   readonly dead: readonly string[];
   readonly checkpoint: string | null;
@@ -49,6 +51,7 @@ export function readChain(records: readonly ArchivedRecord[], task: string): Com
       outputRecords: fields.outputRecords,
       outsideRecords: fields.outsideRecords ?? 0,
       firings: fields.timersFired.event,
+      clockFirings: fields.timersFired.clock,
       chainHash: chain,
       dead: fields.dead ?? [],
       checkpoint: fields.checkpoint?.name ?? null,

@@ -15,7 +15,8 @@ export type OracleName =
   | 'ownership'
   | 'replay'
   | 'rows'
-  | 'task-failed';
+  | 'task-failed'
+  | 'timers';
 
 export class Violation extends Error {
   override readonly name = 'Violation';

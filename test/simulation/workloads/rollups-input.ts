@@ -1,7 +1,6 @@
 // Owns the samples that rollups are fed and the moments at which they reach the log, by nobody's hand but the world's:
 // whatever happens to the job's processes, producers go on.
 
-import { stampBatch } from '#runtime/log/record-batch.ts';
 import { BROKEN_RECORDS, BROKEN_SAMPLES } from '#test/integration/oracle/broken-records.ts';
 import { partitionOfKey } from '#test/integration/oracle/placement.ts';
 import { Random as OracleRandom } from '#test/integration/oracle/random.ts';
@@ -9,10 +8,11 @@ import { type SampleValue, sampleText } from '#test/integration/oracle/sample-te
 import { makeSeries, type SeriesShape } from '#test/integration/oracle/series-universe.ts';
 import { Placement } from '#test/simulation/oracle/placement.ts';
 import type { Arrival, Feed } from '#test/simulation/workloads/contract.ts';
+import { TopicWriter } from '#test/simulation/workloads/topic-writer.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 import type { Random } from '#test/simulation/world/random.ts';
 import type { World } from '#test/simulation/world/world.ts';
-import { encodeBatch, record } from '#test/suites/log/bytes.ts';
+import { record } from '#test/suites/log/bytes.ts';
 
 const DAY_MS = 86_400_000;
 /** The midnight that began the world's day. */
@@ -84,21 +84,17 @@ interface Series {
 }
 
 export class RollupsInput implements Feed {
-  readonly arrivals: Arrival[] = [];
-  /** Virtual time of the last append. */
-  lastMs = 0;
-  readonly #world: World;
+  readonly #writer: TopicWriter;
   readonly #options: RollupsFeedOptions;
   readonly #random: Random;
   readonly #texts: OracleRandom;
   readonly #series: readonly Series[];
   readonly #startMs: number;
   readonly #placement = new Placement();
-  #producers = 0;
 
   constructor(world: World, options: RollupsFeedOptions, random: Random) {
     const { input, seed, shape, sourcePartitions } = options;
-    this.#world = world;
+    this.#writer = new TopicWriter(world);
     this.#options = options;
     this.#random = random;
     this.#texts = new OracleRandom(seed);
@@ -114,7 +110,14 @@ export class RollupsInput implements Feed {
       }));
   }
 
-  /** Lets every append happen in its time. */
+  get arrivals(): readonly Arrival[] {
+    return this.#writer.arrivals;
+  }
+
+  get lastMs(): number {
+    return this.#writer.lastMs;
+  }
+
   schedule(): void {
     const { input, sourcePartitions, orderly } = this.#options;
     const random = this.#random;
@@ -148,35 +151,9 @@ export class RollupsInput implements Feed {
     const gap = input.gaps && random.chance(0.1) ? random.range(1, 9) : 0;
     const openMs = random.chance(input.transactionShare) ? random.int(input.openMs) : 0;
     const commit = random.chance(0.8);
-    this.lastMs = Math.max(this.lastMs, atMs + openMs);
-    this.#world.scheduler.schedule(atMs, 'append', null, () => {
-      const records = values.map((value) => record(value, { timestampMs: this.#eventMs(progress) }));
-      const { bytes } = encodeBatch(SAMPLES, partition, records);
-      if (openMs > 0) this.#appendOpen(partition, bytes, openMs, commit);
-      else this.#append(partition, bytes, gap);
-    });
-  }
-
-  #append(partition: number, bytes: Buffer, gap: number): void {
-    const { cluster, scheduler } = this.#world;
-    const at = { topic: SAMPLES, partition };
-    cluster.append(at, bytes);
-    this.arrivals.push({ topic: SAMPLES, partition, atMs: scheduler.nowMs, endOffset: cluster.partition(at)!.end });
-    if (gap > 0) cluster.leaveGap(at, gap);
-  }
-
-  /** By a transactional producer: until it is done nobody reads what lies behind. */
-  #appendOpen(partition: number, bytes: Buffer, openMs: number, commit: boolean): void {
-    const { cluster, scheduler } = this.#world;
-    const stored = cluster.partition({ topic: SAMPLES, partition })!;
-    const producerId = ++this.#producers;
-    stampBatch(bytes, BigInt(producerId), 0, 0);
-    stored.produce(bytes);
-    // What is aborted is nobody's to read.
-    if (commit) this.arrivals.push({ topic: SAMPLES, partition, atMs: scheduler.nowMs, endOffset: stored.end });
-    scheduler.schedule(openMs, 'marker of a producer', null, () => {
-      stored.writeMarker(producerId, 1, commit, WORLD_EPOCH_MS + Math.floor(scheduler.nowMs));
-    });
+    this.#writer.appendAt(atMs, SAMPLES, partition, { gap, openMs, commit }, () =>
+      values.map((value) => record(value, { timestampMs: this.#eventMs(progress) })),
+    );
   }
 
   #eventMs(progress: number): number {
