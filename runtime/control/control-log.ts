@@ -1,7 +1,9 @@
 // Owns the control log of an installation: one topic, one partition, one fenced writer. It says which installation the
-// log belongs to, which process is the owner, and which topics a job began with and publishes to (ARCHITECTURE §7). Records
-// are JSON; unknown kinds are left for newer versions.
+// log belongs to, which process is the owner, which topics a job began with and publishes to, what jobs are told to be and
+// which changes are under way (ARCHITECTURE §7). Records are JSON; unknown kinds are left for newer versions.
 
+import type { WantedJob } from '#runtime/control/desired-state.ts';
+import type { Operation } from '#runtime/control/operations.ts';
 import type {
   LogAdmin,
   LogClient,
@@ -38,7 +40,11 @@ export type ControlRecord =
       /** The topics it publishes to, as they were when it last started with others. */
       readonly topics: readonly TopicDescription[];
       readonly atMs: number;
-    };
+    }
+  /** Its internal topics and checkpoints were deleted on request: what it began with counts no more. */
+  | { readonly kind: 'job-purged'; readonly job: string; readonly atMs: number }
+  | WantedJob
+  | Operation;
 
 export function controlTopic(namespace: string): string {
   return `__${namespace}.control`;
@@ -173,17 +179,20 @@ export class ControlLog {
     return this.#records;
   }
 
-  async append(record: ControlRecord): Promise<void> {
+  /** All of them or none. */
+  async append(...records: readonly ControlRecord[]): Promise<void> {
     const builder = new RecordBatchBuilder(this.topic, 0);
-    const value = Buffer.from(JSON.stringify(record));
-    builder.append(this.#clock.nowMs(), null, 0, 0, value, 0, value.length);
+    for (const record of records) {
+      const value = Buffer.from(JSON.stringify(record));
+      builder.append(this.#clock.nowMs(), null, 0, 0, value, 0, value.length);
+    }
     const result = await this.#writer.transact({
       batches: [],
       entry: builder.finish(),
       expectedEntryOffset: this.#expectedOffset,
     });
     this.#expectedOffset = result.nextEntryOffset;
-    this.#records.push(record);
+    this.#records.push(...records);
   }
 
   /** Whether somebody else wrote since: most likely a newer owner. */

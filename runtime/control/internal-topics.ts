@@ -31,6 +31,7 @@ export interface InternalTopicsParts {
 /** What the control log says of a generation of a job; null: it never began. */
 export function jobBegan(records: readonly ControlRecord[], { job, run, generation }: JobGeneration): JobBegan | null {
   for (const record of records.toReversed()) {
+    if (record.kind === 'job-purged' && record.job === job) return null;
     if (record.kind !== 'job-began' || record.job !== job) continue;
     if (record.run === run && record.generation === generation) return record;
   }

@@ -19,9 +19,15 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   'path-unknown': 404,
   'job-unknown': 404,
   'operator-unknown': 404,
+  'request-unknown': 404,
   'method-unknown': 405,
   'request-timeout': 408,
+  'job-busy': 409,
+  'job-state-wrong': 409,
+  'request-reused': 409,
+  'job-changed': 412,
   'request-too-large': 413,
+  'media-type-unknown': 415,
 };
 
 /** Faults of the world that pass by themselves are 503, others 500. */

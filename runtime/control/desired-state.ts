@@ -1,0 +1,77 @@
+// Owns what every job is told to be: the fold of the control log's records about it, and how a configuration file and a
+// change become the next record. Pure. Invariant: every record carries the whole of it, with a revision that is higher
+// than that of the one before; the last one counts.
+
+import type { ControlRecord } from '#runtime/control/control-log.ts';
+
+export type WantedState = 'RUNNING' | 'PAUSED' | 'STOPPED' | 'CANCELED';
+
+/** What may be changed while a job runs. */
+export interface WantedSettings {
+  readonly parallelism: number;
+  readonly commitIntervalMs: number;
+  readonly checkpointIntervalMs: number;
+}
+
+export interface WantedJob {
+  readonly kind: 'job-wanted';
+  readonly job: string;
+  /** 1 at first; the job's ETag is made of it. */
+  readonly revision: number;
+  readonly state: WantedState;
+  readonly settings: WantedSettings;
+  /** What the configuration file said when it was last taken: what it says anew wins, once. */
+  readonly configured: WantedSettings;
+  readonly generation: number;
+  /** Hash of what decides its output, where it was known. */
+  readonly version: string | null;
+  readonly modulePath: string;
+  /** Of the operation that made it so; null: the configuration file. */
+  readonly requestId: string | null;
+  readonly atMs: number;
+}
+
+export type WantedChange = Partial<Pick<WantedJob, 'state' | 'version' | 'modulePath'>> & {
+  readonly settings?: Partial<WantedSettings>;
+};
+
+/** The last word on every job. */
+export function wantedJobs(records: readonly ControlRecord[]): ReadonlyMap<string, WantedJob> {
+  const jobs = new Map<string, WantedJob>();
+  for (const record of records) if (record.kind === 'job-wanted') jobs.set(record.job, record);
+  return jobs;
+}
+
+/** What follows from a change; fields of newer versions stay. */
+export function changed(
+  from: WantedJob,
+  change: WantedChange,
+  { requestId, atMs }: Pick<WantedJob, 'requestId' | 'atMs'>,
+): WantedJob {
+  const settings = { ...from.settings, ...change.settings };
+  return { ...from, ...change, settings, revision: from.revision + 1, requestId, atMs };
+}
+
+export interface ConfiguredJob {
+  readonly job: string;
+  readonly modulePath: string;
+  readonly settings: WantedSettings;
+  readonly atMs: number;
+}
+
+/**
+ * What a job is told to be when a process starts whose configuration file names it: as the file says at first, and from
+ * then on only where the file says something else than before. `known` itself when nothing follows.
+ */
+export function configured(known: WantedJob | undefined, file: ConfiguredJob): WantedJob {
+  const { atMs, job, modulePath, settings } = file;
+  if (known === undefined) {
+    const first = { revision: 1, state: 'RUNNING', generation: 0, version: null, requestId: null } as const;
+    return { kind: 'job-wanted', job, ...first, settings, configured: settings, modulePath, atMs };
+  }
+  const names = Object.keys(settings) as (keyof WantedSettings)[];
+  const anew = names.filter((name) => settings[name] !== known.configured[name]);
+  if (anew.length === 0 && modulePath === known.modulePath) return known;
+  const change = { modulePath, settings: Object.fromEntries(anew.map((name) => [name, settings[name]])) };
+  return { ...changed(known, change, { requestId: null, atMs }), configured: settings };
+}
