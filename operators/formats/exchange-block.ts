@@ -12,12 +12,12 @@ import type { Batch } from '#runtime/task/contract.ts';
 // uvarint keys, keys × (uvarint length, canonical bytes), uvarint rows, then the columns, each over all rows:
 // varint key difference; varint time difference (or f64 with RAW_TIMES); f64 value, or with RECORDS uvarint length of all
 // and each the codec's bytes behind their uvarint length;
-// varint origin partition difference (or once, with ONE_PARTITION); varint origin offset difference.
+// varint origin partition difference (or once, with ONE_PARTITION); varint origin offset difference. A savepoint marker
+// goes on with u8 1 when its writer is idle, text id.
 
 export const EXCHANGE_DATA = 1;
 export const EXCHANGE_WATERMARK = 2;
 export const EXCHANGE_IDLE = 3;
-/** Reserved for savepoints. */
 export const EXCHANGE_MARKER = 4;
 const VERSION = 1;
 const ONE_PARTITION = 1;
@@ -27,6 +27,8 @@ const RECORDS = 4;
 export const BLOCK_ROWS_MAX = 4096;
 /** Differences of times within this fit a varint. */
 const TIME_MAX_MS = 2 ** 50;
+/** Of the id of a savepoint. */
+const SAVEPOINT_BYTES_MAX = 64;
 /** A byte each for key, time, value and offset. */
 const ROW_BYTES_MIN = 4;
 
@@ -126,6 +128,19 @@ export function encodeControl(out: ByteWriter, writer: number, watermarkMs: numb
   encodeHead(out, idle ? EXCHANGE_IDLE : EXCHANGE_WATERMARK, writer, watermarkMs);
 }
 
+/** Writes the marker of a savepoint, which says the watermark as well. */
+export function encodeMarker(
+  out: ByteWriter,
+  writer: number,
+  watermarkMs: number,
+  idle: boolean,
+  savepoint: string,
+): void {
+  encodeHead(out, EXCHANGE_MARKER, writer, watermarkMs);
+  out.u8(idle ? 1 : 0);
+  out.text(savepoint);
+}
+
 function encodeHead(out: ByteWriter, kind: number, writer: number, watermarkMs: number): void {
   out.u8(kind);
   out.u8(VERSION);
@@ -166,6 +181,9 @@ export class ExchangeRecord {
   kind = 0;
   writer = 0;
   watermarkMs = Number.NEGATIVE_INFINITY;
+  idle = false;
+  /** Of a marker. */
+  savepoint: string | undefined = undefined;
   originTopic = '';
   rows = 0;
   /** Keys of the dictionary: bytes[keyStart[k], keyEnd[k]). */
@@ -190,15 +208,17 @@ export class ExchangeRecord {
     this.rows = 0;
     this.keyCount = 0;
     this.kind = this.#byte('its kind');
-    if (this.kind === EXCHANGE_MARKER) corrupt('is a savepoint marker, which this version does not know');
-    if (this.kind < EXCHANGE_DATA || this.kind > EXCHANGE_IDLE) corrupt(`has the unknown kind ${this.kind}`);
+    if (this.kind < EXCHANGE_DATA || this.kind > EXCHANGE_MARKER) corrupt(`has the unknown kind ${this.kind}`);
     const version = this.#byte('its version');
     if (version !== VERSION) corrupt(`has version ${version}, and this version reads ${VERSION}`);
     this.writer = this.#uvarint('the writer');
     this.watermarkMs = this.#view.getFloat64(this.#skip(8, 'the watermark'), true);
     if (Number.isNaN(this.watermarkMs)) corrupt('has no watermark');
+    this.idle = this.kind === EXCHANGE_IDLE;
+    this.savepoint = undefined;
+    if (this.kind === EXCHANGE_MARKER) this.#readMarker();
     if (this.kind === EXCHANGE_DATA) this.#readDictionary();
-    else if (this.#at !== this.#end) corrupt('goes on behind the watermark');
+    else if (this.#at !== this.#end) corrupt('goes on behind its end');
   }
 
   /** Whether the rows are no samples, and need a codec. */
@@ -257,6 +277,16 @@ export class ExchangeRecord {
     const bytesMin = rows * ROW_BYTES_MIN;
     if (bytesMin > this.#end - this.#at) corrupt(`claims ${rows} rows and has ${this.#end - this.#at} bytes left`);
     this.rows = rows;
+  }
+
+  #readMarker(): void {
+    const idle = this.#byte('whether its writer is idle');
+    if (idle > 1) corrupt(`says ${idle} where it says whether its writer is idle`);
+    this.idle = idle === 1;
+    const length = this.#uvarint('the length of a savepoint');
+    if (length === 0 || length > SAVEPOINT_BYTES_MAX) corrupt(`names a savepoint in ${length} bytes`);
+    const at = this.#skip(length, 'a savepoint');
+    this.savepoint = this.#bytes.toString('utf8', at, at + length);
   }
 
   #readTopic(): void {

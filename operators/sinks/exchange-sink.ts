@@ -3,7 +3,7 @@
 // back; what was last said to each partition is state.
 
 import type { PagedState, PageTracker, ValueCodec } from '#checkpoint/contract.ts';
-import { BLOCK_ROWS_MAX, ExchangeBlock, encodeControl } from '#operators/formats/exchange-block.ts';
+import { BLOCK_ROWS_MAX, ExchangeBlock, encodeControl, encodeMarker } from '#operators/formats/exchange-block.ts';
 import { Untimed } from '#operators/records/untimed.ts';
 import { functionFailed } from '#operators/records/user-function.ts';
 import { type ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
@@ -113,8 +113,9 @@ export class ExchangeSink extends Untimed implements Operator, PagedState {
   override endEntry(end: EntryEnd): void {
     for (let partition = 0; partition < this.#blocks.length; partition++) {
       if (this.#blocks[partition].rows > 0) this.#send(partition, end.watermarkMs);
-      else if (this.#isDue(partition, end)) this.#sendControl(partition, end);
-      else continue;
+      else if (end.savepoint === undefined && this.#isDue(partition, end)) this.#sendControl(partition, end);
+      else if (end.savepoint === undefined) continue;
+      if (end.savepoint !== undefined) this.#sendMarker(partition, end, end.savepoint);
       this.#touch(partition);
       this.#saidMs[partition] = end.watermarkMs;
       this.#saidClockMs[partition] = end.clockMs;
@@ -180,6 +181,13 @@ export class ExchangeSink extends Untimed implements Operator, PagedState {
     this.#out.clear();
     encodeControl(this.#out, this.#writer, end.watermarkMs, end.idle);
     this.#append(partition, end.watermarkMs);
+  }
+
+  /** Behind everything of the entry, to every partition, and as good as a word: all who read it know the same. */
+  #sendMarker(partition: number, { watermarkMs, idle }: EntryEnd, savepoint: string): void {
+    this.#out.clear();
+    encodeMarker(this.#out, this.#writer, watermarkMs, idle, savepoint);
+    this.#append(partition, watermarkMs);
   }
 
   #append(partition: number, timeMs: number): void {

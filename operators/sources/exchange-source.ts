@@ -2,7 +2,7 @@
 // in the stage's table. The watermark itself belongs to the task.
 
 import type { ValueCodec } from '#checkpoint/contract.ts';
-import { EXCHANGE_DATA, EXCHANGE_IDLE, ExchangeRecord } from '#operators/formats/exchange-block.ts';
+import { EXCHANGE_DATA, ExchangeRecord } from '#operators/formats/exchange-block.ts';
 import type { SeriesTable } from '#operators/series/series-table.ts';
 import type { RecordWalker } from '#runtime/log/record-batch.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
@@ -74,8 +74,8 @@ export class ExchangeSource implements Source {
       const at = `source '${this.id}', ${input.topic}/${input.partition} offset ${offset}`;
       throw new StreamError(error.code, `${at}: ${error.message}`, error.remedy, { cause: error });
     }
-    const { writer, watermarkMs, kind } = record;
-    this.control = { writer, watermarkMs, idle: kind === EXCHANGE_IDLE };
+    const { writer, watermarkMs, idle, savepoint } = record;
+    this.control = savepoint === undefined ? { writer, watermarkMs, idle } : { writer, watermarkMs, idle, savepoint };
   }
 
   #addRows(walker: RecordWalker, batch: Batch): void {

@@ -5,6 +5,7 @@ import type { CountedFailure } from '#runtime/task/failure-book.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { StateAnswer } from '#runtime/task/state-questions.ts';
 import type { TaskFigures } from '#runtime/task/task-meter.ts';
+import type { SavepointPart } from '#runtime/task/task-savepoint.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
@@ -36,7 +37,16 @@ export type ToSlot =
       readonly query: StateQuery;
     }
   /** Answers `owns`; null: it cannot be found out now. */
-  | { readonly kind: 'owned'; readonly question: number; readonly owned: boolean | null };
+  | { readonly kind: 'owned'; readonly question: number; readonly owned: boolean | null }
+  /** The part of one task, which may still be starting; answered by `savepoint` with the same request. It holds then. */
+  | {
+      readonly kind: 'savepoint';
+      readonly request: number;
+      readonly assignment: TaskAssignment;
+      readonly savepoint: string;
+    }
+  /** Done, or failed: the job's tasks go on. */
+  | { readonly kind: 'release'; readonly job: string; readonly savepoint: string };
 
 export interface TaskReport {
   readonly assignment: TaskAssignment;
@@ -64,6 +74,10 @@ export type StateReply =
   | { readonly kind: 'answer'; readonly answer: StateAnswer | null }
   | { readonly kind: 'failure'; readonly failure: Failure };
 
+export type SavepointReply =
+  | { readonly kind: 'part'; readonly part: SavepointPart }
+  | { readonly kind: 'failure'; readonly failure: Failure };
+
 export type FromSlot =
   | { readonly kind: 'ready' }
   /** Whether the task is still this process's, of a moment after this question. */
@@ -78,7 +92,8 @@ export type FromSlot =
       readonly last: TaskReport;
     }
   | { readonly kind: 'status'; readonly request: number; readonly tasks: readonly TaskReport[] }
-  | { readonly kind: 'state'; readonly request: number; readonly reply: StateReply };
+  | { readonly kind: 'state'; readonly request: number; readonly reply: StateReply }
+  | { readonly kind: 'savepoint'; readonly request: number; readonly reply: SavepointReply };
 
 export function assignmentKey({ job, run, generation, stage, partition }: TaskAssignment): string {
   return `${job}.${run}.${generation}.${stage}.${partition}`;

@@ -5,6 +5,7 @@
 import {
   assignmentKey,
   type FromSlot,
+  type SavepointReply,
   type StateReply,
   stateUnreadable,
   type TaskAssignment,
@@ -14,6 +15,7 @@ import {
 import { StreamError } from '#runtime/std/errors.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { TaskEnvironment, TaskOptions, TaskPlan } from '#runtime/task/task-environment.ts';
+import { TaskSavepoint } from '#runtime/task/task-savepoint.ts';
 import { describe, type Failure, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
 
 export interface PlannedTask {
@@ -32,6 +34,7 @@ interface HostedTask {
   readonly assignment: TaskAssignment;
   /** Null while the job is being compiled. */
   supervisor: TaskSupervisor | null;
+  readonly savepoint: TaskSavepoint;
   stopping: boolean;
   ended: Promise<void>;
 }
@@ -55,6 +58,12 @@ export class SlotHost {
       case 'stop-tasks':
         for (const assignment of message.tasks) stop(this.#tasks.get(assignmentKey(assignment)));
         break;
+      case 'release':
+        for (const { savepoint } of this.#of(message.job)) savepoint.release(message.savepoint);
+        break;
+      case 'savepoint':
+        this.#tellPart(message.request, message.assignment, message.savepoint);
+        break;
       case 'abort':
         for (const task of this.#of(message.job)) abort(task);
         break;
@@ -71,9 +80,12 @@ export class SlotHost {
   #start(assignment: TaskAssignment): void {
     const key = assignmentKey(assignment);
     if (this.#tasks.has(key)) return;
-    const task: HostedTask = { assignment, supervisor: null, stopping: false, ended: Promise.resolve() };
+    const { job, stage, partition } = assignment;
+    const savepoint = new TaskSavepoint(`${job}/${stage}/${partition}`);
+    const task: HostedTask = { assignment, supervisor: null, savepoint, stopping: false, ended: Promise.resolve() };
     this.#tasks.set(key, task);
     task.ended = this.#run(task).then((last) => {
+      task.savepoint.end();
       this.#tasks.delete(key);
       this.#parts.say(last);
     });
@@ -89,7 +101,7 @@ export class SlotHost {
       const { plan, options } = await planTask(assignment);
       if (task.stopping) return stopped();
       const live = () => this.#parts.say({ kind: 'task-live', assignment });
-      task.supervisor = new TaskSupervisor(plan, options, environment, live);
+      task.supervisor = new TaskSupervisor(plan, options, environment, live, task.savepoint);
       const outcome = await task.supervisor.run();
       return outcome.kind === 'failed' ? failed(outcome.failure) : stopped();
     } catch (error) {
@@ -100,6 +112,20 @@ export class SlotHost {
   /** Null: all. */
   #of(job: string | null): readonly HostedTask[] {
     return [...this.#tasks.values()].filter(({ assignment }) => job === null || assignment.job === job);
+  }
+
+  async #tellPart(request: number, assignment: TaskAssignment, id: string): Promise<void> {
+    this.#parts.say({ kind: 'savepoint', request, reply: await this.#part(assignment, id) });
+  }
+
+  async #part(assignment: TaskAssignment, id: string): Promise<SavepointReply> {
+    try {
+      const task = this.#tasks.get(assignmentKey(assignment));
+      if (task === undefined) throw notHere(assignment, id);
+      return { kind: 'part', part: await task.savepoint.ask(id) };
+    } catch (error) {
+      return { kind: 'failure', failure: describe(error) };
+    }
   }
 
   // What a function of the job keeps may be something that cannot be sent: that is told, too.
@@ -146,6 +172,14 @@ function stop(task: HostedTask | undefined): void {
 function abort(task: HostedTask): void {
   task.stopping = true;
   task.supervisor?.abort();
+}
+
+function notHere({ job, stage, partition }: TaskAssignment, id: string): StreamError {
+  return new StreamError(
+    'savepoint-failed',
+    `savepoint ${id}: task ${job}/${stage}/${partition} does not run now`,
+    'take another one when the task runs',
+  );
 }
 
 function report({ assignment, supervisor }: HostedTask): TaskReport {

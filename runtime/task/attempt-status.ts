@@ -20,6 +20,8 @@ export interface AttemptParts {
   readonly runner: StageRunner | null;
   readonly reader: PartitionReader | null;
   readonly committer: Committer | null;
+  /** The savepoint that it holds for. */
+  readonly holdsFor: string | null;
   readonly checkpointing: Checkpointing | null;
   readonly checkpoints: TaskCheckpoints | null;
 }
@@ -39,7 +41,7 @@ export function attemptStatus(parts: AttemptParts): TaskStatus {
     watermarkMs: finite(runner?.watermark.valueMs),
     watermarkHeldBy: runner?.watermark.holders() ?? [],
     clockMs: finite(runner?.clockMs),
-    waitingFor: committer?.waitingFor ?? outsideWaitsFor(runner) ?? reader?.fault ?? null,
+    waitingFor: committer?.waitingFor ?? holding(parts) ?? outsideWaitsFor(runner) ?? reader?.fault ?? null,
     transactionsFailed: committer?.transactionsFailed ?? 0,
     replayedEntries: parts.replayedEntries,
     checkpointEntry: checkpointing?.lastEntry ?? null,
@@ -64,6 +66,10 @@ function inputStatus({ input, runner, reader, nowMs }: AttemptParts): TaskInputS
   const { inputTimestampMs } = runner;
   const lagMs = lagRecords === 0 ? 0 : inputTimestampMs > 0 ? Math.max(0, nowMs - inputTimestampMs) : null;
   return { topic, partition, offset, lagRecords, lagMs };
+}
+
+function holding({ holdsFor }: AttemptParts): string | null {
+  return holdsFor === null ? null : `the other tasks of savepoint ${holdsFor}`;
 }
 
 function outsideWaitsFor(runner: StageRunner | null): string | null {

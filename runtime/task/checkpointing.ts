@@ -39,6 +39,15 @@ interface DurableCheckpoint {
   readonly inputs: readonly InputPosition[];
 }
 
+/** Where a task holds. */
+export interface HeldEntry {
+  readonly last: Entry;
+  readonly chainHash: string;
+  readonly entryOffset: bigint;
+  readonly runner: StageRunner;
+  readonly isHeld: () => boolean;
+}
+
 export class Checkpointing {
   /** Entry of the last durable checkpoint of this attempt or of the restored one. */
   lastEntry: number | null = null;
@@ -55,6 +64,8 @@ export class Checkpointing {
   #writing: Promise<void> | null = null;
   /** Durable, and not named by a committed entry yet. */
   #unnamed: DurableCheckpoint | null = null;
+  /** The last durable one of this attempt, or the restored one. */
+  #durable: CheckpointReference | null = null;
   #named: DurableCheckpoint | null = null;
   #listedDead: readonly string[] = [];
   /** Dead files are listed once per checkpoint: a disk that keeps them is not asked again with every entry. */
@@ -79,6 +90,7 @@ export class Checkpointing {
     this.#lastCaptureMs = environment.clock.monotonicMs();
     const restored = checkpoints.kept().at(-1);
     if (restored !== undefined) {
+      this.#durable = restored;
       this.lastEntry = restored.entry;
       this.#lastCapturedEntry = restored.entry;
     }
@@ -219,6 +231,7 @@ export class Checkpointing {
       const reference = await pending.publish(entryOffset);
       this.#unnamed = { reference, inputs: entry.inputs };
       this.lastEntry = reference.entry;
+      this.#durable = reference;
       this.#pending = null;
       this.#tellEnded(entry.number, pending.writtenBytes, reference.sizeBytes, null);
     } catch (error) {
@@ -298,6 +311,33 @@ export class Checkpointing {
     // Whoever looks after a clean stop sees no lag that is none.
     this.#clean(() => this.#publish(last));
     await this.#cleaned();
+  }
+
+  /**
+   * The checkpoint at the last entry, written now unless there is one, beside a task that holds there. Null: it went on
+   * meanwhile. Error disk-failed after some tries.
+   */
+  async hold(held: HeldEntry): Promise<CheckpointReference | null> {
+    this.finishing = true;
+    try {
+      return await this.#atHeld(held);
+    } finally {
+      this.finishing = false;
+    }
+  }
+
+  async #atHeld({ last, chainHash, entryOffset, runner, isHeld }: HeldEntry): Promise<CheckpointReference | null> {
+    for (let tries = 0; ; tries++) {
+      await this.#writing;
+      const durable = this.#durable;
+      if (durable?.entry === last.number && durable.chainHash === chainHash) return durable;
+      if (!isHeld()) return null;
+      if (tries === LAST_TRIES) throw lastCheckpointFailed(this.#plan, last);
+      if (tries > 0) await this.#environment.clock.sleep(LAST_PAUSE_MS);
+      if (this.#writing !== null || !isHeld()) continue;
+      this.capture(last, chainHash, runner);
+      this.write(last, entryOffset);
+    }
   }
 
   async #cleaned(): Promise<void> {

@@ -251,6 +251,8 @@ export interface EntryEnd {
   readonly watermarkMs: number;
   readonly clockMs: number;
   readonly idle: boolean;
+  /** The entry is the task's part of this savepoint: whoever reads what it writes is to be told behind its output. */
+  readonly savepoint?: string;
 }
 
 /** How far `decode` may go. */
@@ -281,6 +283,8 @@ export interface ExchangeControl {
   readonly writer: number;
   readonly watermarkMs: number;
   readonly idle: boolean;
+  /** A savepoint's marker: nothing of this writer follows until the savepoint is over. */
+  readonly savepoint?: string;
 }
 
 /**

@@ -41,6 +41,8 @@ export interface Entry {
   readonly checkpoint?: { readonly name: string; readonly entry: number };
   /** Files of the checkpoint store that may be deleted once this entry is committed. */
   readonly dead?: readonly string[];
+  /** The task's part of this savepoint: its state behind the entry, and nothing that was sent behind a marker. */
+  readonly savepoint?: string;
   readonly genesis?: Genesis;
   readonly handover?: { readonly from: string; readonly to: string; readonly checkpoint: string };
 }

@@ -11,6 +11,7 @@ import { type Entry, writeEntry } from '#runtime/task/entry.ts';
 import { EntryClock } from '#runtime/task/entry-clock.ts';
 import { Idleness } from '#runtime/task/idleness.ts';
 import { newestRecordMs } from '#runtime/task/output-stage.ts';
+import { SavepointHold } from '#runtime/task/savepoint-hold.ts';
 import { SetAside } from '#runtime/task/set-aside.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
@@ -18,10 +19,13 @@ import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { StateAnswer, StateQuestions } from '#runtime/task/state-questions.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import type { TaskMeter } from '#runtime/task/task-meter.ts';
+import type { TaskSavepoint } from '#runtime/task/task-savepoint.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
 
 /** Bytes consumed before other tasks and the sockets get their turn. */
 const SLICE_BYTES = 512 * 1024;
+/** While it holds for a savepoint, it is woken when there is something to do. */
+const HOLD_LOOK_MS = 1_000;
 /** An entry that is open ends for questions about its state, but not more often than this. */
 const QUESTIONS_EVERY_MS = 50;
 
@@ -39,6 +43,7 @@ export interface LiveLoopParts {
   /** Last entry in the log when the loop begins. */
   readonly lastEntry: Entry;
   readonly questions: StateQuestions;
+  readonly savepoint: TaskSavepoint;
   readonly count: (counter: string, by: number) => void;
   /** What was counted so far. */
   readonly counters: ReadonlyMap<string, number>;
@@ -53,6 +58,7 @@ export class LiveLoop {
   readonly #waiting: Waiting;
   readonly #clock: EntryClock;
   readonly #setAside: SetAside;
+  readonly #hold: SavepointHold;
   /** Null behind an exchange, whose writers say themselves when they are idle. */
   readonly #idleness: Idleness | null;
   #stopping = false;
@@ -70,6 +76,7 @@ export class LiveLoop {
     this.#parts = parts;
     this.#lastEntry = parts.lastEntry;
     this.#waiting = new Waiting(parts.environment.clock, parts.reader);
+    this.#hold = new SavepointHold({ ...parts, wake: () => this.#waiting.wake() });
     const { clock } = parts.environment;
     const { rule } = parts.runner;
     const { idleGapMaxMs } = parts.options;
@@ -95,7 +102,7 @@ export class LiveLoop {
     let sliceBytes = 0;
     while (!signal.aborted) {
       const before = runner.bytesConsumed;
-      const worked = !this.#full && !this.#stopping && !this.#stale && this.#work();
+      const worked = this.#mayGoOn() && !this.#full && !this.#stopping && !this.#stale && this.#work();
       if (worked) sliceBytes += Math.max(64, runner.bytesConsumed - before);
       if (this.#sealDue()) await this.#seal();
       if (questions.pending && !this.#open) questions.answer((query) => this.#look(query));
@@ -103,14 +110,32 @@ export class LiveLoop {
       if (worked && sliceBytes < SLICE_BYTES) continue;
       sliceBytes = 0;
       const asked = questions.pending && !this.#open;
-      if (worked || asked || (runner.hasBatch && !this.#blocked)) await environment.breathe();
+      if (this.holds && !asked) await this.#waiting.wait(HOLD_LOOK_MS, true);
+      else if (worked || asked || (runner.hasBatch && !this.#blocked)) await environment.breathe();
       else await this.#waiting.wait(this.#nextDeadlineMs(), this.#blocked);
       await checkpointing.relieve(signal);
       if (!this.#open) await checkpointing.makeRoom();
     }
     this.#tellSetAside(Number.POSITIVE_INFINITY);
     if (signal.aborted) return;
+    await this.#hold.stop();
     await checkpointing.finish(this.#lastEntry, this.#parts.head.chainHash, this.#parts.head.offset, runner);
+  }
+
+  /** Whether it stands at its part of a savepoint. */
+  get holds(): boolean {
+    return !this.#open && this.#hold.isAt(this.#lastEntry);
+  }
+
+  // False when no input is to be taken: the task holds for a savepoint, or its entry is to end for one.
+  #mayGoOn(): boolean {
+    const hold = this.#hold;
+    // Nothing was looked at meanwhile.
+    if (hold.ended()) this.#idleness?.interrupted();
+    if (this.holds) hold.hold(this.#lastEntry);
+    else if (hold.dueBehind(this.#lastEntry) === null) return true;
+    else if (!this.#open && !this.#stopping) this.#begin(null);
+    return false;
   }
 
   // Consumes what is at hand; false when there was nothing.
@@ -211,6 +236,7 @@ export class LiveLoop {
   #sealDue(): boolean {
     if (!this.#open) return false;
     if (this.#full || this.#stopping || this.#stale || this.#idleSinceMs !== null) return true;
+    if (this.#hold.dueBehind(this.#lastEntry) !== null) return true;
     const { options, environment, runner, questions } = this.#parts;
     const nowMs = environment.clock.monotonicMs();
     if (questions.pending && nowMs >= this.#questionsMs) return true;
@@ -249,9 +275,10 @@ export class LiveLoop {
   async #seal(): Promise<void> {
     const { runner, reader, committer, checkpointing, head, meter, counters } = this.#parts;
     const { clock } = this.#parts.environment;
+    const savepoint = this.#stopping ? undefined : (this.#hold.dueBehind(this.#lastEntry) ?? undefined);
     const endedMs = clock.monotonicMs();
     if (!runner.hasBatch && !this.#full && reader.position > runner.inputOffset) runner.skipTo(reader.position);
-    runner.end();
+    runner.end(savepoint);
     checkpointing.requireSound();
     meter.worked(clock.monotonicMs() - endedMs);
     await this.#flushEffects();
@@ -268,6 +295,7 @@ export class LiveLoop {
       ...(this.#idleSinceMs === null ? {} : { idle: { sinceMs: this.#idleSinceMs } }),
       timersFired: { ...runner.timersFired },
       ...(misses.length === 0 ? {} : { schemaMisses: misses }),
+      ...(savepoint === undefined ? {} : { savepoint }),
       outputHash: runner.output.hash(),
       outputRecords: runner.output.records,
       ...(outsideRecords === 0 ? {} : { outsideRecords }),

@@ -42,7 +42,7 @@ export async function replay(step: ReplayStep): Promise<void> {
   if (begun) await consumeTo(step, endOffset);
   if (runner.inputOffset < endOffset)
     diverged(step, `its firings ended at input offset ${runner.inputOffset}, recorded ${endOffset}`);
-  runner.end();
+  runner.end(entry.savepoint);
   if (step.compare) {
     const { timersFired, output } = runner;
     if (timersFired.clock !== entry.timersFired.clock || timersFired.event !== entry.timersFired.event) {

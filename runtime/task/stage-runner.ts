@@ -24,6 +24,7 @@ import { sendDeadLetter } from '#runtime/task/dead-letters.ts';
 import { DueTimers, type RecordedFirings } from '#runtime/task/due-timers.ts';
 import type { Entry } from '#runtime/task/entry.ts';
 import { OutputStage } from '#runtime/task/output-stage.ts';
+import { SavepointMarkers } from '#runtime/task/savepoint-markers.ts';
 import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import { readState, type StatePage, type StateQuery } from '#runtime/task/state-query.ts';
 import { Watermark } from '#runtime/task/watermark.ts';
@@ -56,6 +57,7 @@ export interface EntryStart {
 export class StageRunner {
   readonly output: OutputStage;
   readonly watermark: Watermark;
+  readonly markers: SavepointMarkers;
   clockMs = Number.NEGATIVE_INFINITY;
   /** Log records and their bytes consumed in this entry. */
   recordsConsumed = 0;
@@ -80,6 +82,7 @@ export class StageRunner {
     this.output = new OutputStage(options.buffers);
     this.#commitBytesMax = options.commitBytesMax;
     this.watermark = new Watermark(program.watermark, options.writers);
+    this.markers = new SavepointMarkers(options.writers);
     this.#skewMs = program.watermark.kind === 'source' ? program.watermark.maxSkewMs : Number.POSITIVE_INFINITY;
     const partitionCount = (topic: string): number => {
       const known = partitionCounts[topic];
@@ -187,8 +190,8 @@ export class StageRunner {
   }
 
   /**
-   * Consumes the batch in hand up to `stopOffset` (exclusive). True: the batch is used up and released, or the stop was reached;
-   * false: the entry is full and must end here.
+   * Consumes the batch in hand up to `stopOffset` (exclusive). True: the batch is used up and released, or the stop or a
+   * marker was reached; false: the entry is full and must end here.
    */
   consume(stopOffset: bigint | null): boolean {
     const batch = this.#batch;
@@ -227,7 +230,11 @@ export class StageRunner {
         head.process(rows);
         if (this.#program.watermark.kind === 'source') this.watermark.raise(maxTimestampMs);
       }
-      if (source.control !== null) this.watermark.hear(source.control);
+      let isMarker = false;
+      if (source.control !== null) {
+        this.watermark.hear(source.control);
+        isMarker = this.markers.hear(source.control);
+      }
       this.inputOffset = batch.baseOffset + BigInt(source.consumedDelta);
       const fired = this.#fireDue();
       if (walker.left === 0 && (stopOffset === null || batch.nextOffset <= stopOffset)) {
@@ -237,6 +244,8 @@ export class StageRunner {
         more = false;
       } else if (source.consumedDelta >= stopDelta) more = false;
       if (!fired) return false;
+      // Whoever waits for the last marker must not read on.
+      if (isMarker) return true;
       if (!this.#timers.isReplay && this.full) return !more && this.#batch === null;
     }
     return true;
@@ -312,18 +321,19 @@ export class StageRunner {
     return this.#program.operators.some((operator) => operator.wantsEntry(end));
   }
 
-  /** Ends the entry: operators flush what they hold back until now. */
-  end(): void {
-    const end = this.entryEnd();
+  /** Ends the entry: operators flush what they hold back until now; for a savepoint they tell whoever reads on. */
+  end(savepoint?: string): void {
+    const end = savepoint === undefined ? this.entryEnd() : { ...this.entryEnd(), savepoint };
     for (const operator of this.#program.operators) operator.endEntry(end);
   }
 
   save(): Json {
-    return { watermark: this.watermark.save() };
+    const watermark = this.watermark.save();
+    return this.markers.isEmpty ? { watermark } : { watermark, markers: this.markers.save() };
   }
 
   restore(saved: Json, position: { readonly clockMs: number; readonly inputOffset: bigint }): void {
-    const state = saved as { watermark: Json };
+    const state = saved as { watermark: Json; markers?: Json };
     if (state === null || typeof state !== 'object' || state.watermark === undefined) {
       throw new StreamError(
         'checkpoint-corrupt',
@@ -332,6 +342,7 @@ export class StageRunner {
       );
     }
     this.watermark.restore(state.watermark);
+    this.markers.restore(state.markers);
     this.clockMs = position.clockMs;
     this.inputOffset = position.inputOffset;
   }

@@ -22,6 +22,7 @@ import {
   taskName,
 } from '#runtime/task/task-environment.ts';
 import { TaskMeter } from '#runtime/task/task-meter.ts';
+import { TaskSavepoint } from '#runtime/task/task-savepoint.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 
 /** A clean stop that gets nowhere for so long (the log is away) ends without a checkpoint. */
@@ -40,6 +41,7 @@ export class TaskAttempt {
   readonly #counters = new Map<string, number>();
   /** What people want to know of its keyed state. */
   readonly questions: StateQuestions;
+  readonly savepoint: TaskSavepoint;
   /** When it began to take new input; null until then. */
   liveSinceMs: number | null = null;
   #phase = 'created';
@@ -48,18 +50,20 @@ export class TaskAttempt {
   #loop: LiveLoop | null = null;
   #stopRequested = false;
 
-  /** @param meter of the task, told by one attempt after the other */
+  /** @param meter of the task, told by one attempt after the other; so is `savepoint` */
   constructor(
     plan: TaskPlan,
     options: TaskOptions,
     environment: TaskEnvironment,
     meter = new TaskMeter(environment.clock),
+    savepoint = new TaskSavepoint(taskName(plan.identity)),
   ) {
     this.#plan = plan;
     this.#options = options;
     this.#environment = environment;
     this.#attempt = environment.attemptId();
     this.#meter = meter;
+    this.savepoint = savepoint;
     this.questions = new StateQuestions(taskName(plan.identity));
   }
 
@@ -178,6 +182,7 @@ export class TaskAttempt {
       counters: this.#counters,
       meter: this.#meter,
       questions: this.questions,
+      savepoint: this.savepoint,
       seed: this.#attempt,
       signal: this.#abort.signal,
     });
@@ -202,6 +207,7 @@ export class TaskAttempt {
       runner: start?.runner ?? null,
       reader: start?.reader ?? null,
       committer: this.#committer,
+      holdsFor: this.#loop?.holds ? this.savepoint.wanted : null,
       checkpointing: start?.checkpointing ?? null,
       checkpoints: start?.checkpoints ?? null,
     });

@@ -8,6 +8,7 @@ import { type StateAnswer, StateQuestions } from '#runtime/task/state-questions.
 import { TaskAttempt } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import { type TaskFigures, TaskMeter } from '#runtime/task/task-meter.ts';
+import { type SavepointPart, TaskSavepoint } from '#runtime/task/task-savepoint.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 
 const BACKOFF_FIRST_MS = 100;
@@ -44,14 +45,25 @@ export class TaskSupervisor {
   readonly #options: TaskOptions;
   readonly #environment: TaskEnvironment;
   readonly #stopping = new AbortController();
+  readonly #savepoint: TaskSavepoint;
   #attempt: TaskAttempt | null = null;
   #outcome: TaskOutcome | null = null;
   #crashes = 0;
   /** Failures of any kind since an attempt was healthy. */
   #inARow = 0;
 
-  /** @param live called whenever an attempt begins to take new input */
-  constructor(plan: TaskPlan, options: TaskOptions, environment: TaskEnvironment, live: () => void = () => {}) {
+  /**
+   * @param live called whenever an attempt begins to take new input
+   * @param savepoint what was asked before the task was there
+   */
+  constructor(
+    plan: TaskPlan,
+    options: TaskOptions,
+    environment: TaskEnvironment,
+    live: () => void = () => {},
+    savepoint = new TaskSavepoint(taskName(plan.identity)),
+  ) {
+    this.#savepoint = savepoint;
     this.#plan = plan;
     this.#options = options;
     this.#environment = environment;
@@ -61,8 +73,14 @@ export class TaskSupervisor {
 
   /** Runs attempts until stopped or failed for good; never rejects. */
   async run(): Promise<TaskOutcome> {
+    const outcome = await this.#run();
+    this.#savepoint.end();
+    return outcome;
+  }
+
+  async #run(): Promise<TaskOutcome> {
     while (!this.#stopping.signal.aborted) {
-      const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment, this.#meter);
+      const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment, this.#meter, this.#savepoint);
       this.#attempt = attempt;
       try {
         await attempt.run();
@@ -123,6 +141,20 @@ export class TaskSupervisor {
   readState(query: StateQuery): Promise<StateAnswer | null> {
     const questions = this.#attempt?.questions ?? new StateQuestions(taskName(this.#plan.identity));
     return questions.ask(query);
+  }
+
+  /**
+   * The task's part of a savepoint: a source's at once, behind an exchange when every writer has sent its marker. The task
+   * then holds, over restarts too, until `release`; time limits are the caller's, who asks all tasks of a job and, when one
+   * of them does not answer, releases all. Ids are used once. Error savepoint-failed.
+   */
+  savepoint(id: string): Promise<SavepointPart> {
+    return this.#savepoint.ask(id);
+  }
+
+  /** The savepoint is done, or has failed. */
+  release(id: string): void {
+    this.#savepoint.release(id);
   }
 
   // Told to stop while the log was away: the next start replays instead of going on from a checkpoint.

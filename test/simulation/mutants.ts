@@ -245,8 +245,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'drops the rest of a batch when an entry ends in it',
     patches: at('runtime/task/live-loop.ts', [
-      '    runner.end();\n    checkpointing.requireSound();',
-      '    runner.dropBatch();\n    runner.end();\n    checkpointing.requireSound();',
+      '    runner.end(savepoint);\n    checkpointing.requireSound();',
+      '    runner.dropBatch();\n    runner.end(savepoint);\n    checkpointing.requireSound();',
     ]),
     killedBy: ['task-failed', 'exchange', 'rows', 'dead-letters', 'late', 'order-free-rows', 'replay'],
   },

@@ -6,6 +6,7 @@ import {
   ExchangeBlock,
   ExchangeRecord,
   encodeControl,
+  encodeMarker,
 } from '#operators/formats/exchange-block.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -145,6 +146,12 @@ describe('a damaged record', () => {
       expect(() => decode(out.toBytes().subarray(0, length))).toThrow(corrupt);
     }
     expect(() => decode(Buffer.concat([out.toBytes(), Buffer.alloc(1)]))).toThrow(corrupt);
+    out.clear();
+    encodeMarker(out, 1, 5, true, 'before-upgrade');
+    for (let length = 0; length < out.length; length++) {
+      expect(() => decode(out.toBytes().subarray(0, length))).toThrow(corrupt);
+    }
+    expect(() => decode(Buffer.concat([out.toBytes(), Buffer.alloc(1)]))).toThrow(corrupt);
   });
 
   test('never does worse than being refused', () => {
@@ -160,17 +167,19 @@ describe('a damaged record', () => {
     }
   });
 
-  test('names an unknown kind, a savepoint marker and another version', () => {
+  test('names an unknown kind, an idleness that is none and another version', () => {
     const out = new ByteWriter();
     encodeControl(out, 1, 5, false);
     const changed = (at: number, value: number) => {
-      const bytes = out.toBytes();
+      const bytes = Buffer.from(out.toBytes());
       bytes[at] = value;
       return () => decode(bytes);
     };
     expect(changed(0, 9)).toThrow('unknown kind 9');
     expect(changed(0, 0)).toThrow('unknown kind 0');
-    expect(changed(0, 4)).toThrow('savepoint marker');
+    out.clear();
+    encodeMarker(out, 1, 5, false, 's');
+    expect(changed(out.length - 3, 2)).toThrow('says 2 where it says whether its writer is idle');
     expect(changed(1, 2)).toThrow('version 2');
   });
 });

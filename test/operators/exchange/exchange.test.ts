@@ -249,6 +249,23 @@ describe('the watermark of a writer', () => {
     expect(entry(end, 4500, 21, [], true)).toEqual(everywhere('21i'));
   });
 
+  test('goes with a savepoint marker to every partition, behind the data, and counts as said', () => {
+    const { rig, output } = writingEnd(KEYS);
+    rig.process([{ slot: 0, timeMs: 5_000, value: 1, origin: { topic: 't', partition: 0, offset: 0 } }]);
+    rig.watermarkMs = 4_000;
+    rig.endEntry(true, 'before-upgrade');
+    const marker = { writer: WRITER, watermarkMs: 4_000, idle: true, savepoint: 'before-upgrade' };
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const data = { writer: WRITER, watermarkMs: 4_000, idle: false };
+      const { controls } = readAll(output.values(partition));
+      expect(controls).toEqual(partition === partitionOfKey(KEYS[0]) ? [data, marker] : [marker]);
+    }
+    rig.clockMs += 1;
+    expect(rig.wantsEntry(true)).toBe(false);
+    rig.clockMs += INTERVAL_MS;
+    expect(rig.wantsEntry(true)).toBe(true);
+  });
+
   test('is remembered through a restart', () => {
     for (let restartAt = 0; restartAt < 40; restartAt++) {
       const random = new Random(restartAt);

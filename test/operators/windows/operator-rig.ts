@@ -129,8 +129,9 @@ export class OperatorRig {
     return true;
   }
 
-  endEntry(idle = false): void {
-    const end: EntryEnd = { watermarkMs: this.watermarkMs, clockMs: this.clockMs, idle };
+  endEntry(idle = false, savepoint?: string): void {
+    const { watermarkMs, clockMs } = this;
+    const end: EntryEnd = { watermarkMs, clockMs, idle, ...(savepoint === undefined ? {} : { savepoint }) };
     for (const operator of this.operators) operator.endEntry(end);
   }
 

@@ -52,7 +52,7 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
     say({ kind: 'state', request, reply: { kind: 'answer', answer: null } });
   } else if (message.kind === 'owned') {
     fail(asking[message.question], `owned-${message.owned}`);
-  } else {
+  } else if (message.kind === 'status') {
     say({ kind: 'status', request: message.request, tasks: [...tasks.values()].map(report) });
   }
 });

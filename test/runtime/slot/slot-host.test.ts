@@ -173,3 +173,32 @@ test('a task that is told to leave, or to end at once, does so alone, and its ne
   const ended = heard.flatMap((message) => (message.kind === 'task-stopped' ? [message.assignment] : []));
   expect(ended).toEqual([TASK, third]);
 });
+
+test('a savepoint is answered by a task that was still starting, which holds until it is released', async () => {
+  const { toy, host, heard, compiled } = scene();
+  host.hear({ kind: 'start', tasks: [TASK] });
+  host.hear({ kind: 'savepoint', request: 4, assignment: TASK, savepoint: 's1' });
+  compiled();
+  await toy.pass(2_000);
+  const answers = heard.filter(({ kind }) => kind === 'savepoint');
+  expect(answers).toMatchObject([{ kind: 'savepoint', request: 4, reply: { kind: 'part', part: { inputs: [{}] } } }]);
+  const { length } = toy.entries();
+  toy.feed('0 1', '120000 1');
+  await toy.pass(10_000);
+  expect(toy.entries()).toHaveLength(length);
+  host.hear({ kind: 'release', job: 'toy', savepoint: 's1' });
+  await toy.pass(10_000);
+  expect(toy.entries().length).toBeGreaterThan(length);
+});
+
+test('a savepoint of a task that is not there, or that ends, fails', async () => {
+  const { toy, host, heard, compiling } = scene();
+  host.hear({ kind: 'savepoint', request: 1, assignment: TASK, savepoint: 's1' });
+  host.hear({ kind: 'start', tasks: [TASK] });
+  host.hear({ kind: 'savepoint', request: 2, assignment: TASK, savepoint: 's1' });
+  for (const done of compiling) done(new StreamError('job-invalid', 'no job', 'mend it'));
+  await toy.pass(100);
+  const answers = heard.flatMap((one) => (one.kind === 'savepoint' ? [one] : []));
+  expect(answers.map(({ request }) => request).sort()).toEqual([1, 2]);
+  for (const { reply } of answers) expect(reply).toMatchObject({ failure: { code: 'savepoint-failed' } });
+});
