@@ -27,7 +27,7 @@ let steps = 0;
 for (let seed = first; seed < first + count; seed++) {
   if (values.verbose) console.log(`seed ${seed}`);
   try {
-    const result = await simulate(seed, values.verbose ? tell : null);
+    const result = await simulate(seed, { tell: values.verbose ? tell : null });
     coverage.addAll(result.coverage);
     steps += result.steps;
     if (count === 1) console.log(`seed ${seed}: trace ${result.traceHash}, ${result.steps} steps`);

@@ -11,7 +11,8 @@ import { require } from '#test/simulation/oracle/violation.ts';
 import { CHECKPOINTS, drawScenario, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
 import { Troubles } from '#test/simulation/troubles.ts';
 import type { Scene } from '#test/simulation/workloads/contract.ts';
-import { NO_FAULTS } from '#test/simulation/world/log-faults.ts';
+import { type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
+import { Occurrences } from '#test/simulation/world/occurrences.ts';
 import { World } from '#test/simulation/world/world.ts';
 
 export interface SimulationResult {
@@ -30,13 +31,31 @@ const START_MAX_MS = 30_000;
 const SETTLE_MS = 4_000;
 const HEALED_DISK = { latencyMs: 0.1, noSpace: 0, ioError: 0, bitFlip: 0 };
 
+export interface SimulationOptions {
+  /** Receives what happens. */
+  readonly tell?: Tell | null;
+  /** Which faults happen of those that the seed draws, and afterwards which did. @default all */
+  readonly occurrences?: Occurrences;
+}
+
 /** Runs one seed. */
-export async function simulate(seed: number, tell: Tell | null = null): Promise<SimulationResult> {
-  const run = new SimulatedRun(drawScenario(seed), tell);
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<SimulationResult> {
+  const run = new SimulatedRun(drawScenario(seed), options);
   await run.troubles();
   await run.heal();
   await run.judge();
   return run.result();
+}
+
+/** What is no matter of single occurrences is there or not. */
+function withoutLeftOut(faults: Faults, occurrences: Occurrences): Faults {
+  const { markerLagMs, markersRefused, timeoutFences } = faults;
+  return {
+    ...faults,
+    markerLagMs: markerLagMs > 0 && occurrences.happens('marker-lag') ? markerLagMs : 0,
+    markersRefused: markersRefused && occurrences.happens('markers-refused'),
+    timeoutFences: timeoutFences && occurrences.happens('time-out-fences'),
+  };
 }
 
 function isRunning(instance: Instance): boolean {
@@ -51,10 +70,11 @@ class SimulatedRun {
   readonly #scene: Scene;
   readonly #stored: StoredCheckpoints;
 
-  constructor(scenario: Scenario, tell: Tell | null) {
-    const { seed, faults, diskFaults } = scenario;
+  constructor(scenario: Scenario, { tell = null, occurrences = new Occurrences() }: SimulationOptions) {
+    const { seed, diskFaults } = scenario;
+    const faults = withoutLeftOut(scenario.faults, occurrences);
     this.#scenario = scenario;
-    this.#world = new World({ seed, faults, diskFaults });
+    this.#world = new World({ seed, faults, diskFaults, occurrences });
     this.#installation = new Installation(this.#world, scenario, this.#coverage, tell);
     this.#installation.createTopics(this.#world.random);
     this.#scene = this.#installation.begin(this.#world.random.fork());

@@ -70,6 +70,7 @@ export class Troubles {
 
   async #next(trouble: Trouble): Promise<void> {
     const random = this.#random;
+    if (!random.occurrences.happens(trouble.replaceAll(' ', '-'))) return;
     const instance = this.#owner();
     this.#coverage.add(`trouble: ${trouble}`);
     this.#installation.tell(`trouble: ${trouble}`);
@@ -175,6 +176,7 @@ export class Troubles {
 
   #clockOffsetMs(): number {
     if (!this.#installation.scenario.clockJumps || this.#random.chance(0.5)) return 0;
-    return this.#random.pick([-HOUR_MS, HOUR_MS, -2_000]);
+    const offsetMs = this.#random.pick([-HOUR_MS, HOUR_MS, -2_000]);
+    return this.#random.occurrences.happens('clock-offset') ? offsetMs : 0;
   }
 }

@@ -55,7 +55,7 @@ export class ColdStorage {
 
   #read({ pages }: Database, state: number, page: number): Buffer | null {
     this.counts.read++;
-    if (this.#random.chance(this.#faults().ioError)) throw this.#refused('read');
+    if (this.#random.happens('pages-refused', this.#faults().ioError)) throw this.#refused('read');
     const stored = pages.get(`${state}/${page}`);
     return stored === undefined ? null : Buffer.from(stored);
   }
@@ -63,7 +63,8 @@ export class ColdStorage {
   // The bytes are taken when it happens, not when it was asked for: until then they may not change.
   #write({ pages }: Database, writes: readonly ColdWrite[]): void {
     const { bitFlip, ioError, noSpace } = this.#faults();
-    if (this.#random.chance(ioError) || this.#random.chance(noSpace)) throw this.#refused('write');
+    if (this.#random.happens('pages-refused', ioError)) throw this.#refused('write');
+    if (this.#random.happens('pages-no-space', noSpace)) throw this.#refused('write');
     for (const { state, page, bytes } of writes) {
       const name = `${state}/${page}`;
       this.counts.written++;
@@ -72,7 +73,7 @@ export class ColdStorage {
         continue;
       }
       const stored = Buffer.from(bytes);
-      if (stored.length > 0 && this.#random.chance(bitFlip)) {
+      if (stored.length > 0 && this.#random.happens('pages-bit-flip', bitFlip)) {
         this.counts.bitsFlipped++;
         stored[this.#random.int(stored.length)] ^= 1 << this.#random.int(8);
       }

@@ -182,7 +182,7 @@ export class SimulatedDisk {
 
   #sync(path: string): void {
     const file = this.#file(path);
-    const failed = this.#random.chance(this.faults.ioError);
+    const failed = this.#random.happens('sync-fails', this.faults.ioError);
     if (failed) {
       this.counts.refused++;
       file.durable = file.bytes.subarray(0, this.#random.int(file.bytes.length + 1));
@@ -191,7 +191,7 @@ export class SimulatedDisk {
     // After a failed sync the page cache calls itself clean.
     if (file.durable !== null) return;
     file.durable = file.bytes;
-    if (this.#random.chance(this.faults.bitFlip)) this.#flip(file);
+    if (this.#random.happens('bit-flip', this.faults.bitFlip)) this.#flip(file);
   }
 
   #flip(file: File): void {
@@ -319,8 +319,8 @@ export class SimulatedDisk {
     return { directory: this.#walk(names, names.length - 1, path), name: names[names.length - 1] };
   }
 
-  #maybeFail(code: string, probability: number, path: string): void {
-    if (!this.#random.chance(probability)) return;
+  #maybeFail(code: 'EIO' | 'ENOSPC', probability: number, path: string): void {
+    if (!this.#random.happens(code === 'EIO' ? 'disk-io-error' : 'disk-no-space', probability)) return;
     this.counts.refused++;
     throw fault(code, path);
   }

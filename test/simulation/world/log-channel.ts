@@ -129,16 +129,17 @@ export class LogChannel {
 
   #drawFault(): RequestFault | null {
     const { random, faults } = this;
-    if (random.chance(faults.requestLost)) return 'request-lost';
-    if (random.chance(faults.answerLost)) return 'answer-lost';
-    if (random.chance(faults.requestLate)) return 'request-late';
-    if (random.chance(faults.closedBefore)) return 'closed-before';
-    if (random.chance(faults.closedAfter)) return 'closed-after';
+    if (random.happens('request-lost', faults.requestLost)) return 'request-lost';
+    if (random.happens('answer-lost', faults.answerLost)) return 'answer-lost';
+    if (random.happens('request-late', faults.requestLate)) return 'request-late';
+    if (random.happens('closed-before', faults.closedBefore)) return 'closed-before';
+    if (random.happens('closed-after', faults.closedAfter)) return 'closed-after';
     return null;
   }
 
   #latencyMs(): number {
     const usual = this.faults.latencyMs * this.random.between(0.5, 1.5);
-    return this.random.chance(this.faults.slow) ? usual + this.random.between(0, REQUEST_DEADLINE_MS / 3) : usual;
+    const slow = this.random.happens('slow-request', this.faults.slow);
+    return slow ? usual + this.random.between(0, REQUEST_DEADLINE_MS / 3) : usual;
   }
 }

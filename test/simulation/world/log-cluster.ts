@@ -102,7 +102,7 @@ export class SimulatedCluster {
   /** What a coordinator that is loading, moved or busy answers to anything; 0 when it is well. */
   coordinatorError(): number {
     const { random, faults } = this.channel;
-    if (!random.chance(faults.coordinatorBusy)) return KAFKA.none;
+    if (!random.happens('coordinator-busy', faults.coordinatorBusy)) return KAFKA.none;
     return random.pick([
       KAFKA.coordinatorLoading,
       KAFKA.coordinatorMoved,
@@ -164,7 +164,7 @@ export class SimulatedCluster {
     const partition = this.partition(at);
     if (partition === null) return { error: KAFKA.unknownTopic, baseOffset: -1 };
     const { channel } = this;
-    if (channel.random.chance(channel.faults.leaderMoves)) this.moveLeader(partition);
+    if (channel.random.happens('leader-moves', channel.faults.leaderMoves)) this.moveLeader(partition);
     if (!this.#leads(partition, leaderEpoch)) return { error: KAFKA.notLeader, baseOffset: -1 };
     if (bytes.length > Number(this.topics.get(at.topic)?.config['max.message.bytes'])) {
       return { error: KAFKA.messageTooLarge, baseOffset: -1 };
@@ -204,14 +204,14 @@ export class SimulatedCluster {
     const partition = topic?.partitions[at.partition];
     if (topic === undefined || partition === undefined) return fetchError(KAFKA.unknownTopic, null);
     const { random, faults } = this.channel;
-    if (random.chance(faults.leaderMoves)) this.moveLeader(partition);
+    if (random.happens('leader-moves', faults.leaderMoves)) this.moveLeader(partition);
     if (!this.#leads(partition, at.leaderEpoch)) return fetchError(KAFKA.notLeader, partition);
     if (offset < partition.logStart || offset > partition.end) {
       return fetchError(KAFKA.offsetOutOfRange, partition);
     }
     const { lastStable } = partition;
-    const lagging = random.chance(faults.fetchLag);
-    const cut = lagging || random.chance(faults.fetchCut);
+    const lagging = random.happens('fetch-lag', faults.fetchLag);
+    const cut = lagging || random.happens('fetch-cut', faults.fetchCut);
     const batches: StoredBatch[] = [];
     let left = at.bytesMax;
     for (let i = partition.indexOf(offset); i < partition.batches.length; i++) {

@@ -150,7 +150,7 @@ export class SimulatedCoordinator {
   }
 
   #create(id: string): TransactionalId {
-    const late = this.#random.chance(this.#faults().epochsRunOut);
+    const late = this.#random.happens('epochs-run-out', this.#faults().epochsRunOut);
     return {
       id,
       producerId: this.#nextProducerId++,
@@ -201,7 +201,7 @@ export class SimulatedCoordinator {
     entry.partitions = new Set();
     if (commit) for (const partition of partitions) partition.decide(producerId);
     const lost = this.#faults().markersLost * (commit ? 1 : ABORTS_ARE_RARE);
-    if (this.#random.chance(lost)) partitions = this.#restart(partitions, commit);
+    if (this.#random.happens('markers-lost', lost)) partitions = this.#restart(partitions, commit);
     if (partitions.length === 0) {
       entry.state = 'empty';
       return;

@@ -219,7 +219,8 @@ class SimulatedPartitionReader implements PartitionReader {
       if (invisible) this.#ahead.push({ batch: null, count: 0, nextOffset });
       else {
         const first = Math.max(0, this.#fetchOffset - batch.baseOffset);
-        if (count === nextOffset - batch.baseOffset && count - first > 1 && random.chance(faults.batchSplit)) {
+        const splits = count === nextOffset - batch.baseOffset && count - first > 1;
+        if (splits && random.happens('batch-split', faults.batchSplit)) {
           const part = random.range(first + 1, count - 1);
           this.#ahead.push({ batch, count: part, nextOffset: batch.baseOffset + part });
         }

@@ -5,8 +5,6 @@
 import { StreamError } from '#runtime/std/errors.ts';
 import type { EventOwner, Scheduler } from '#test/simulation/world/scheduler.ts';
 
-const NEVER: Promise<never> = new Promise(() => {});
-
 export class Process implements EventOwner {
   readonly id: number;
   readonly name: string;
@@ -20,6 +18,8 @@ export class Process implements EventOwner {
   events = 0;
   #interruptAt = Number.POSITIVE_INFINITY;
   #interrupt: () => void = () => {};
+  /** Of its own: whatever waits for it is kept as long as it is. */
+  readonly #never: Promise<never> = new Promise(() => {});
 
   constructor(scheduler: Scheduler, id: number, name: string) {
     this.scheduler = scheduler;
@@ -58,7 +58,7 @@ export class Process implements EventOwner {
 
   /** Resolves with what `action` gives after `delayMs`; rejects when it throws a fault of the world. */
   after<T>(delayMs: number, label: string, action: () => T): Promise<T> {
-    if (!this.alive) return NEVER;
+    if (!this.alive) return this.#never;
     return new Promise((resolve, reject) => {
       this.scheduler.schedule(delayMs, label, this, () => {
         try {
@@ -73,7 +73,7 @@ export class Process implements EventOwner {
 
   /** What a call of a dead process gives. */
   get never(): Promise<never> {
-    return NEVER;
+    return this.#never;
   }
 }
 

@@ -1,13 +1,18 @@
 // Owns seeded randomness (sfc32): the only source of chance in the simulation and in property tests. The same seed
 // gives the same numbers on every machine.
 
+import { Occurrences } from '#test/simulation/world/occurrences.ts';
+
 export class Random {
+  /** Which faults happen of those that are drawn; shared with all forks. */
+  readonly occurrences: Occurrences;
   #a: number;
   #b: number;
   #c: number;
   #counter = 1;
 
-  constructor(seed: number) {
+  constructor(seed: number, occurrences = new Occurrences()) {
+    this.occurrences = occurrences;
     this.#a = (seed ^ 0x9e3779b9) | 0;
     this.#b = Math.imul(seed, 0x85ebca6b) | 0;
     this.#c = (Math.floor(seed / 2 ** 32) ^ 0xc2b2ae35) | 0;
@@ -49,6 +54,11 @@ export class Random {
     return probability > 0 && this.float() < probability;
   }
 
+  /** Whether a fault of this kind happens now: drawn as by `chance`, and one that the run does not leave out. */
+  happens(kind: string, probability: number): boolean {
+    return this.chance(probability) && this.occurrences.happens(kind);
+  }
+
   pick<T>(items: readonly T[]): T {
     return items[this.int(items.length)];
   }
@@ -70,6 +80,6 @@ export class Random {
 
   /** Another stream of numbers, made from this one. */
   fork(): Random {
-    return new Random(this.bits() * 2 ** 20 + (this.bits() & 0xfffff));
+    return new Random(this.bits() * 2 ** 20 + (this.bits() & 0xfffff), this.occurrences);
   }
 }

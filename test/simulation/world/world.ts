@@ -10,6 +10,7 @@ import { LogChannel } from '#test/simulation/world/log-channel.ts';
 import { simulatedLogClient } from '#test/simulation/world/log-client.ts';
 import { SimulatedCluster } from '#test/simulation/world/log-cluster.ts';
 import { type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
+import type { Occurrences } from '#test/simulation/world/occurrences.ts';
 import { Process } from '#test/simulation/world/process.ts';
 import { Random } from '#test/simulation/world/random.ts';
 import { Scheduler } from '#test/simulation/world/scheduler.ts';
@@ -18,6 +19,8 @@ export interface WorldOptions {
   readonly seed: number;
   readonly faults?: Faults;
   readonly diskFaults?: DiskFaults;
+  /** Which faults happen of those that are drawn. @default all */
+  readonly occurrences?: Occurrences;
 }
 
 /** A process with what it may use of the world. */
@@ -41,7 +44,7 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.seed = options.seed;
-    this.random = new Random(options.seed);
+    this.random = new Random(options.seed, options.occurrences);
     this.channel = new LogChannel(this.scheduler, this.random.fork(), options.faults ?? NO_FAULTS);
     this.cluster = new SimulatedCluster(this.channel);
     this.#diskFaults = options.diskFaults ?? NO_DISK_FAULTS;

@@ -1,0 +1,51 @@
+// Owns one run of a seed as those see it who run many: kept or broken, in values that can be sent between threads.
+
+import { simulate } from '#test/simulation/simulation.ts';
+import { Occurrences } from '#test/simulation/world/occurrences.ts';
+
+export interface SeedOrder {
+  readonly seed: number;
+  /** Faults that may happen, by kind or one by one; null: all that the seed draws. */
+  readonly only: readonly string[] | null;
+}
+
+export interface SeedKept {
+  readonly broken: false;
+  readonly seed: number;
+  readonly traceHash: string;
+  readonly steps: number;
+  readonly counts: ReadonlyMap<string, number>;
+}
+
+export interface SeedBroken {
+  readonly broken: true;
+  readonly seed: number;
+  /** Null when something else than an oracle failed. */
+  readonly oracle: string | null;
+  readonly message: string;
+  readonly stack: string;
+  /** Faults that happened until then. */
+  readonly happened: readonly string[];
+}
+
+export type SeedOutcome = SeedKept | SeedBroken;
+
+const MESSAGE_MAX = 4_000;
+
+export async function attemptSeed({ seed, only }: SeedOrder): Promise<SeedOutcome> {
+  const occurrences = new Occurrences(only);
+  try {
+    const { traceHash, steps, coverage } = await simulate(seed, { occurrences });
+    return { broken: false, seed, traceHash, steps, counts: coverage.counts };
+  } catch (error) {
+    const { message, oracle, stack } = error as Error & { readonly oracle?: string };
+    return {
+      broken: true,
+      seed,
+      oracle: oracle ?? null,
+      message: String(message).slice(0, MESSAGE_MAX),
+      stack: String(stack).slice(0, MESSAGE_MAX),
+      happened: [...occurrences.happened],
+    };
+  }
+}
