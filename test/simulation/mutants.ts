@@ -342,4 +342,43 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: ['rows', 'liveness', 'replay', 'digest', 'task-failed'],
     workload: 'sessions',
   },
+  {
+    name: 'lets values outlive their time by the clock',
+    patches: at('operators/process/cell-store.ts', [
+      'cell.atMs + this.#ttl.ms <= this.#watermarkMs() ? null : cell',
+      'cell.atMs + this.#ttl.ms <= this.#context!.clockMs() ? null : cell',
+    ]),
+    killedBy: ['rows', 'replay', 'digest', 'task-failed'],
+    workload: 'presence',
+  },
+  {
+    name: 'does not renew what is read',
+    patches: at('operators/process/cell-store.ts', [
+      "if (this.#ttl?.update === 'read-and-write') this.#renew();",
+      '',
+    ]),
+    killedBy: ['rows'],
+    workload: 'presence',
+  },
+  {
+    name: 'takes the next record before a timer of the past',
+    patches: at('operators/process/process-operator.ts', ['      this.#firePast(watermarkMs);\n    }', '    }']),
+    killedBy: ['rows', 'timers', 'replay', 'task-failed'],
+    workload: 'presence',
+  },
+  {
+    name: 'gives its own list away and goes on to change it',
+    patches: at('operators/process/state-handles.ts', ['Object.freeze(list);', 'list;']),
+    killedBy: ['rows', 'replay', 'task-failed'],
+    workload: 'presence',
+  },
+  {
+    name: 'moves the clock before it has finished what was due under the old one',
+    patches: at('runtime/task/stage-runner.ts', [
+      'if (!this.#fireClock() || !this.#fireDue()) return false;',
+      'if (!this.#fireDue()) return false;',
+    ]),
+    killedBy: ['rows', 'timers', 'replay', 'task-failed'],
+    workload: 'presence',
+  },
 ];

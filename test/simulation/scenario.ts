@@ -3,6 +3,7 @@
 
 import type { JobSettings } from '#jobs/plan.ts';
 import type { Workload } from '#test/simulation/workloads/contract.ts';
+import { drawPresence } from '#test/simulation/workloads/presence.ts';
 import { drawRollups } from '#test/simulation/workloads/rollups.ts';
 import { drawSessions } from '#test/simulation/workloads/sessions.ts';
 import { type DiskFaults, drawDiskFaults, NO_DISK_FAULTS } from '#test/simulation/world/disk.ts';
@@ -17,7 +18,8 @@ export const CHECKPOINTS = 'checkpoints';
 /** Every workload, and of how many seeds in a hundred. */
 const WORKLOADS = {
   rollups: { draw: drawRollups, share: 60 },
-  sessions: { draw: drawSessions, share: 40 },
+  sessions: { draw: drawSessions, share: 20 },
+  presence: { draw: drawPresence, share: 20 },
 } as const;
 
 export type WorkloadName = keyof typeof WORKLOADS;

@@ -110,6 +110,8 @@ class EntryClocks {
   begin(entry: CommittedEntry, before: CommittedEntry): number {
     const model = this.#model;
     model.entry = entry.number;
+    // What was asked for when its time had come already is as what the entry before left over: under its clock.
+    this.#owed += model.tick(before.clockMs);
     if (entry.clockMs > before.clockMs) this.#owed += model.tick(entry.clockMs);
     this.#owed -= entry.clockFirings;
     require(this.#owed >= 0, 'timers', () => `entry ${entry.number} fired ${-this.#owed} timers of the clock too many`);
