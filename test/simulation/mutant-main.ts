@@ -3,7 +3,8 @@
 // none), the first seed, how many seeds.
 
 import { registerHooks } from 'node:module';
-import { MUTANTS, type Mutant, plant } from '#test/simulation/mutants.ts';
+import { MUTANTS } from '#test/simulation/mutants.ts';
+import { type Mutant, plant } from '#test/simulation/planting.ts';
 
 export interface MutantResult {
   /** Null when no seed found it. */

@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { MUTANTS, plant } from '#test/simulation/mutants.ts';
+import { MUTANTS } from '#test/simulation/mutants.ts';
+import { plant } from '#test/simulation/planting.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 const MAIN = new URL('mutant-main.ts', import.meta.url).pathname;

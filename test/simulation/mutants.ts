@@ -1,38 +1,8 @@
-// Owns the planted mistakes: changes of the product's source, applied only while a child process loads it, and the
+// Owns the table of planted mistakes: changes of the product's source, applied only while a child process loads it, and the
 // oracles that must find them. Each could be made by somebody, or is ruled out by the architecture by name.
-import type { OracleName } from '#test/simulation/oracle/violation.ts';
-import type { WorkloadName } from '#test/simulation/scenario.ts';
 
-export interface Patch {
-  /** Of the repository. */
-  readonly file: string;
-  /** Occurs once, or the patch is an error. */
-  readonly find: string;
-  readonly replace: string;
-}
-
-export interface Mutant {
-  readonly name: string;
-  readonly patches: readonly Patch[];
-  /** Any of these may be the first to see it. */
-  readonly killedBy: readonly OracleName[];
-  /** Seeds of other workloads cannot show it, and are passed over. */
-  readonly workload?: WorkloadName;
-}
-
-/** The source with the mistake in it. */
-export function plant(source: string, { file, find, replace }: Patch): string {
-  const parts = source.split(find);
-  if (parts.length === 2) return parts.join(replace);
-  throw new Error(`the patch of ${file} fits ${parts.length - 1} times: ${find}`);
-}
-
-/** What is found, and what it is replaced by. */
-type Change = readonly [find: string, replace: string];
-
-function at(file: string, ...changes: readonly Change[]): Patch[] {
-  return changes.map(([find, replace]) => ({ file, find, replace }));
-}
+import { at, type Mutant } from '#test/simulation/planting.ts';
+import { WORKLOAD_MUTANTS } from '#test/simulation/workload-mutants.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -306,79 +276,5 @@ export const MUTANTS: readonly Mutant[] = [
     patches: at('runtime/task/committer.ts', ['await this.#initialiseAgain();\n    const last', 'const last']),
     killedBy: ['liveness', 'task-failed', 'commit-log'],
   },
-  {
-    name: 'loses what the later of two sessions held when they merge',
-    patches: at('operators/windows/key-windows.ts', [
-      'session.content = session.isEmpty ? next.content : merge(session.content, next.content);',
-      'if (session.isEmpty) session.content = merge(next.content, next.content);',
-    ]),
-    killedBy: ['rows', 'order-free-rows'],
-    workload: 'sessions',
-  },
-  {
-    name: 'calls a visit late although a session that is kept would take it',
-    patches: at('operators/windows/record-window.ts', [
-      'if (open === undefined || !touchesSession(open.windows, startMs, endMs)) return false;',
-      'if (open === undefined || !touchesSession([], startMs, endMs)) return false;',
-    ]),
-    killedBy: ['rows', 'late'],
-    workload: 'sessions',
-  },
-  {
-    name: 'does not end a batch where a session may end',
-    patches: at('operators/windows/record-window.ts', [
-      "if (assigner.kind === 'session') return Math.floor(watermarkMs) + 1;",
-      "if (assigner.kind === 'session') return NEVER;",
-    ]),
-    killedBy: ['rows', 'late', 'replay', 'digest', 'task-failed'],
-    workload: 'sessions',
-  },
-  {
-    name: 'forgets the timers of keys that it restores',
-    patches: at('operators/process/keyed-timers.ts', [
-      'for (const [slot, times] of this.#store.entries()) for (const time of times) this.#push(time, slot);',
-      '',
-    ]),
-    killedBy: ['rows', 'liveness', 'replay', 'digest', 'task-failed'],
-    workload: 'sessions',
-  },
-  {
-    name: 'lets values outlive their time by the clock',
-    patches: at('operators/process/cell-store.ts', [
-      'cell.atMs + this.#ttl.ms <= this.#watermarkMs() ? null : cell',
-      'cell.atMs + this.#ttl.ms <= this.#context!.clockMs() ? null : cell',
-    ]),
-    killedBy: ['rows', 'replay', 'digest', 'task-failed'],
-    workload: 'presence',
-  },
-  {
-    name: 'does not renew what is read',
-    patches: at('operators/process/cell-store.ts', [
-      "if (this.#ttl?.update === 'read-and-write') this.#renew();",
-      '',
-    ]),
-    killedBy: ['rows'],
-    workload: 'presence',
-  },
-  {
-    name: 'takes the next record before a timer of the past',
-    patches: at('operators/process/process-operator.ts', ['      this.#firePast(watermarkMs);\n    }', '    }']),
-    killedBy: ['rows', 'timers', 'replay', 'task-failed'],
-    workload: 'presence',
-  },
-  {
-    name: 'gives its own list away and goes on to change it',
-    patches: at('operators/process/state-handles.ts', ['Object.freeze(list);', 'list;']),
-    killedBy: ['rows', 'replay', 'task-failed'],
-    workload: 'presence',
-  },
-  {
-    name: 'moves the clock before it has finished what was due under the old one',
-    patches: at('runtime/task/stage-runner.ts', [
-      'if (!this.#fireClock() || !this.#fireDue()) return false;',
-      'if (!this.#fireDue()) return false;',
-    ]),
-    killedBy: ['rows', 'timers', 'replay', 'task-failed'],
-    workload: 'presence',
-  },
+  ...WORKLOAD_MUTANTS,
 ];

@@ -1,0 +1,78 @@
+// Owns the planted mistakes that one workload can show, and whose oracles must find them.
+
+import { at, type Mutant } from '#test/simulation/planting.ts';
+
+export const WORKLOAD_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'loses what the later of two sessions held when they merge',
+    patches: at('operators/windows/key-windows.ts', [
+      'session.content = session.isEmpty ? next.content : merge(session.content, next.content);',
+      'if (session.isEmpty) session.content = merge(next.content, next.content);',
+    ]),
+    killedBy: ['rows', 'order-free-rows'],
+    workload: 'sessions',
+  },
+  {
+    name: 'calls a visit late although a session that is kept would take it',
+    patches: at('operators/windows/record-window.ts', [
+      'if (open === undefined || !touchesSession(open.windows, startMs, endMs)) return false;',
+      'if (open === undefined || !touchesSession([], startMs, endMs)) return false;',
+    ]),
+    killedBy: ['rows', 'late'],
+    workload: 'sessions',
+  },
+  {
+    name: 'does not end a batch where a session may end',
+    patches: at('operators/windows/record-window.ts', [
+      "if (assigner.kind === 'session') return Math.floor(watermarkMs) + 1;",
+      "if (assigner.kind === 'session') return NEVER;",
+    ]),
+    killedBy: ['rows', 'late', 'replay', 'digest', 'task-failed'],
+    workload: 'sessions',
+  },
+  {
+    name: 'forgets the timers of keys that it restores',
+    patches: at('operators/process/keyed-timers.ts', [
+      'for (const [slot, times] of this.#store.entries()) for (const time of times) this.#push(time, slot);',
+      '',
+    ]),
+    killedBy: ['rows', 'liveness', 'replay', 'digest', 'task-failed'],
+    workload: 'sessions',
+  },
+  {
+    name: 'lets values outlive their time by the clock',
+    patches: at('operators/process/cell-store.ts', [
+      'cell.atMs + this.#ttl.ms <= this.#watermarkMs() ? null : cell',
+      'cell.atMs + this.#ttl.ms <= this.#context!.clockMs() ? null : cell',
+    ]),
+    killedBy: ['rows', 'replay', 'digest', 'task-failed'],
+    workload: 'presence',
+  },
+  {
+    name: 'does not renew what is read',
+    patches: at('operators/process/cell-store.ts', ["if (this.#ttl?.update === 'read-and-write') this.#renew();", '']),
+    killedBy: ['rows'],
+    workload: 'presence',
+  },
+  {
+    name: 'takes the next record before a timer of the past',
+    patches: at('operators/process/process-operator.ts', ['      this.#firePast(watermarkMs);\n    }', '    }']),
+    killedBy: ['rows', 'timers', 'replay', 'task-failed'],
+    workload: 'presence',
+  },
+  {
+    name: 'gives its own list away and goes on to change it',
+    patches: at('operators/process/state-handles.ts', ['Object.freeze(list);', 'list;']),
+    killedBy: ['rows', 'replay', 'task-failed'],
+    workload: 'presence',
+  },
+  {
+    name: 'moves the clock before it has finished what was due under the old one',
+    patches: at('runtime/task/stage-runner.ts', [
+      'if (!this.#timers.fireClock(this.clockMs) || !this.#fireDue()) return false;',
+      'if (!this.#fireDue()) return false;',
+    ]),
+    killedBy: ['rows', 'timers', 'replay', 'task-failed'],
+    workload: 'presence',
+  },
+];
