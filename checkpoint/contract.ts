@@ -184,6 +184,8 @@ export interface TaskCheckpoints extends StateRegistry {
   capture(moment: CheckpointMoment): PendingCheckpoint;
   /** Order-free digest over all pages as they are now (synchronous; cost: the pages changed since the last call). */
   digest(): string;
+  /** Of every registered state, by its id. */
+  schemaVersions(): Readonly<Record<string, number>>;
   /** Number of bytes of the pages as last serialised. */
   readonly sizeBytes: number;
   /**
@@ -201,6 +203,10 @@ export interface TaskCheckpoints extends StateRegistry {
   kept(): readonly CheckpointReference[];
   /** Inputs and entry offset of the oldest kept checkpoint: logs may be trimmed below. Null when none is kept. */
   oldestKept(): CheckpointManifest | null;
+  /**
+   * Keeps a copy of a kept or published checkpoint as the task's part of a savepoint, durably. Errors of the store.
+   */
+  keepAs(savepoint: string, reference: CheckpointReference): Promise<void>;
   /** Tells that a committed entry names `reference`; older ones may become dead. */
   confirm(reference: CheckpointReference): void;
   /** File names that may be deleted once a committed entry lists them. */
@@ -228,4 +234,6 @@ export interface CheckpointStore {
   /** Durable when it resolves: temporary name, sync, rename, sync of the directory. Never replaces a file. */
   write(task: TaskIdentity, name: string, bytes: Uint8Array): Promise<void>;
   remove(task: TaskIdentity, names: readonly string[]): Promise<void>;
+  /** The same file under the same name in another place, durably; nothing when it is there. Error: checkpoint-corrupt. */
+  copy(from: TaskIdentity, to: TaskIdentity, name: string): Promise<void>;
 }

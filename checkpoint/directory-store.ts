@@ -107,6 +107,27 @@ export class DirectoryStore implements CheckpointStore {
     });
   }
 
+  /** A second name for the same bytes, where the file system has such. */
+  async copy(from: TaskIdentity, to: TaskIdentity, name: string): Promise<void> {
+    const source = join(this.#directoryOf(from), fileName(name));
+    const directory = this.#directoryOf(to);
+    await this.#guard('copy', source, async () => {
+      await this.#makeTaskDirectory(to, directory);
+      if (!(await this.#disk.list(directory)).includes(name)) await this.#link(from, directory, name);
+      await this.#disk.syncDirectory(directory);
+    });
+  }
+
+  async #link(from: TaskIdentity, directory: string, name: string): Promise<void> {
+    try {
+      await this.#disk.link(join(this.#directoryOf(from), name), join(directory, name));
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') throw damaged(name, 'is missing');
+      if (!NO_LINKS.has(codeOf(error) ?? '')) throw error;
+      await this.#writeDurably(directory, name, await this.read(from, name));
+    }
+  }
+
   #directoryOf(task: TaskIdentity): string {
     const { namespace, job, run, generation, stage, partition } = task;
     const parts = [namespace, job, run, `g${generation}`, stage, String(partition)];
@@ -173,6 +194,8 @@ export class DirectoryStore implements CheckpointStore {
 }
 
 const NOT_OURS = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL']);
+/** Of file systems without second names, or with too many of them. */
+const NO_LINKS = new Set(['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EACCES']);
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 const NOT_WRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST']);
 

@@ -51,6 +51,11 @@ export class Retention {
     return true;
   }
 
+  /** A kept or unconfirmed checkpoint; null when there is none of the name. */
+  find(name: string): StoredCheckpoint | null {
+    return [...this.#kept, ...this.#unconfirmed].find(({ reference }) => reference.name === name) ?? null;
+  }
+
   /** Files of retired checkpoints that nothing needs; manifests first, so that no manifest outlives its segments. */
   dead(): string[] {
     const needed = this.needed();

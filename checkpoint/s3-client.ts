@@ -64,6 +64,11 @@ export class S3Client {
     this.name = `s3://${bucket}${endpoint === undefined ? '' : ` at ${endpoint}`}`;
   }
 
+  /** How a key is named as the source of a copy. */
+  sourceOf(key: string): string {
+    return `/${this.#options.bucket}/${key.split('/').map(encoded).join('/')}`;
+  }
+
   /** The store's answer, whatever it is, once it is none that passes by itself. Error: store-unavailable. */
   async send(request: S3Request): Promise<S3Answer> {
     for (let tries = 1; ; tries++) {

@@ -118,6 +118,16 @@ export class S3Store implements CheckpointStore {
     }
   }
 
+  /** By the store itself. No condition: who writes the key again writes the same. */
+  async copy(from: TaskIdentity, to: TaskIdentity, name: string): Promise<void> {
+    const source = this.#client.sourceOf(this.#keyOf(from, name));
+    const headers = { 'x-amz-copy-source': source };
+    const answer = await this.#client.send({ method: 'PUT', key: this.#keyOf(to, name), headers });
+    if (answer.status === 404 && answer.errorCode !== 'NoSuchBucket') throw damaged(name, 'is missing');
+    // A copy that fails on the way says so in the body of a success.
+    if (answer.status !== 200 || !answer.body.includes('<CopyObjectResult')) throw this.#refused('copy within', answer);
+  }
+
   async #read(key: string): Promise<Buffer | null> {
     const answer = await this.#client.send({ method: 'GET', key });
     if (answer.status === 200) return answer.body;

@@ -30,6 +30,7 @@ import type { PageSwap } from '#checkpoint/page-swap.ts';
 import { referenceTo, WrittenCheckpoint } from '#checkpoint/pending-checkpoint.ts';
 import { VerifiedCheckpoint } from '#checkpoint/restored-pages.ts';
 import { Retention, type StoredCheckpoint } from '#checkpoint/retention.ts';
+import { savepointPlace } from '#checkpoint/savepoint.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { invariant } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
@@ -156,6 +157,10 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
     return this.#pages.digest();
   }
 
+  schemaVersions(): Readonly<Record<string, number>> {
+    return this.#pages.schemaVersions();
+  }
+
   get sizeBytes(): number {
     return this.#pages.sizeBytes;
   }
@@ -187,6 +192,14 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
 
   oldestKept(): CheckpointManifest | null {
     return this.#retention.kept[0]?.manifest ?? null;
+  }
+
+  async keepAs(savepoint: string, { name }: CheckpointReference): Promise<void> {
+    const stored = this.#retention.find(name);
+    invariant(stored !== null, `'${name}' is no checkpoint of this task`);
+    const place = savepointPlace(this.#identity, savepoint);
+    for (const segment of stored.manifest.segments) await this.#store.copy(this.#identity, place, segment.name);
+    await this.#store.copy(this.#identity, place, name);
   }
 
   confirm(reference: CheckpointReference): void {

@@ -44,6 +44,8 @@ export type ToSlot =
       readonly request: number;
       readonly assignment: TaskAssignment;
       readonly savepoint: string;
+      /** Whether its files are kept until the savepoint is deleted. */
+      readonly keep: boolean;
     }
   /** Done, or failed: the job's tasks go on. */
   | { readonly kind: 'release'; readonly job: string; readonly savepoint: string };

@@ -62,7 +62,7 @@ export class SlotHost {
         for (const { savepoint } of this.#of(message.job)) savepoint.release(message.savepoint);
         break;
       case 'savepoint':
-        this.#tellPart(message.request, message.assignment, message.savepoint);
+        this.#tellPart(message);
         break;
       case 'abort':
         for (const task of this.#of(message.job)) abort(task);
@@ -114,15 +114,19 @@ export class SlotHost {
     return [...this.#tasks.values()].filter(({ assignment }) => job === null || assignment.job === job);
   }
 
-  async #tellPart(request: number, assignment: TaskAssignment, id: string): Promise<void> {
-    this.#parts.say({ kind: 'savepoint', request, reply: await this.#part(assignment, id) });
+  async #tellPart(asked: Extract<ToSlot, { readonly kind: 'savepoint' }>): Promise<void> {
+    this.#parts.say({ kind: 'savepoint', request: asked.request, reply: await this.#part(asked) });
   }
 
-  async #part(assignment: TaskAssignment, id: string): Promise<SavepointReply> {
+  async #part({
+    assignment,
+    savepoint: id,
+    keep,
+  }: Extract<ToSlot, { readonly kind: 'savepoint' }>): Promise<SavepointReply> {
     try {
       const task = this.#tasks.get(assignmentKey(assignment));
       if (task === undefined) throw notHere(assignment, id);
-      return { kind: 'part', part: await task.savepoint.ask(id) };
+      return { kind: 'part', part: await task.savepoint.ask(id, keep) };
     } catch (error) {
       return { kind: 'failure', failure: describe(error) };
     }

@@ -1,7 +1,7 @@
 // Owns the contract of a disk: what checkpoints need of a file system, small enough that the simulation can lose,
 // tear and flip what was not synced. `nodeDisk` is the real one. Paths are absolute or relative to the process.
 
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 
 export interface Disk {
   readFile(path: string): Promise<Uint8Array>;
@@ -11,6 +11,8 @@ export interface Disk {
   /** Makes entries (creations, renames, removals) of a directory durable. */
   syncDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
+  /** A second name for a file; fails with EEXIST if it is there. File systems may refuse it. */
+  link(from: string, to: string): Promise<void>;
   /** Removing what is not there is no error. */
   remove(path: string): Promise<void>;
   /** Names in a directory, sorted; empty when the directory does not exist. */
@@ -45,6 +47,7 @@ export const nodeDisk: Disk = {
     }
   },
   rename: (from, to) => rename(from, to),
+  link: (from, to) => link(from, to),
   remove: (path) => rm(path, { force: true, recursive: true }),
   async list(path) {
     try {

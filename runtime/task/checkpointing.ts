@@ -48,6 +48,11 @@ export interface HeldEntry {
   readonly isHeld: () => boolean;
 }
 
+export interface HeldCheckpoint {
+  readonly reference: CheckpointReference;
+  readonly schemaVersions: Readonly<Record<string, number>>;
+}
+
 export class Checkpointing {
   /** Entry of the last durable checkpoint of this attempt or of the restored one. */
   lastEntry: number | null = null;
@@ -314,13 +319,16 @@ export class Checkpointing {
   }
 
   /**
-   * The checkpoint at the last entry, written now unless there is one, beside a task that holds there. Null: it went on
-   * meanwhile. Error disk-failed after some tries.
+   * The checkpoint at the last entry, written now unless there is one, beside a task that holds there, and kept as part
+   * of a savepoint. Null: the task went on meanwhile. Error disk-failed after some tries.
    */
-  async hold(held: HeldEntry): Promise<CheckpointReference | null> {
+  async hold(held: HeldEntry, keepAs: string | null): Promise<HeldCheckpoint | null> {
     this.finishing = true;
     try {
-      return await this.#atHeld(held);
+      const reference = await this.#atHeld(held);
+      if (reference === null) return null;
+      if (keepAs !== null) await this.#checkpoints.keepAs(keepAs, reference);
+      return { reference, schemaVersions: this.#checkpoints.schemaVersions() };
     } finally {
       this.finishing = false;
     }

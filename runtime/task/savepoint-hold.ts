@@ -76,13 +76,15 @@ export class SavepointHold {
     const isHeld = () => savepoint.wanted === id && this.#part?.id === id && head.number === last.number;
     try {
       const { chainHash, offset: entryOffset } = head;
-      const checkpoint = await checkpointing.hold({ last, chainHash, entryOffset, runner, isHeld });
-      if (checkpoint === null) return;
+      const held = { last, chainHash, entryOffset, runner, isHeld };
+      const made = await checkpointing.hold(held, savepoint.keep ? id : null);
+      if (made === null) return;
       const { valueMs } = runner.watermark;
       savepoint.answer(id, {
         identity: plan.identity,
         version: last.version,
-        checkpoint,
+        checkpoint: made.reference,
+        schemaVersions: made.schemaVersions,
         inputs: last.inputs,
         watermarkMs: Number.isFinite(valueMs) ? valueMs : null,
         clockMs: runner.clockMs,

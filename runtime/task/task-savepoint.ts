@@ -15,10 +15,13 @@ export interface SavepointPart {
   /** Null before the first record. */
   readonly watermarkMs: number | null;
   readonly clockMs: number;
+  /** By state id. */
+  readonly schemaVersions: Readonly<Record<string, number>>;
 }
 
 interface Asked {
   readonly id: string;
+  readonly keep: boolean;
   readonly answered: PromiseWithResolvers<SavepointPart>;
 }
 
@@ -37,17 +40,22 @@ export class TaskSavepoint {
     return this.#asked?.id ?? null;
   }
 
+  /** Whether the part is to outlive the checkpoints of the task. */
+  get keep(): boolean {
+    return this.#asked?.keep ?? false;
+  }
+
   /**
    * Asks for the task's part of savepoint `id`; asked again, the same answer. The task holds from then on until `release`,
-   * whatever the answer was. Error savepoint-failed.
+   * whatever the answer was. `keep`: its files are kept until the savepoint is deleted. Error savepoint-failed.
    */
-  ask(id: string): Promise<SavepointPart> {
+  ask(id: string, keep = true): Promise<SavepointPart> {
     if (this.#asked?.id === id) return this.#asked.answered.promise;
     if (this.#asked !== null) return Promise.reject(this.#failed(id, `still holds for savepoint ${this.#asked.id}`));
     const answered = Promise.withResolvers<SavepointPart>();
     // Whoever asked may have gone: the supervisor does not fall over it.
     answered.promise.catch(() => {});
-    this.#asked = { id, answered };
+    this.#asked = { id, keep, answered };
     this.#wake();
     return answered.promise;
   }

@@ -146,10 +146,11 @@ export class TaskSupervisor {
   /**
    * The task's part of a savepoint: a source's at once, behind an exchange when every writer has sent its marker. The task
    * then holds, over restarts too, until `release`; time limits are the caller's, who asks all tasks of a job and, when one
-   * of them does not answer, releases all. Ids are used once. Error savepoint-failed.
+   * of them does not answer, releases all. Ids are used once. With `keep` the files of the part live until the
+   * savepoint is deleted. Error savepoint-failed.
    */
-  savepoint(id: string): Promise<SavepointPart> {
-    return this.#savepoint.ask(id);
+  savepoint(id: string, keep = true): Promise<SavepointPart> {
+    return this.#savepoint.ask(id, keep);
   }
 
   /** The savepoint is done, or has failed. */

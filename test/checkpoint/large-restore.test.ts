@@ -32,6 +32,7 @@ function watched(inner: CheckpointStore, change: (name: string, read: number, by
     list: (task) => inner.list(task),
     write: (task, name, bytes) => inner.write(task, name, bytes),
     remove: (task, names) => inner.remove(task, names),
+    copy: (from, to, name) => inner.copy(from, to, name),
     async read(task, name) {
       const count = (reads.get(name) ?? 0) + 1;
       reads.set(name, count);

@@ -66,6 +66,15 @@ export class PowerDisk implements Disk {
     this.#end(cut);
   }
 
+  async link(from: string, to: string): Promise<void> {
+    const cut = this.#begin('link', from);
+    const file = this.#file(from);
+    const { now } = this.#directory(dirname(to));
+    if (now.has(basename(to))) throw fault('EEXIST', to);
+    now.set(basename(to), file);
+    this.#end(cut);
+  }
+
   async remove(path: string): Promise<void> {
     const cut = this.#begin('remove', path);
     this.#directories.get(dirname(path))?.now.delete(basename(path));

@@ -102,6 +102,23 @@ export function checkpointStoreSuite(name: string, underTest: StoreUnderTest): v
       expect(await open().list(task)).toEqual(['0000000000000002-01AAAA-1.segment']);
     });
 
+    it('copies a file to another place, where it stays when the first one goes', async () => {
+      const store = open();
+      const other = { ...task, run: 'savepoint.s1' };
+      await store.write(task, NAME, bytes('content'));
+      await store.write(task, '0000000000000008-01AAAA-1.segment', new Uint8Array(0));
+      await store.copy(task, other, NAME);
+      await store.copy(task, other, NAME);
+      await store.copy(task, other, '0000000000000008-01AAAA-1.segment');
+      await store.remove(task, [NAME]);
+      expect(await open().list(task)).toEqual(['0000000000000008-01AAAA-1.segment']);
+      expect((await open().list(other)).sort()).toEqual([NAME, '0000000000000008-01AAAA-1.segment']);
+      expect(Buffer.from(await open().read(other, NAME)).toString()).toBe('content');
+      await store.remove(other, [NAME]);
+      await expect(store.copy(task, other, NAME)).rejects.toMatchObject({ code: 'checkpoint-corrupt' });
+      expect(await open().list(other)).toEqual(['0000000000000008-01AAAA-1.segment']);
+    });
+
     it('takes files of several tasks at the same time', async () => {
       const store = open();
       const partitions = [0, 1, 2, 3, 4, 5];

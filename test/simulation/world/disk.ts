@@ -103,6 +103,10 @@ export class SimulatedDisk {
         await after('rename', () => this.#rename(from, to));
         await after('renamed', () => undefined);
       },
+      link: async (from, to) => {
+        await after('link', () => this.#link(to, this.#file(from)));
+        await after('linked', () => undefined);
+      },
       remove: async (path) => {
         await after('remove', () => {
           this.onRemove(posix.normalize(path));
