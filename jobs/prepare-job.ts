@@ -14,7 +14,7 @@ import {
   stageTaskCount,
   type TopicNeed,
 } from '#jobs/topics.ts';
-import { jobVersion } from '#jobs/version.ts';
+import { jobVersion, jobVersionParts } from '#jobs/version.ts';
 import type { ControlLog, ControlRecord } from '#runtime/control/control-log.ts';
 import {
   beganSources,
@@ -69,13 +69,15 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
   const of = await describeSources(loaded, run, parts);
   const { sources } = of;
   const { began, outputs, losses } = await prepareTopics(plan, run, of, parts);
-  const version = jobVersion({
+  const decides = {
     plan,
     modulePath,
     options: compiled.optionsInPlan ? null : options,
     engineVersion: packageJson.version,
     nodeMajor: Number(process.versions.node.split('.')[0]),
-  });
+  };
+  const version = jobVersion(decides);
+  const versionParts = jobVersionParts(decides);
   const tasks: TaskAssignment[] = plan.stages.flatMap((stage) =>
     Array.from({ length: stageTaskCount(plan, stage, sources) }, (_, partition) => ({
       job: name,
@@ -85,7 +87,7 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
     })),
   );
   return {
-    assignment: { configuration, version, sources, topicIds: beganTopicIds(began) },
+    assignment: { configuration, version, versionParts, sources, topicIds: beganTopicIds(began) },
     plan,
     parallelism: compiled.settings.parallelism,
     tasks,

@@ -5,10 +5,12 @@ import type { MessagePort } from 'node:worker_threads';
 import type { JobConfiguration, LogConfiguration, StoreConfiguration } from '#jobs/configuration.ts';
 import type { SourceTopics } from '#jobs/topics.ts';
 import type { SharedPace } from '#runtime/task/commit-pace.ts';
+import type { VersionParts } from '#runtime/task/task-version.ts';
 
 export interface JobAssignment {
   readonly configuration: JobConfiguration;
   readonly version: string;
+  readonly versionParts: VersionParts;
   readonly sources: SourceTopics;
   /** Ids of the topics that the job began with. */
   readonly topicIds: Readonly<Record<string, string>>;

@@ -103,7 +103,14 @@ function planner(settings: SlotSettings, jobs: Jobs): (assignment: TaskAssignmen
     };
     return {
       plan: taskPlan(
-        { job: loaded, version: job.version, run, sources: job.sources, topicIds: job.topicIds },
+        {
+          job: loaded,
+          version: job.version,
+          versionParts: job.versionParts,
+          run,
+          sources: job.sources,
+          topicIds: job.topicIds,
+        },
         stage,
         assignment.partition,
       ),

@@ -6,11 +6,14 @@ import { type CompiledJob, type SourcePlan, type StagePlan, sourceOf, writersOf 
 import { stageOutputs, writerTopics } from '#jobs/stage-shape.ts';
 import { commitTopic, inputTopic, type RunIdentity, type SourceTopics, stageTaskCount } from '#jobs/topics.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
+import type { VersionParts } from '#runtime/task/task-version.ts';
 
 export interface TaskPlanOptions {
   readonly job: CompiledJob;
   /** jobVersion(…) of the job. */
   readonly version: string;
+  /** What the version is made of. @default not known */
+  readonly versionParts?: VersionParts;
   readonly run: RunIdentity;
   readonly sources: SourceTopics;
   /** Ids of the topics that the job began with; those that are not named here may be any. @default {} */
@@ -33,7 +36,7 @@ export function offsetsGroup(source: SourcePlan, { namespace, job }: Pick<RunIde
 }
 
 export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: number): TaskPlan {
-  const { job, run, version } = options;
+  const { job, run, version, versionParts } = options;
   const { plan } = job;
   const topic = inputTopic(plan, run, stage);
   const fromSource = stage.input.kind === 'source';
@@ -42,6 +45,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
   return {
     identity: { ...run, stage: stage.id, partition },
     version,
+    ...(versionParts === undefined ? {} : { versionParts }),
     input: {
       topic,
       partition,

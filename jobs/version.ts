@@ -7,6 +7,7 @@ import { dirname, relative, sep } from 'node:path';
 import { moduleFiles } from '#jobs/module-files.ts';
 import { isPlainObject } from '#jobs/option-reader.ts';
 import type { Plan } from '#jobs/plan.ts';
+import type { VersionParts } from '#runtime/task/task-version.ts';
 
 /**
  * Raised by one when an operator gives other output for the same input and state than before. Part of every version,
@@ -55,6 +56,13 @@ export interface VersionOptions {
   readonly packageDirectory?: string;
 }
 
+/** What the version is made of, one by one. Error: job-invalid when the module cannot be read. */
+export function jobVersionParts(options: VersionOptions): VersionParts {
+  const { plan, modulePath, engineVersion: engine, nodeMajor: node } = options;
+  const modules = moduleHashes(modulePath, options.packageDirectory);
+  return { job: shortHash({ plan, modules, options: options.options ?? null }), engine, node };
+}
+
 /** 16 hex digits. Error: job-invalid when the module cannot be read. */
 export function jobVersion(options: VersionOptions): string {
   const { plan, modulePath, engineVersion, nodeMajor } = options;
@@ -67,7 +75,11 @@ export function jobVersion(options: VersionOptions): string {
     engineVersion,
     nodeMajor,
   };
-  return hash('sha256', canonicalJson(decided), 'hex').slice(0, 16);
+  return shortHash(decided);
+}
+
+function shortHash(value: unknown): string {
+  return hash('sha256', canonicalJson(value), 'hex').slice(0, 16);
 }
 
 /** Hashes of the files of a job module; keyed by path relative to the module. */

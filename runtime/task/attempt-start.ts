@@ -3,7 +3,6 @@
 
 import type { CheckpointManifest, InputPosition, TaskCheckpoints } from '#checkpoint/contract.ts';
 import type { PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
-import { StreamError } from '#runtime/std/errors.ts';
 import { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
 import type { Committer } from '#runtime/task/committer.ts';
@@ -13,6 +12,7 @@ import { replay } from '#runtime/task/replay.ts';
 import { StageRunner } from '#runtime/task/stage-runner.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import type { TaskMeter } from '#runtime/task/task-meter.ts';
+import { otherVersion, replaysOnlyItsOwn } from '#runtime/task/task-version.ts';
 import { Waiting } from '#runtime/task/waiting.ts';
 
 /** Where the chain of entries stands. */
@@ -80,6 +80,7 @@ export class AttemptStart {
     const last = content.entries.at(-1);
     if (last === undefined) {
       refuseLostLog(plan, content, stored);
+      if (options.replayOnly) return;
       await this.#begin(genesis, this.#inputTopic, runner);
       this.#openReader(runner);
       return;
@@ -88,9 +89,14 @@ export class AttemptStart {
     this.#startFrom(manifest, content.entries, runner);
     this.#openReader(runner);
     await this.#replayTo(last, manifest, content.entries, runner);
-    await this.#handOver(last, manifest, checkpoints, runner);
     const { chainHash, offset } = this.head;
-    await this.checkpointing.replayed(this.lastEntry as Entry, chainHash, offset, runner);
+    if (options.replayOnly) {
+      await this.checkpointing.finish(last.entry, chainHash, offset, runner);
+      return;
+    }
+    await this.#handOver(last, manifest, checkpoints, runner);
+    const { head } = this;
+    await this.checkpointing.replayed(this.lastEntry as Entry, head.chainHash, head.offset, runner);
   }
 
   #genesis(): Genesis {
@@ -131,6 +137,7 @@ export class AttemptStart {
       timersFired: { clock: 0, event: 0 },
       outputHash: runner.output.hash(),
       outputRecords: 0,
+      ...(plan.versionParts === undefined ? {} : { parts: plan.versionParts }),
       genesis,
     });
   }
@@ -178,7 +185,8 @@ export class AttemptStart {
     const from = manifest?.entry ?? 0;
     const todo = entries.filter(({ entry }) => entry.number > from);
     const divergent = todo.some(({ entry }) => entry.kind === 'commit' && entry.version !== plan.version);
-    if (divergent && !options.acceptDivergentReplay) throw otherVersion(plan, from, last.entry);
+    if (divergent && !options.acceptDivergentReplay) throw otherVersion(plan, from, entries, manifest);
+    if (options.replayOnly && last.entry.version !== plan.version) throw replaysOnlyItsOwn(plan, last.entry);
     this.phase = 'replaying';
     this.head.number = from;
     const reader = this.reader as PartitionReader;
@@ -207,22 +215,16 @@ export class AttemptStart {
     checkpoints: TaskCheckpoints,
     runner: StageRunner,
   ): Promise<void> {
-    const { version } = this.#parts.plan;
+    const { version, versionParts: parts } = this.#parts.plan;
     if (last.entry.version === version) return;
     const { clockMs, output } = runner;
     const checkpoint = manifest === null ? '' : (checkpoints.kept().at(-1)?.name ?? '');
-    await this.#append(handoverEntry(last.entry, { version, clockMs, outputHash: output.hash(), checkpoint }));
+    await this.#append(
+      handoverEntry(last.entry, { version, clockMs, outputHash: output.hash(), checkpoint, ...(parts && { parts }) }),
+    );
   }
 }
 
 function inputPosition({ input }: TaskPlan, { topic, topicId }: TopicDescription, endOffset: bigint): InputPosition {
   return { topic, topicId, partition: input.partition, endOffset: String(endOffset) };
-}
-
-function otherVersion({ identity }: TaskPlan, from: number, last: Entry): StreamError {
-  return new StreamError(
-    'version-mismatch',
-    `task ${taskName(identity)}: entries ${from + 1} to ${last.number} were written by version ${last.version} and were not checkpointed by a clean stop`,
-    `start once with that version and stop it cleanly, or start with --accept-divergent-replay (rows already published may differ from the state)`,
-  );
 }

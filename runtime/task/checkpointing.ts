@@ -200,6 +200,7 @@ export class Checkpointing {
 
   /** Captures the state, which is that of `entry`, not committed yet. Synchronous. */
   capture(entry: Entry, chainHash: string, runner: StageRunner): void {
+    const { versionParts } = this.#plan;
     this.#pending = this.#checkpoints.capture({
       entry: entry.number,
       chainHash,
@@ -207,7 +208,11 @@ export class Checkpointing {
       inputs: entry.inputs,
       clockMs: runner.clockMs,
       watermarkMs: runner.watermark.valueMs,
-      task: { runner: runner.save(), genesis: { ...this.#genesis } },
+      task: {
+        runner: runner.save(),
+        genesis: { ...this.#genesis },
+        ...(versionParts === undefined ? {} : { parts: { ...versionParts } }),
+      },
     });
     this.#lastCapturedEntry = entry.number;
     this.#lastCaptureMs = this.#environment.clock.monotonicMs();

@@ -7,6 +7,7 @@ import type { InputPosition } from '#checkpoint/contract.ts';
 import type { StagedBatch } from '#runtime/log/contract.ts';
 import { RecordBatchBuilder, type RecordWalker } from '#runtime/log/record-batch.ts';
 import { StreamError } from '#runtime/std/errors.ts';
+import type { VersionParts } from '#runtime/task/task-version.ts';
 
 export const CHAIN_HASH_HEADER = 'chain-hash';
 
@@ -44,15 +45,17 @@ export interface Entry {
   /** The task's part of this savepoint: its state behind the entry, and nothing that was sent behind a marker. */
   readonly savepoint?: string;
   readonly genesis?: Genesis;
+  /** Of its version, where one begins: genesis and handover. */
+  readonly parts?: VersionParts;
   readonly handover?: { readonly from: string; readonly to: string; readonly checkpoint: string };
 }
 
 /** The entry by which another version goes on behind `last`, from the checkpoint there. */
 export function handoverEntry(
   last: Entry,
-  now: { readonly version: string; readonly clockMs: number; readonly outputHash: string; readonly checkpoint: string },
+  now: Pick<Entry, 'version' | 'clockMs' | 'outputHash' | 'parts'> & { readonly checkpoint: string },
 ): Entry {
-  const { version, clockMs, outputHash, checkpoint } = now;
+  const { version, clockMs, outputHash, checkpoint, parts } = now;
   return {
     kind: 'handover',
     number: last.number + 1,
@@ -63,6 +66,7 @@ export function handoverEntry(
     timersFired: { clock: 0, event: 0 },
     outputHash,
     outputRecords: 0,
+    ...(parts === undefined ? {} : { parts }),
     handover: { from: last.version, to: version, checkpoint },
   };
 }

@@ -9,6 +9,7 @@ import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import type { CommitPace } from '#runtime/task/commit-pace.ts';
 import type { StageProgram } from '#runtime/task/contract.ts';
+import type { VersionParts } from '#runtime/task/task-version.ts';
 
 export interface TaskOptions {
   /** Longest wait of pending output for its commit. @default 200 */
@@ -29,6 +30,11 @@ export interface TaskOptions {
   readonly idleGapMaxMs: number;
   /** Replays entries of another version and goes on although the output may differ. @default false */
   readonly acceptDivergentReplay: boolean;
+  /**
+   * Replays up to the last entry, writes a checkpoint there and ends: for the version that wrote it, after a crash, so that
+   * another can take over. Takes no new input. @default false
+   */
+  readonly replayOnly?: boolean;
 }
 
 export const DEFAULT_TASK_OPTIONS: TaskOptions = {
@@ -54,6 +60,8 @@ export interface TaskPlan {
   readonly identity: TaskIdentity;
   /** Hash of what decides output. */
   readonly version: string;
+  /** What the version is made of; absent: not known. */
+  readonly versionParts?: VersionParts;
   readonly input: TaskInput;
   /** Commit log of the stage; the task's partition is its own. */
   readonly commitTopic: string;
