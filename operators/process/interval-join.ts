@@ -95,7 +95,6 @@ export class IntervalJoin implements Operator {
     invariant(batch.records !== null && this.#context !== null, `join '${this.id}' takes records`);
     const outputs = this.#outputs;
     this.#watermarkMs = this.#context.watermarkMs();
-    outputs.begin(batch);
     for (let i = 0; i < batch.count; i++) {
       outputs.from(batch, i);
       const [side, record] = batch.records[i] as Tagged;

@@ -22,10 +22,6 @@ export class KeyedOutputs {
     this.#outputs = outputs.map((consumers) => new RecordRows(consumers));
   }
 
-  begin(batch: Batch): void {
-    for (const rows of this.#outputs) rows.begin(batch);
-  }
-
   from(batch: Batch, index: number): void {
     this.slot = batch.key[index];
     this.timeMs = batch.timestampMs[index];

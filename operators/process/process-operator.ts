@@ -115,7 +115,7 @@ export class ProcessOperator implements Operator, FunctionContext {
   process(batch: Batch): void {
     const { callbacks, view } = this.#options;
     const { watermarkMs } = this;
-    this.#origin(batch);
+    this.#slot = -1;
     for (let i = 0; i < batch.count; i++) {
       this.#bind(batch.key[i], batch.timestampMs[i]);
       this.#rows.from(batch, i);
@@ -228,12 +228,6 @@ export class ProcessOperator implements Operator, FunctionContext {
     }
     this.timestampMs = timestampMs;
     this.#handles.bind(slot, timestampMs);
-  }
-
-  #origin(batch: Batch): void {
-    this.#slot = -1;
-    this.#rows.begin(batch);
-    for (const rows of this.#sides.values()) rows.begin(batch);
   }
 
   #flush(): void {

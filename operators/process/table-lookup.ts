@@ -86,7 +86,6 @@ export class TableLookup implements Operator {
     invariant(batch.records !== null && this.#context !== null, `lookup '${this.id}' takes records`);
     const outputs = this.#outputs;
     this.#watermarkMs = this.#context.watermarkMs();
-    outputs.begin(batch);
     for (let i = 0; i < batch.count; i++) {
       outputs.from(batch, i);
       const [side, record] = batch.records[i] as Tagged;

@@ -17,21 +17,16 @@ export class RecordRows {
     this.#batch.records = this.#records;
   }
 
-  /** What follows comes from records of this batch. */
-  begin({ originTopic }: Batch): void {
-    if (originTopic === this.#batch.originTopic) return;
-    this.flush();
-    this.#batch.originTopic = originTopic;
-  }
-
   /** What follows comes from this row. */
   from(batch: Batch, index: number): void {
+    this.#originate(batch.originTopic);
     this.#partition = batch.originPartition[index];
     this.#offset = batch.originOffset[index];
   }
 
-  /** What follows comes from no record. */
+  /** What follows comes from no record, and no topic: which came last no checkpoint knows. */
   fromTimer(): void {
+    this.#originate('');
     this.#partition = -1;
     this.#offset = -1;
   }
@@ -46,6 +41,12 @@ export class RecordRows {
     batch.originOffset[at] = this.#offset;
     this.#records[at] = record;
     if (timestampMs > batch.maxTimestampMs) batch.maxTimestampMs = timestampMs;
+  }
+
+  #originate(topic: string): void {
+    if (topic === this.#batch.originTopic) return;
+    this.flush();
+    this.#batch.originTopic = topic;
   }
 
   flush(): void {

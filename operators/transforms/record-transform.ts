@@ -36,7 +36,6 @@ export class RecordTransform extends Untimed implements Operator {
     const { view } = this.#options;
     const { kind, apply } = this.#options.function;
     const rows = this.#rows;
-    rows.begin(batch);
     for (let i = 0; i < batch.count; i++) {
       const record = view(batch, i);
       let answer: unknown;

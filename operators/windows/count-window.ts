@@ -60,7 +60,6 @@ export class CountWindow extends Untimed implements Operator {
   process(batch: Batch): void {
     invariant(this.#store !== null, `window '${this.id}' is used before open`);
     const { view = recordOf, slide } = this.#options;
-    this.#results.begin(batch);
     for (let i = 0; i < batch.count; i++) {
       this.#results.from(batch, i);
       if (slide === null) this.#add(this.#store, view(batch, i));

@@ -37,11 +37,6 @@ export class RecordResults {
     this.#context = context;
   }
 
-  begin(batch: Batch): void {
-    this.#results.begin(batch);
-    this.#late.begin(batch);
-  }
-
   from(batch: Batch, index: number): void {
     this.slot = batch.key[index];
     this.timeMs = batch.timestampMs[index];

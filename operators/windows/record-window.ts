@@ -114,7 +114,6 @@ export class RecordWindow implements Operator {
     const { view = recordOf, assigner } = this.#options;
     this.#watermarkMs = this.#context.watermarkMs();
     const results = this.#results;
-    results.begin(batch);
     let late = 0;
     for (let i = 0; i < batch.count; i++) {
       const record = view(batch, i);
