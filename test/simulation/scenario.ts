@@ -3,6 +3,7 @@
 
 import type { JobSettings } from '#jobs/plan.ts';
 import type { Workload } from '#test/simulation/workloads/contract.ts';
+import { drawOrders } from '#test/simulation/workloads/orders.ts';
 import { drawPresence } from '#test/simulation/workloads/presence.ts';
 import { drawRollups } from '#test/simulation/workloads/rollups.ts';
 import { drawSessions } from '#test/simulation/workloads/sessions.ts';
@@ -18,8 +19,9 @@ export const CHECKPOINTS = 'checkpoints';
 /** Every workload, and of how many seeds in a hundred. */
 const WORKLOADS = {
   rollups: { draw: drawRollups, share: 60 },
-  sessions: { draw: drawSessions, share: 20 },
-  presence: { draw: drawPresence, share: 20 },
+  sessions: { draw: drawSessions, share: 12 },
+  presence: { draw: drawPresence, share: 12 },
+  orders: { draw: drawOrders, share: 16 },
 } as const;
 
 export type WorkloadName = keyof typeof WORKLOADS;

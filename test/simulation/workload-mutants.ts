@@ -75,4 +75,37 @@ export const WORKLOAD_MUTANTS: readonly Mutant[] = [
     killedBy: ['rows', 'timers', 'replay', 'task-failed'],
     workload: 'presence',
   },
+  {
+    name: 'answers with the change of the table that came last, whatever its time',
+    patches: at('operators/process/table-lookup.ts', [
+      'else insertByTime(rows, { timeMs, record, matched: false });',
+      'else rows.push({ timeMs, record, matched: false });',
+    ]),
+    killedBy: ['rows', 'exchange', 'order-free-rows'],
+    workload: 'orders',
+  },
+  {
+    name: 'answers with the row before the one of the very time of the record',
+    patches: at('operators/process/table-lookup.ts', [
+      'return rows[firstFrom(rows, timeMs + 1) - 1];',
+      'return rows[firstFrom(rows, timeMs) - 1];',
+    ]),
+    killedBy: ['rows', 'exchange', 'order-free-rows'],
+    workload: 'orders',
+  },
+  {
+    name: 'forgets records that others may still be joined with',
+    patches: at('operators/process/interval-join.ts', [
+      'this.#keepMs = [upperMs + allowedLatenessMs, allowedLatenessMs - lowerMs];',
+      'this.#keepMs = [upperMs, -lowerMs];',
+    ]),
+    killedBy: ['rows', 'order-free-rows', 'task-failed'],
+    workload: 'orders',
+  },
+  {
+    name: 'lets rows of timers name the topic that was read last',
+    patches: at('operators/records/record-rows.ts', ["this.#originate('');", '']),
+    killedBy: ['replay', 'task-failed'],
+    workload: 'orders',
+  },
 ];

@@ -22,6 +22,8 @@ export interface ModelOutput {
   readonly dueEntry: number;
   /** Of a record: then it was put out in that entry; a long firing of timers may end in a later one. */
   readonly byRecord: boolean;
+  /** What several keys put out at this event time comes in an order that only the engine knows; null: of one key. */
+  readonly tieMs: number | null;
 }
 
 export abstract class RecordModel {
@@ -61,8 +63,8 @@ export abstract class RecordModel {
     return 0;
   }
 
-  put(to: string, key: string, timestampMs: number, value: unknown): void {
-    this.outputs.push({ to, key, timestampMs, value, dueEntry: this.entry, byRecord: this.#byRecord });
+  put(to: string, key: string, timestampMs: number, value: unknown, tieMs: number | null = null): void {
+    this.outputs.push({ to, key, timestampMs, value, dueEntry: this.entry, byRecord: this.#byRecord, tieMs });
   }
 }
 

@@ -15,6 +15,8 @@ export interface FeedShape {
   readonly eventSpanMs: number;
   readonly appends: number;
   readonly recordsMax: number;
+  /** Event times are multiples of it: where it is large many fall together, or upon a bound. */
+  readonly grainMs: number;
   readonly outOfOrderShare: number;
   readonly lateShare: number;
   readonly lateMaxMs: number;
@@ -33,6 +35,7 @@ export function drawFeed(random: Random, orderly: boolean, eventSpansMs: readonl
     eventSpanMs: random.pick(eventSpansMs),
     appends: random.range(20, 60),
     recordsMax: random.pick([1, 4, 8]),
+    grainMs: random.pick([1, 1, 1_000]),
     outOfOrderShare: random.pick([0, 0.2, 0.6]),
     lateShare: orderly ? 0 : random.pick([0, 0.05, 0.2]),
     lateMaxMs: random.pick([30_000, 300_000]),
@@ -117,7 +120,8 @@ export class RecordFeed implements Feed {
     const random = this.#random;
     const values = Array.from({ length: random.range(1, shape.recordsMax) }, () => {
       if (random.chance(shape.brokenShare)) return random.pick(BROKEN);
-      const eventMs = this.#eventMs(progress) + this.#shiftMs();
+      const shiftedMs = this.#eventMs(progress) + this.#shiftMs();
+      const eventMs = shiftedMs - (shiftedMs % shape.grainMs);
       return JSON.stringify({ ...stream.record(eventMs, partition, random), at: eventMs });
     });
     const manner = {
