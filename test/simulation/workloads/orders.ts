@@ -76,7 +76,7 @@ export function drawOrders({ orderly, random, settings }: Draw): Workload {
   };
   const idlenessMs = orderly ? 30_000 : random.pick([1_000, 2_000, 30_000]);
   const job = compileJob(ordersJob(rules, idlenessMs, random.pick(['30s', '1h'])), settings);
-  const shape = drawFeed(random, orderly, [20_000, 60_000, 300_000]);
+  const shape = drawFeed(random, orderly, [20_000, 60_000]);
   const topics = job.plan.sources.map(({ topic: name }) => name) as (keyof typeof SOURCES)[];
   return {
     name: 'orders',

@@ -35,7 +35,7 @@ export function drawFeed(random: Random, orderly: boolean, eventSpansMs: readonl
     eventSpanMs: random.pick(eventSpansMs),
     appends: random.range(20, 60),
     recordsMax: random.pick([1, 4, 8]),
-    grainMs: random.pick([1, 1, 1_000]),
+    grainMs: random.pick([1, 1_000]),
     outOfOrderShare: random.pick([0, 0.2, 0.6]),
     lateShare: orderly ? 0 : random.pick([0, 0.05, 0.2]),
     lateMaxMs: random.pick([30_000, 300_000]),
