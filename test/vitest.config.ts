@@ -1,6 +1,7 @@
 // How vitest runs the tests; paths are relative to the repository.
 
 import { defineConfig } from 'vitest/config';
+import { LongFirst } from './sequence.ts';
 
 export default defineConfig({
   test: {
@@ -12,5 +13,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
   },
 });

@@ -7,8 +7,8 @@ export class Coverage {
     if (by > 0) this.counts.set(name, (this.counts.get(name) ?? 0) + by);
   }
 
-  addAll(other: Coverage): void {
-    for (const [name, by] of other.counts) this.add(name, by);
+  addAll(counts: ReadonlyMap<string, number>): void {
+    for (const [name, by] of counts) this.add(name, by);
   }
 
   get(name: string): number {

@@ -1,42 +1,139 @@
-// Owns `npm run sim`: runs seeds until one fails, says which and how to replay it. `--seeds N` runs so many, from 1 or
-// from `--seed S`; `--seed S` alone runs that one; `--verbose` tells what happens, `--coverage` how often what did.
+// Owns `npm run sim`: what it says while it works and in the end. `--help` tells what it can be asked for.
 
-import { parseArgs } from 'node:util';
+import { availableParallelism } from 'node:os';
 import { Coverage } from '#test/simulation/coverage.ts';
-import { simulate } from '#test/simulation/simulation.ts';
+import { missing } from '#test/simulation/must-happen.ts';
+import { huntAll, huntedText } from '#test/simulation/mutant-hunt.ts';
+import { MUTANTS } from '#test/simulation/mutants.ts';
+import { HELP, readCommand, type SimulationCommand } from '#test/simulation/options.ts';
+import { Progress } from '#test/simulation/progress.ts';
+import { attemptSeed, type SeedBroken } from '#test/simulation/seed-attempt.ts';
+import { SeedPool } from '#test/simulation/seed-pool.ts';
+import { smallerFaults } from '#test/simulation/smaller-faults.ts';
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    seed: { type: 'string' },
-    coverage: { type: 'boolean', default: false },
-    verbose: { type: 'boolean', default: false },
-  },
-});
-const first = Number(values.seed ?? 1);
-const count = Number(values.seeds ?? (values.seed === undefined ? 1000 : 1));
-if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('usage: npm run sim -- [--seeds N] [--seed S] [--coverage] [--verbose]');
-  process.exit(2);
-}
+const SEEDS = 1000;
+/** So many seeds must have met every fault and every branch of recovery. */
+const EVERYTHING_SEEDS = 5_000;
+const MUTANT_SEEDS_MAX = 2_000;
+const SMALLER_MS = 60_000;
+const KEPT = 0;
+const BROKEN = 1;
+const REFUSED = 2;
 
-const tell = (timeMs: number, what: string) => console.log(`${timeMs.toFixed(1).padStart(10)} ${what}`);
-const coverage = new Coverage();
-const startedMs = performance.now();
-let steps = 0;
-for (let seed = first; seed < first + count; seed++) {
-  if (values.verbose) console.log(`seed ${seed}`);
-  try {
-    const result = await simulate(seed, { tell: values.verbose ? tell : null });
-    coverage.addAll(result.coverage);
-    steps += result.steps;
-    if (count === 1) console.log(`seed ${seed}: trace ${result.traceHash}, ${result.steps} steps`);
-  } catch (error) {
-    console.error(`seed ${seed} fails: ${error instanceof Error ? error.stack : error}`);
-    console.error(`replay it: npm run sim -- --seed ${seed} --verbose`);
-    process.exit(1);
+type Say = (line: string) => void;
+
+async function runSeeds(command: SimulationCommand, say: Say): Promise<number> {
+  const { from } = command;
+  const count = command.count ?? SEEDS;
+  const pool = new SeedPool({ workers: command.workers ?? undefined });
+  const progress = new Progress('seeds', count);
+  const coverage = new Coverage();
+  let steps = 0;
+  let done = 0;
+  const startedMs = performance.now();
+  const seeds = Array.from({ length: count }, (_, i) => from + i);
+  const broken = await pool.runAll(seeds, (outcome) => {
+    progress.one();
+    done++;
+    if (outcome.broken) return;
+    coverage.addAll(outcome.counts);
+    steps += outcome.steps;
+  });
+  progress.end();
+  const seconds = (performance.now() - startedMs) / 1000;
+  const only = broken === null ? null : await tellBroken(broken, pool, say);
+  await pool.close();
+  const lacking = count < EVERYTHING_SEEDS || broken !== null ? [] : missing(coverage);
+  if (command.coverage) say(coverage.toString());
+  say(
+    `${done} seeds, ${steps} steps, ${coverage.get('rows')} rows, ${coverage.get('states compared')} states compared`,
+  );
+  say(`${seconds.toFixed(1)} s, ${(done / seconds).toFixed(1)} seeds/s in ${pool.workers} workers`);
+  if (lacking.length > 0) say(`never happened: ${lacking.join(', ')}`);
+  if (command.json) {
+    const counts = Object.fromEntries([...coverage.counts].sort());
+    console.log(JSON.stringify({ from, count, done, steps, seconds, broken, only, lacking, counts }));
   }
+  return broken === null && lacking.length === 0 ? KEPT : BROKEN;
 }
-const seconds = (performance.now() - startedMs) / 1000;
-if (values.coverage) console.log(coverage.toString());
-console.log(`${count} seeds, ${steps} steps, ${(count / seconds).toFixed(1)} seeds/s`);
+
+/** One line to replay it, with as few faults as can be found; gives those. */
+async function tellBroken(broken: SeedBroken, pool: SeedPool, say: Say): Promise<readonly string[] | null> {
+  const { happened, seed } = broken;
+  say(`seed ${seed} breaks a promise: ${broken.stack}`);
+  say(`replay it: npm run sim -- --seed ${seed} --verbose`);
+  say(`${happened.length} faults happened; looking for fewer, for at most ${SMALLER_MS / 1000} s`);
+  const smaller = await smallerFaults(pool, broken, SMALLER_MS);
+  if (smaller === null) {
+    say('with the same faults it kept every promise: something else than the seed decides what it does');
+    return null;
+  }
+  const { cut, only, runs } = smaller;
+  const list = only.length === 0 ? 'none' : only.join(',');
+  say(`${only.length} of them do (${runs} runs${cut ? ', out of time' : ''}):`);
+  say(`npm run sim -- --seed ${seed} --only ${list}`);
+  return only;
+}
+
+async function runOne(command: SimulationCommand, say: Say): Promise<number> {
+  const { from: seed, only } = command;
+  const tell = (timeMs: number, what: string) => say(`${timeMs.toFixed(1).padStart(10)} ${what}`);
+  const outcome = await attemptSeed({ seed, only }, command.verbose ? tell : null);
+  const absent = only?.filter((name) => !outcome.happened.some((one) => one === name || one.startsWith(`${name}@`)));
+  if (absent !== undefined && absent.length > 0) say(`did not happen: ${absent.join(', ')}`);
+  if (command.json) {
+    const plain = outcome.broken ? outcome : { ...outcome, counts: Object.fromEntries([...outcome.counts].sort()) };
+    console.log(JSON.stringify(plain));
+  }
+  if (!outcome.broken) {
+    const coverage = new Coverage();
+    coverage.addAll(outcome.counts);
+    if (command.coverage) say(coverage.toString());
+    say(`seed ${seed}: trace ${outcome.traceHash}, ${outcome.steps} steps, ${outcome.happened.length} faults`);
+    return KEPT;
+  }
+  if (only !== null || command.verbose) say(`seed ${seed} breaks a promise: ${outcome.stack}`);
+  else {
+    const pool = new SeedPool({ workers: command.workers ?? undefined });
+    await tellBroken(outcome, pool, say);
+    await pool.close();
+  }
+  return BROKEN;
+}
+
+async function runMutants(command: SimulationCommand, say: Say): Promise<number> {
+  const options = { seedsMax: command.count ?? MUTANT_SEEDS_MAX, atOnce: command.workers ?? availableParallelism() };
+  const startedMs = performance.now();
+  const hunted = await huntAll(MUTANTS, options, (one) => say(huntedText(one)));
+  const lost = hunted.filter(({ seed }) => seed === null);
+  const seeds = hunted.reduce((sum, { runs }) => sum + runs, 0);
+  const seconds = (performance.now() - startedMs) / 1000;
+  say(`${hunted.length - lost.length} of ${hunted.length} mistakes found, ${seeds} seeds, ${seconds.toFixed(0)} s`);
+  if (command.json) {
+    const table = hunted.map(({ mutant: { name }, oracle, others, seed, runs }) => {
+      return { name, seed, oracle, runs, others: Object.fromEntries(others) };
+    });
+    console.log(JSON.stringify({ mutants: table, seconds }));
+  }
+  return lost.length === 0 ? KEPT : BROKEN;
+}
+
+async function main(): Promise<number> {
+  let command: SimulationCommand | 'help';
+  try {
+    command = readCommand(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${HELP}`);
+    return REFUSED;
+  }
+  if (command === 'help') {
+    console.log(HELP);
+    return KEPT;
+  }
+  const say: Say = command.json ? (line) => console.error(line) : (line) => console.log(line);
+  if (command.kind === 'mutants') return await runMutants(command, say);
+  if (command.count === 1) return await runOne(command, say);
+  return await runSeeds(command, say);
+}
+
+process.exitCode = await main();

@@ -1,5 +1,6 @@
 // Owns one run of a seed as those see it who run many: kept or broken, in values that can be sent between threads.
 
+import type { Tell } from '#test/simulation/installation.ts';
 import { simulate } from '#test/simulation/simulation.ts';
 import { Occurrences } from '#test/simulation/world/occurrences.ts';
 
@@ -15,6 +16,8 @@ export interface SeedKept {
   readonly traceHash: string;
   readonly steps: number;
   readonly counts: ReadonlyMap<string, number>;
+  /** Faults that happened. */
+  readonly happened: readonly string[];
 }
 
 export interface SeedBroken {
@@ -32,11 +35,11 @@ export type SeedOutcome = SeedKept | SeedBroken;
 
 const MESSAGE_MAX = 4_000;
 
-export async function attemptSeed({ seed, only }: SeedOrder): Promise<SeedOutcome> {
+export async function attemptSeed({ seed, only }: SeedOrder, tell: Tell | null = null): Promise<SeedOutcome> {
   const occurrences = new Occurrences(only);
   try {
-    const { traceHash, steps, coverage } = await simulate(seed, { occurrences });
-    return { broken: false, seed, traceHash, steps, counts: coverage.counts };
+    const { traceHash, steps, coverage } = await simulate(seed, { occurrences, tell });
+    return { broken: false, seed, traceHash, steps, counts: coverage.counts, happened: [...occurrences.happened] };
   } catch (error) {
     const { message, oracle, stack } = error as Error & { readonly oracle?: string };
     return {
