@@ -3,6 +3,7 @@
 
 import type { ValueCodec } from '#checkpoint/contract.ts';
 import { jsonCodec, recordCodec, refusal } from '#checkpoint/json-codec.ts';
+import { type Migration, migrating } from '#checkpoint/state-migration.ts';
 import { crc32c } from '#runtime/std/crc32c.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
@@ -10,6 +11,8 @@ import { invariant } from '#runtime/std/errors.ts';
 export interface StateCodec<V> extends ValueCodec<V> {
   readonly name: string;
   own(value: V): V;
+  /** What values of the state were before. */
+  readonly older?: readonly Migration<unknown, V>[];
 }
 
 /** Zigzag of more does not fit the 53 bits of a safe integer. */
@@ -115,6 +118,16 @@ export function boolean(): StateCodec<boolean> {
 }
 
 export function list<V>(element: StateCodec<V>): StateCodec<V[]> {
+  const older = element.older?.map(
+    ({ from, migrate }): Migration<unknown, V[]> => ({
+      from: list(from) as StateCodec<unknown>,
+      migrate: (values) => (values as readonly unknown[]).map((value) => migrate(value)),
+    }),
+  );
+  return migrating<V[], unknown[]>(plainList(element), ...(older ?? []));
+}
+
+function plainList<V>(element: StateCodec<V>): StateCodec<V[]> {
   return {
     ...named(`list of ${element.name}`),
     own(values) {
@@ -136,6 +149,19 @@ export function list<V>(element: StateCodec<V>): StateCodec<V[]> {
 
 /** Keys are what a Map tells apart as their bytes do: text, numbers, bigints, booleans. In the order of the map. */
 export function map<K extends string | number | bigint | boolean, V>(
+  key: StateCodec<K>,
+  value: StateCodec<V>,
+): StateCodec<Map<K, V>> {
+  const older = value.older?.map(
+    ({ from, migrate }): Migration<unknown, Map<K, V>> => ({
+      from: map(key, from) as unknown as StateCodec<unknown>,
+      migrate: (entries) => new Map(Array.from(entries as Map<K, unknown>, ([k, v]) => [k, migrate(v)] as const)),
+    }),
+  );
+  return migrating<Map<K, V>, unknown[]>(plainMap(key, value), ...(older ?? []));
+}
+
+function plainMap<K extends string | number | bigint | boolean, V>(
   key: StateCodec<K>,
   value: StateCodec<V>,
 ): StateCodec<Map<K, V>> {

@@ -19,6 +19,10 @@ export interface PagedState {
   readPage(page: number, input: ByteReader): void;
   /** Its pages may be restored in any order, and need not all be in memory at a time. */
   readonly inAnyOrder?: boolean;
+  /** Whether pages of another schema can be read. @default none can */
+  readsSchema?(version: number): boolean;
+  /** As readPage, of such a schema; what it reads counts as changed. */
+  readOlderPage?(page: number, input: ByteReader, version: number): void;
 }
 
 /**
@@ -56,6 +60,14 @@ export interface ValueCodec<V> {
   own?(value: V): V;
   write(value: V, out: ByteWriter): void;
   read(input: ByteReader): V;
+  /** What reads values of another schema version; null: nothing does. @default nothing */
+  readOlder?(schemaVersion: number): ((input: ByteReader) => V) | null;
+}
+
+/** What reads values that were written under a schema version; null: `codec` cannot. */
+export function readerOf<V>(codec: ValueCodec<V>, schemaVersion: number): ((input: ByteReader) => V) | null {
+  if (schemaVersion === codec.schemaVersion) return (input) => codec.read(input);
+  return codec.readOlder?.(schemaVersion) ?? null;
 }
 
 /** One value per key slot. */
@@ -170,13 +182,24 @@ export interface PendingCheckpoint {
   abandon(): void;
 }
 
+/** How far a stored checkpoint may differ from the registered states. */
+export interface StateFit {
+  /** States that no operator has any more are dropped. @default they are refused */
+  readonly allowDropped?: boolean;
+  /** The state that holds the keys whose slots a state speaks of; null: it is not kept by key. @default none is */
+  tableOf?(stateId: string): string | null;
+}
+
 /** The checkpoints and the page set of one task, for one attempt. Knows no entry but what it is told. */
 export interface TaskCheckpoints extends StateRegistry {
   /**
    * Restores the newest stored checkpoint that `accept` takes and whose files are whole; the manifest, or null when
    * there is none. Damaged ones are logged and passed over. `stored` says how many manifests the store held.
    */
-  restore(accept: (manifest: CheckpointManifest) => boolean): Promise<{
+  restore(
+    accept: (manifest: CheckpointManifest) => boolean,
+    fit?: StateFit,
+  ): Promise<{
     readonly manifest: CheckpointManifest | null;
     readonly stored: number;
   }>;

@@ -124,6 +124,22 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
     page.unsaved = true;
   }
 
+  readsSchema(version: number): boolean {
+    return (this.#codec.readOlder?.(version) ?? null) !== null;
+  }
+
+  readOlderPage(number: number, input: ByteReader, version: number): void {
+    const read = this.#codec.readOlder?.(version) ?? null;
+    invariant(read !== null, `state '${this.stateId}' cannot read schema ${version}`);
+    for (let left = input.u8(); left > 0; left--) {
+      const slot = (number << PAGE_SHIFT) + input.u8();
+      const end = input.uvarint() + input.at;
+      const value = this.#naming(() => read(input));
+      invariant(input.at === end, `a migration of state '${this.stateId}' read ${input.at - end} bytes too many`);
+      this.set(slot, value);
+    }
+  }
+
   measurePage(page: RecentPage): void {
     this.#scratch.clear();
     const found = this.#pages[page.number];
@@ -136,8 +152,12 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
 
   /** A value that was changed in place into something that its codec refuses is found only here. */
   #write(page: ValuePage<V>, out: ByteWriter): void {
+    this.#naming(() => page.write(out, this.#codec));
+  }
+
+  #naming<T>(work: () => T): T {
     try {
-      page.write(out, this.#codec);
+      return work();
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
       throw new StreamError(error.code, `state '${this.stateId}': ${error.message}`, error.remedy, { cause: error });

@@ -19,11 +19,18 @@ export interface RestoreSteps {
 
 export class PageRestore {
   readonly #states: ReadonlyMap<string, StatePages>;
+  /** As the checkpoint has them. */
+  readonly #schemaVersions: Readonly<Record<string, number>>;
   readonly #steps: RestoreSteps;
   readonly #waiting = new Map<StatePages, WaitingPage[]>();
 
-  constructor(states: ReadonlyMap<string, StatePages>, steps: RestoreSteps) {
+  constructor(
+    states: ReadonlyMap<string, StatePages>,
+    schemaVersions: Readonly<Record<string, number>>,
+    steps: RestoreSteps,
+  ) {
     this.#states = states;
+    this.#schemaVersions = schemaVersions;
     this.#steps = steps;
   }
 
@@ -33,7 +40,14 @@ export class PageRestore {
     let copiedBytes = 0;
     for (const loaded of pages) {
       const { record, segment, ordinal, bytes } = loaded;
-      const owner = this.#ownerOf(loaded);
+      const owner = this.#states.get(record.stateId);
+      // What is not read as it was written is durable nowhere: dropped, or changed.
+      if (owner === undefined || this.#isOlder(owner)) segment.retire(ordinal, record.recordBytes);
+      if (owner === undefined) continue;
+      if (this.#isOlder(owner)) {
+        this.#readOlder(owner, loaded);
+        continue;
+      }
       const page = owner.add(record.page);
       page.segment = segment;
       page.ordinal = ordinal;
@@ -65,17 +79,23 @@ export class PageRestore {
     this.#steps.done();
   }
 
-  #ownerOf({ record }: LoadedPage): StatePages {
-    const owner = this.#states.get(record.stateId);
-    invariant(owner !== undefined, `a page of '${record.stateId}' was not looked for when the checkpoint was verified`);
-    return owner;
+  #isOlder({ state }: StatePages): boolean {
+    return this.#schemaVersions[state.stateId] !== state.schemaVersion;
+  }
+
+  #readOlder({ state }: StatePages, { record, bytes }: LoadedPage): void {
+    invariant(state.readOlderPage !== undefined, `state '${state.stateId}' reads older schemas without a way to`);
+    const input = new ByteReader(bytes.subarray(record.bodyStart, record.bodyEnd));
+    state.readOlderPage(record.page, input, this.#schemaVersions[state.stateId]);
+    invariant(input.done, `state '${state.stateId}' left bytes of page ${record.page} unread`);
   }
 
   #orderedBytes(pages: readonly LoadedPage[]): number {
     let sum = 0;
     for (const loaded of pages) {
       const { bodyStart, bodyEnd } = loaded.record;
-      if (!this.#ownerOf(loaded).state.inAnyOrder) sum += bodyEnd - bodyStart;
+      const owner = this.#states.get(loaded.record.stateId);
+      if (owner !== undefined && !owner.state.inAnyOrder) sum += bodyEnd - bodyStart;
     }
     return sum;
   }

@@ -2,16 +2,17 @@
 // version lies, and the digest over all. Invariant: a page that is neither dirty nor pending equals its durable version.
 
 import { type CompactionLimits, chooseRewritten } from '#checkpoint/compaction.ts';
-import type { CheckpointSegment, PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
+import type { CheckpointSegment, PagedState, PageTracker, StateFit, StateRegistry } from '#checkpoint/contract.ts';
 import { type Page, StatePages } from '#checkpoint/page.ts';
 import { PageDigest, PageHash } from '#checkpoint/page-digest.ts';
 import { writePageRecord } from '#checkpoint/page-record.ts';
 import { PageRestore } from '#checkpoint/page-restore.ts';
 import { PageSnapshot } from '#checkpoint/page-snapshot.ts';
 import type { SegmentLabel } from '#checkpoint/segment.ts';
+import { requireFit } from '#checkpoint/state-fit.ts';
 import { StoredSegment } from '#checkpoint/stored-segment.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
-import { invariant, StreamError } from '#runtime/std/errors.ts';
+import { invariant } from '#runtime/std/errors.ts';
 
 export class PageSet implements StateRegistry {
   readonly #limits: CompactionLimits;
@@ -145,32 +146,23 @@ export class PageSet implements StateRegistry {
   }
 
   /** Begins to fill the empty registered states with a verified checkpoint. Error: version-mismatch. */
-  restore(segments: readonly StoredSegment[], schemaVersions: Readonly<Record<string, number>>): PageRestore {
+  restore(
+    segments: readonly StoredSegment[],
+    schemaVersions: Readonly<Record<string, number>>,
+    fit: StateFit = {},
+  ): PageRestore {
     invariant(!this.#inUse, 'only a state that was never used can be restored');
-    this.#checkSchemas(schemaVersions);
+    requireFit(
+      Array.from(this.#states.values(), ({ state }) => state),
+      schemaVersions,
+      fit,
+    );
     this.#inUse = true;
     this.#segments = [...segments];
-    return new PageRestore(this.#states, {
+    return new PageRestore(this.#states, schemaVersions, {
       add: (page, { hash, record }) => this.#hashed(page, hash, record.bodyEnd - record.bodyStart),
       done: () => this.#beginEpoch(),
     });
-  }
-
-  #checkSchemas(schemaVersions: Readonly<Record<string, number>>): void {
-    const faults: string[] = [];
-    for (const [stateId, version] of Object.entries(schemaVersions)) {
-      const pages = this.#states.get(stateId);
-      if (pages === undefined) faults.push(`state '${stateId}' belongs to no operator of this job any more`);
-      else if (pages.state.schemaVersion !== version) {
-        faults.push(`state '${stateId}' has schema ${version}, its operator has ${pages.state.schemaVersion}`);
-      }
-    }
-    if (faults.length === 0) return;
-    throw new StreamError(
-      'version-mismatch',
-      `the checkpoint does not fit the job: ${faults.join('; ')}`,
-      'run the version of the job that wrote the checkpoint, or give the operators their former ids',
-    );
   }
 
   readonly #touched = (page: Page): void => {

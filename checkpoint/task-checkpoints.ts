@@ -9,6 +9,7 @@ import type {
   PagedState,
   PageTracker,
   PendingCheckpoint,
+  StateFit,
   SwapStatus,
   TaskCheckpoints,
   TaskIdentity,
@@ -97,7 +98,10 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
     return this.#pages.register(state);
   }
 
-  async restore(accept: (manifest: CheckpointManifest) => boolean): ReturnType<TaskCheckpoints['restore']> {
+  async restore(
+    accept: (manifest: CheckpointManifest) => boolean,
+    fit: StateFit = {},
+  ): ReturnType<TaskCheckpoints['restore']> {
     await this.swap?.open();
     const names = await this.#store.list(this.#identity);
     const present = new Set(names);
@@ -115,7 +119,7 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
       } else if (restored === null) {
         const verified = await this.#passingOver(name, () => this.#verify(stored));
         if (verified === null) continue;
-        await this.#load(verified, stored.manifest);
+        await this.#load(verified, stored.manifest, fit);
         this.#lastEntry = stored.manifest.entry;
         restored = stored.manifest;
         this.#retention.accept(stored);
@@ -271,8 +275,8 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
     return VerifiedCheckpoint.of(reference.name, manifest, read, this.#restoreBytesMax);
   }
 
-  async #load(verified: VerifiedCheckpoint, manifest: CheckpointManifest): Promise<void> {
-    const restore = this.#pages.restore(verified.segments, manifest.schemaVersions);
+  async #load(verified: VerifiedCheckpoint, manifest: CheckpointManifest, fit: StateFit): Promise<void> {
+    const restore = this.#pages.restore(verified.segments, manifest.schemaVersions, fit);
     await verified.load(async (pages, kept) => {
       restore.take(pages, kept);
       await this.swap?.relieve();

@@ -103,7 +103,7 @@ const S3_OPTIONS = ['bucket', 'endpoint', 'region', 'prefix', 'credentials'];
 const S3_CREDENTIALS = ['accessKeyId', 'secretAccessKey', 'sessionToken'];
 const STATE_BACKENDS: readonly StateBackend[] = ['memory', 'leveldb'];
 /** What an entry of the configuration may set. */
-type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay' | 'replayOnly'>;
+type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay' | 'replayOnly' | 'allowDroppedState'>;
 
 const SLOTS = { min: 1, max: 256 };
 const PORT = { min: 0, max: 65_535 };

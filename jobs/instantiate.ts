@@ -360,6 +360,7 @@ class StageWiring {
     const of = kind === 'rows' ? 'rollups' : 'samples';
     const holding = this.#first(new FinalHold({ id: `${id}-hold`, kind: of, ...hold, next: [sink], late }));
     keys.usedBy(holding);
+    this.#keysOf.set(holding.id, keys);
     return holding;
   }
 

@@ -13,6 +13,7 @@ export {
   type StateCodec,
   text,
 } from '#checkpoint/codecs.ts';
+export { type Migration, migrating, versioned } from '#checkpoint/state-migration.ts';
 export {
   type Config,
   type ConfigDefinition,

@@ -1,7 +1,7 @@
 // Owns one value per key with its time to live: reading, changing and freeing it. Invariant: what is over at the
 // watermark is never given.
 
-import type { ValueCodec, ValueStore } from '#checkpoint/contract.ts';
+import { readerOf, type ValueCodec, type ValueStore } from '#checkpoint/contract.ts';
 import type { TtlPlan } from '#operators/process/contract.ts';
 import type { KeyedTimers } from '#operators/process/keyed-timers.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -146,6 +146,15 @@ function cellCodec<V>(codec: ValueCodec<V>, expires: boolean): ValueCodec<Cell<V
     read(input) {
       const atMs = expires ? input.f64() : 0;
       return { value: codec.read(input), atMs };
+    },
+    // When a value was written last cannot be told of one that did not expire.
+    readOlder(older) {
+      const read = older % 2 === schemaVersion % 2 ? readerOf(codec, Math.floor(older / 2)) : null;
+      if (read === null || older === schemaVersion) return null;
+      return (input) => {
+        const atMs = expires ? input.f64() : 0;
+        return { value: read(input), atMs };
+      };
     },
   };
 }

@@ -254,6 +254,15 @@ function freezing<V>(codec: ValueCodec<V>, freeze: (value: V) => void): ValueCod
       freeze(value);
       return value;
     },
+    readOlder(schemaVersion) {
+      const read = codec.readOlder?.(schemaVersion) ?? null;
+      if (read === null) return null;
+      return (input) => {
+        const value = read(input);
+        freeze(value);
+        return value;
+      };
+    },
   };
 }
 

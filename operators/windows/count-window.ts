@@ -1,7 +1,7 @@
 // Owns windows of so many records of a key, in the order they come: each record in one window, or sliding ones over the
 // last of them. Time means nothing to it, so nothing is late. Invariant: what it sends follows from the key's records.
 
-import type { ValueCodec, ValueStore } from '#checkpoint/contract.ts';
+import { readerOf, type ValueCodec, type ValueStore } from '#checkpoint/contract.ts';
 import type { OwningCodec } from '#operators/process/contract.ts';
 import { recordOf } from '#operators/records/record-rows.ts';
 import { Untimed } from '#operators/records/untimed.ts';
@@ -127,5 +127,10 @@ function countCodec(content: ValueCodec<unknown>): ValueCodec<CountState> {
       content.write(state.content, out);
     },
     read: (input) => ({ added: input.uvarint(), content: content.read(input) }),
+    readOlder(older) {
+      if (older === content.schemaVersion * 16 + 1 || older % 16 !== 1) return null;
+      const read = readerOf(content, (older - 1) / 16);
+      return read === null ? null : (input) => ({ added: input.uvarint(), content: read(input) });
+    },
   };
 }

@@ -1,8 +1,9 @@
 // Owns the open windows of one key: their order, their bytes, how sessions merge, when the next of them is due. Pure:
 // knows neither store nor timers. Invariant: windows are sorted by start, and sessions never touch each other.
 
-import type { ValueCodec } from '#checkpoint/contract.ts';
+import { readerOf, type ValueCodec } from '#checkpoint/contract.ts';
 import type { TriggerPlan } from '#operators/windows/window-trigger.ts';
+import type { ByteReader } from '#runtime/std/byte-writer.ts';
 
 export const NEVER = Number.POSITIVE_INFINITY;
 
@@ -120,23 +121,30 @@ export function keyWindowsCodec(content: ValueCodec<unknown>, bounded: boolean):
         if (!window.isEmpty) content.write(window.content, out);
       }
     },
-    read(input) {
-      const timers = input.u8();
-      const timerMs = timers & TIMER ? input.varint() : NEVER;
-      const clockTimerMs = timers & CLOCK_TIMER ? input.varint() : NEVER;
-      const windows = new Array<OpenWindow>(input.uvarint());
-      for (let i = 0; i < windows.length; i++) {
-        const flags = input.u8();
-        const startMs = bounded ? input.varint() : Number.NEGATIVE_INFINITY;
-        const window = emptyWindow(startMs, bounded ? startMs + input.uvarint() : NEVER);
-        window.added = input.uvarint();
-        window.firings = input.uvarint();
-        if (flags & EARLY) window.earlyMs = input.varint();
-        window.isEmpty = (flags & EMPTY) !== 0;
-        if (!window.isEmpty) window.content = content.read(input);
-        windows[i] = window;
-      }
-      return { timerMs, clockTimerMs, windows };
+    read: (input) => readWindows(input, (from) => content.read(from), bounded),
+    readOlder(older) {
+      if (older === content.schemaVersion * 16 + 1 || older % 16 !== 1) return null;
+      const read = readerOf(content, (older - 1) / 16);
+      return read === null ? null : (input) => readWindows(input, read, bounded);
     },
   };
+}
+
+function readWindows(input: ByteReader, readContent: (input: ByteReader) => unknown, bounded: boolean): KeyWindows {
+  const timers = input.u8();
+  const timerMs = timers & TIMER ? input.varint() : NEVER;
+  const clockTimerMs = timers & CLOCK_TIMER ? input.varint() : NEVER;
+  const windows = new Array<OpenWindow>(input.uvarint());
+  for (let i = 0; i < windows.length; i++) {
+    const flags = input.u8();
+    const startMs = bounded ? input.varint() : Number.NEGATIVE_INFINITY;
+    const window = emptyWindow(startMs, bounded ? startMs + input.uvarint() : NEVER);
+    window.added = input.uvarint();
+    window.firings = input.uvarint();
+    if (flags & EARLY) window.earlyMs = input.varint();
+    window.isEmpty = (flags & EMPTY) !== 0;
+    if (!window.isEmpty) window.content = readContent(input);
+    windows[i] = window;
+  }
+  return { timerMs, clockTimerMs, windows };
 }

@@ -4,6 +4,7 @@
 import type { AggregateFunction, OwningCodec } from '#operators/process/contract.ts';
 import { copier } from '#operators/records/copier.ts';
 import { frozen } from '#operators/records/frozen.ts';
+import type { ByteReader } from '#runtime/std/byte-writer.ts';
 
 /** The window of a result, as functions see it. */
 export interface WindowInfo {
@@ -152,10 +153,16 @@ export function listCodec(codec: OwningCodec<unknown>): OwningCodec<unknown> {
       out.uvarint(elements.length);
       for (const element of elements) codec.write(element, out);
     },
-    read(input) {
-      const elements: unknown[] = [];
-      for (let left = input.uvarint(); left > 0; left--) elements.push(codec.read(input));
-      return elements;
+    read: (input) => readList(input, (from) => codec.read(from)),
+    readOlder(older) {
+      const read = codec.readOlder?.(older) ?? null;
+      return read === null ? null : (input) => readList(input, read);
     },
   };
+}
+
+function readList(input: ByteReader, readElement: (input: ByteReader) => unknown): unknown[] {
+  const elements: unknown[] = [];
+  for (let left = input.uvarint(); left > 0; left--) elements.push(readElement(input));
+  return elements;
 }

@@ -8,6 +8,7 @@ import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.
 import type { Committer } from '#runtime/task/committer.ts';
 import { CHAIN_START, type Entry, type Genesis, handoverEntry, writeEntry } from '#runtime/task/entry.ts';
 import { checkGenesis, checkpointLost, refuseLostLog, resolveStart } from '#runtime/task/genesis.ts';
+import { keyTableOf } from '#runtime/task/key-tables.ts';
 import { replay } from '#runtime/task/replay.ts';
 import { StageRunner } from '#runtime/task/stage-runner.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
@@ -73,6 +74,10 @@ export class AttemptStart {
     const startMs = environment.clock.monotonicMs();
     const { manifest, stored } = await checkpoints.restore(
       (candidate) => byNumber.get(candidate.entry)?.chainHash === candidate.chainHash,
+      {
+        allowDropped: options.allowDroppedState === true,
+        tableOf: (stateId) => keyTableOf(runner.program, stateId),
+      },
     );
     const restoredMs = environment.clock.monotonicMs() - startMs;
     if (manifest !== null) meter.restored(restoredMs, manifest, checkpoints.kept().at(-1));

@@ -137,6 +137,8 @@ export interface KeyTable {
 
 /** Keys by their text, for those who look from outside. */
 export interface KeyDirectory {
+  /** Of the state that holds the keys. */
+  readonly stateId: string;
   /** Live keys. */
   readonly size: number;
   /** Slots below this may be in use. */

@@ -35,6 +35,8 @@ export interface TaskOptions {
    * another can take over. Takes no new input. @default false
    */
   readonly replayOnly?: boolean;
+  /** Goes on without the states of operators that the job has no more. @default false */
+  readonly allowDroppedState?: boolean;
 }
 
 export const DEFAULT_TASK_OPTIONS: TaskOptions = {

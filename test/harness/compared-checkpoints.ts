@@ -23,8 +23,8 @@ export class ComparedCheckpoints extends FileTaskCheckpoints {
     this.#comparison = comparison;
   }
 
-  override async restore(accept: Parameters<FileTaskCheckpoints['restore']>[0]) {
-    const restored = await super.restore(accept);
+  override async restore(...how: Parameters<FileTaskCheckpoints['restore']>) {
+    const restored = await super.restore(...how);
     if (restored.manifest !== null) this.#compare(restored.manifest.entry);
     return restored;
   }

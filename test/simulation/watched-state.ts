@@ -1,7 +1,13 @@
 // Owns the seams at which the state of a running attempt is watched: its operators and its checkpoints. Contracts are
 // used from outside; the product knows nothing of it and behaves as without.
 
-import type { CheckpointManifest, CheckpointMoment, PendingCheckpoint, TaskCheckpoints } from '#checkpoint/contract.ts';
+import type {
+  CheckpointManifest,
+  CheckpointMoment,
+  PendingCheckpoint,
+  StateFit,
+  TaskCheckpoints,
+} from '#checkpoint/contract.ts';
 import { FileTaskCheckpoints, type TaskCheckpointsOptions } from '#checkpoint/task-checkpoints.ts';
 import type { Operator, OperatorContext, StageProgram } from '#runtime/task/contract.ts';
 import type { AttemptTrace, CapturedState } from '#test/simulation/attempt-trace.ts';
@@ -83,12 +89,15 @@ export class WatchedCheckpoints extends FileTaskCheckpoints {
     this.#watch = watch;
   }
 
-  override async restore(accept: (manifest: CheckpointManifest) => boolean): ReturnType<TaskCheckpoints['restore']> {
+  override async restore(
+    accept: (manifest: CheckpointManifest) => boolean,
+    fit?: StateFit,
+  ): ReturnType<TaskCheckpoints['restore']> {
     const restored = await super.restore((manifest) => {
       const accepted = accept(manifest);
       if (!accepted) this.#watch.coverage.add('checkpoint of another chain refused');
       return accepted;
-    });
+    }, fit);
     const { manifest } = restored;
     if (manifest !== null) {
       const { entry, chainHash, digest, watermarkMs, clockMs } = manifest;

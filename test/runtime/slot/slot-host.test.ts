@@ -102,7 +102,8 @@ test('a job that cannot be compiled fails its task with the reason, and the slot
 function stageWith(toy: ToyWorld, state: unknown): void {
   const { program } = toy;
   const bytes = Buffer.from('all');
-  const keys = { size: 1, slotCount: 1, isLive: () => true, canonicalBytes: () => bytes, find: () => 0 };
+  const one = { isLive: () => true, canonicalBytes: () => bytes, find: () => 0 };
+  const keys = { stateId: 'toy/keys', size: 1, slotCount: 1, ...one };
   const look = () => ({ states: { state }, eventTimersMs: [], clockTimersMs: [] });
   toy.program = () => {
     const stage = program();

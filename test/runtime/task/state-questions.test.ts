@@ -17,6 +17,7 @@ function countedStage(): StageProgram {
   let rows = 0;
   const look = () => ({ states: { rows }, eventTimersMs: [], clockTimersMs: [] });
   const directory = {
+    stateId: 'toy/keys',
     size: 1,
     slotCount: 1,
     isLive: () => true,
