@@ -3,6 +3,7 @@
 
 import type { JobSettings } from '#jobs/plan.ts';
 import type { Workload } from '#test/simulation/workloads/contract.ts';
+import { drawDevices } from '#test/simulation/workloads/devices.ts';
 import { drawOrders } from '#test/simulation/workloads/orders.ts';
 import { drawPresence } from '#test/simulation/workloads/presence.ts';
 import { drawRollups } from '#test/simulation/workloads/rollups.ts';
@@ -18,10 +19,11 @@ export const CHECKPOINTS = 'checkpoints';
 
 /** Every workload, and of how many seeds in a hundred. */
 const WORKLOADS = {
-  rollups: { draw: drawRollups, share: 60 },
-  sessions: { draw: drawSessions, share: 12 },
-  presence: { draw: drawPresence, share: 12 },
-  orders: { draw: drawOrders, share: 16 },
+  rollups: { draw: drawRollups, share: 63 },
+  sessions: { draw: drawSessions, share: 10 },
+  presence: { draw: drawPresence, share: 10 },
+  orders: { draw: drawOrders, share: 10 },
+  devices: { draw: drawDevices, share: 7 },
 } as const;
 
 export type WorkloadName = keyof typeof WORKLOADS;

@@ -108,4 +108,31 @@ export const WORKLOAD_MUTANTS: readonly Mutant[] = [
     killedBy: ['replay', 'task-failed'],
     workload: 'orders',
   },
+  {
+    name: 'lets pages leave memory that were not written',
+    patches: at('checkpoint/page-swap.ts', [
+      'if (unsaved.length > 0) await this.#save(unsaved);',
+      'for (const page of unsaved) page.unsaved = false;',
+    ]),
+    killedBy: ['rows', 'exchange', 'replay', 'digest', 'task-failed'],
+    workload: 'devices',
+  },
+  {
+    name: 'leaves pages that are not in memory out of checkpoints',
+    patches: at('checkpoint/keyed-values.ts', [
+      'else this.#missing(number, (bytes) => out.raw(bytes), undefined);',
+      '',
+    ]),
+    killedBy: ['digest', 'replay', 'task-failed'],
+    workload: 'devices',
+  },
+  {
+    name: 'takes what comes back into memory as it is',
+    patches: at('checkpoint/page-swap.ts', [
+      'if (bytes !== null && bytes.length === this.#lengths[number] && crc32c(bytes) === this.#sums[number]) return bytes;',
+      'if (bytes !== null) return bytes;',
+    ]),
+    killedBy: ['rows', 'exchange', 'replay', 'digest', 'task-failed'],
+    workload: 'devices',
+  },
 ];
