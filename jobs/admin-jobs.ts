@@ -28,6 +28,8 @@ export interface KnownJob {
   readonly job: RunningJob;
   readonly tasks: readonly KnownTask[];
   readonly paused: FaultView | null;
+  /** Id of the change that is under way; null: none. */
+  readonly request: string | null;
 }
 
 export interface ShownProcess {
@@ -131,6 +133,9 @@ export function jobDetailView(known: KnownJob, process: ShownProcess): JobDetail
   const run = { namespace: process.namespace, job: job.name, run: 'live', generation: 0 };
   return {
     ...jobView(known, process),
+    desiredState: job.wanted.state,
+    revision: job.wanted.revision,
+    request: known.request,
     module: configuration.modulePath,
     stages: plan.stages.map((stage) => ({
       id: stage.id,

@@ -1,6 +1,7 @@
 // Owns what a process answers about itself: puts together what the process knows and what its tasks say. Asks and shows;
-// changes nothing.
+// hands changes on.
 
+import { type ReadChange, readPatch, requestView } from '#jobs/admin-changes.ts';
 import { hideSecrets } from '#jobs/admin-configuration.ts';
 import { checkpointsView, exceptionsView } from '#jobs/admin-history.ts';
 import {
@@ -23,14 +24,17 @@ import type { RunningJob } from '#jobs/running-jobs.ts';
 import { engineVersion } from '#jobs/version.ts';
 import type {
   AdminPort,
+  ChangeTerms,
   CheckpointsView,
   ExceptionsView,
   JobDetailView,
+  JobPatchView,
   JobStateName,
   JobView,
   OverviewView,
   PlanView,
   ReadinessView,
+  RequestView,
   StateQueryView,
   StateView,
 } from '#runtime/http/contract.ts';
@@ -127,6 +131,31 @@ class ProcessAdmin implements AdminPort {
     });
   }
 
+  async patchJob(name: string, patch: JobPatchView, terms: ChangeTerms): Promise<RequestView | null> {
+    return this.#change(name, () => readPatch(patch), terms);
+  }
+
+  cancelJob(name: string, purge: boolean, terms: ChangeTerms): Promise<RequestView | null> {
+    return this.#change(name, () => ({ operation: 'cancel', parameters: purge ? { purge } : {} }), terms);
+  }
+
+  async request(requestId: string): Promise<RequestView | null> {
+    const { changes } = this.#source;
+    const operation = changes?.operation(requestId) ?? null;
+    return operation === null ? null : requestView(operation, changes?.progressOf(requestId) ?? null);
+  }
+
+  async #change(name: string, read: () => ReadChange, terms: ChangeTerms): Promise<RequestView | null> {
+    const job = this.#find(name);
+    if (job === null) return null;
+    const change = read();
+    const { changes } = this.#source;
+    if (changes === null) {
+      throw new StreamError('not-ready', 'the process is starting, and changes nothing yet', 'ask again in a while');
+    }
+    return requestView(await changes.change(job, { ...change, ...terms }), null);
+  }
+
   async readiness(): Promise<ReadinessView> {
     return readinessView(await this.#known());
   }
@@ -148,7 +177,11 @@ class ProcessAdmin implements AdminPort {
   async #known(): Promise<readonly KnownJob[]> {
     const reports = await this.#reports();
     const paused = faultView(this.#source.paused);
-    return this.#source.jobs.map((job) => ({ job, tasks: tasksOf(job, reports), paused }));
+    const { changes } = this.#source;
+    return this.#source.jobs.map((job) => {
+      const request = changes?.operationOf(job)?.requestId ?? null;
+      return { job, tasks: tasksOf(job, reports), paused, request };
+    });
   }
 
   async #ofJob<T>(name: string, show: (known: KnownJob) => T): Promise<T | null> {

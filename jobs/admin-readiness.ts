@@ -26,17 +26,22 @@ function obstacleOf({ job, tasks, paused }: KnownJob, state: JobStateName): Obst
     case 'RUNNING':
     case 'RESTARTING':
       return taskObstacle(tasks);
+    // Who told it so does not wait for it.
     case 'PAUSED':
-      return { reason: paused?.message ?? 'it is paused', remedy: paused?.remedy ?? 'resume it' };
+      return paused === null || job.state === 'PAUSED' ? null : { reason: paused.message, remedy: paused.remedy };
+    case 'STOPPED':
+    case 'CANCELED':
+    case 'FINISHED':
+      return null;
     case 'FAILED':
       return {
         reason: job.failure?.message ?? 'it failed',
-        remedy: job.failure?.remedy || 'correct the job and start the process again',
+        remedy: job.failure?.remedy || `correct the job and start it again: millrace start ${job.name}`,
       };
     case 'CREATED':
       return { reason: 'it is being prepared', remedy: 'none needed: it starts by itself when the log answers' };
     default:
-      return { reason: `it is ${state.toLowerCase()}`, remedy: 'start it again' };
+      return { reason: `it is ${state.toLowerCase()}`, remedy: 'none needed: wait for its end' };
   }
 }
 

@@ -1,6 +1,7 @@
 // Owns what the admin port asks of a process. The process implements it; tests may, too.
 
 import type { Configuration } from '#jobs/configuration.ts';
+import type { JobControl } from '#jobs/job-control.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
 import type { SlotReport, StateReply, TaskAssignment } from '#runtime/slot/messages.ts';
 import type { SlotCounts } from '#runtime/slot/slot.ts';
@@ -15,6 +16,8 @@ export interface AdminSource {
   readonly installationId: string | null;
   readonly slots: SlotCounts;
   readonly jobs: readonly RunningJob[];
+  /** Null until the installation is claimed. */
+  readonly changes: JobControl | null;
   /** Why nothing goes on in this process although nothing failed; null when it does. */
   readonly paused: Failure | null;
   /** What every task said last; nothing of those that said nothing yet. */

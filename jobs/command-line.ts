@@ -3,6 +3,8 @@
 
 import { parseArgs } from 'node:util';
 import {
+  CHANGE_FLAGS,
+  type ChangeCommandName,
   COMMAND_NAMES,
   type CommandName,
   entryOf,
@@ -11,6 +13,7 @@ import {
   flagOf,
   isCommand,
   isFlag,
+  RUN_FLAGS,
   SHELLS,
 } from '#jobs/commands/command-table.ts';
 import type { ConfigurationFlags } from '#jobs/configuration.ts';
@@ -31,6 +34,7 @@ export type Command =
   | ({ readonly kind: 'jobs' } & ApiFlags)
   | ({ readonly kind: 'job'; readonly job: string } & ApiFlags)
   | ({ readonly kind: 'state' } & StateAsked & ApiFlags)
+  | ({ readonly kind: 'change' } & ChangeAsked & ApiFlags)
   | { readonly kind: 'completion'; readonly shell: (typeof SHELLS)[number] }
   /** What scripts of `completion` ask: words so far, the last one unfinished. */
   | { readonly kind: 'complete'; readonly words: readonly string[] }
@@ -41,6 +45,16 @@ export type Command =
       readonly generate: boolean;
       readonly acceptDivergentReplay: boolean;
     };
+
+export interface ChangeAsked {
+  readonly command: ChangeCommandName;
+  readonly job: string;
+  /** Null: any. */
+  readonly requestId: string | null;
+  /** Of rescale only. */
+  readonly parallelism: number | null;
+  readonly purge: boolean;
+}
 
 export interface StateAsked {
   readonly job: string;
@@ -53,6 +67,8 @@ export interface StateAsked {
 
 const KEYS_SHOWN = 20;
 const KEYS_MAX = 1_000;
+const SLOTS_MAX = 256;
+const REQUEST_ID = /^[a-z0-9-]{1,64}$/;
 /** Asked by scripts, not by people. */
 const COMPLETE = '--complete';
 
@@ -81,8 +97,18 @@ export function parseCommandLine(argv: readonly string[]): Command {
   if (misuse !== null) return wrong(misuse);
   switch (command) {
     case 'up':
-    case 'start':
       return parseUp(command, values, wrong);
+    case 'start': {
+      const mixed = findMixed(rest[0], parsed.given);
+      if (mixed !== null) return wrong(mixed);
+      return rest[0] === undefined ? parseUp(command, values, wrong) : parseChange(command, rest[0], values, wrong);
+    }
+    case 'stop':
+    case 'pause':
+    case 'resume':
+    case 'rescale':
+    case 'cancel':
+      return parseChange(command, rest[0], values, wrong);
     case 'explain':
       return parseExplain(rest[0], values, wrong);
     case 'completion':
@@ -128,10 +154,45 @@ function findMisuse(command: CommandName, rest: readonly string[], parsed: Retur
   if (misplaced !== undefined) return `--${misplaced} means nothing to ${command}`;
   const twice = given.find((flag, at) => given.indexOf(flag) < at);
   if (twice !== undefined) return `--${twice} is given twice`;
+  if (argument?.optional && rest.length === 0) return null;
   if (argument === null) return rest.length === 0 ? null : `${command} takes no argument '${rest[0]}'`;
   if (rest.length === 1 && rest[0] !== '') return null;
   if (rest.length > 1) return `${command} takes one ${argument.name}, not also '${rest[1]}'`;
   return `${command} takes a ${argument.name}`;
+}
+
+/** `start` is two commands, of which each has its flags. */
+function findMixed(job: string | undefined, given: readonly string[]): string | null {
+  const ofProcess = given.find((flag) => RUN_FLAGS.some((known) => known === flag));
+  const ofJob = given.find((flag) => CHANGE_FLAGS.some((known) => known === flag));
+  if (job !== undefined && ofProcess !== undefined) return `--${ofProcess} means nothing to start of a JOB`;
+  if (job === undefined && ofJob !== undefined) return `--${ofJob} means nothing to start without a JOB`;
+  return null;
+}
+
+function parseChange(command: ChangeCommandName, job: string, values: Values, wrong: Wrong): Command {
+  const api = apiFlags(values);
+  if (typeof api === 'string') return wrong(api);
+  if (/^\.{1,2}$/.test(job)) return wrong(`${command} takes the id of a job, not '${job}'`);
+  const requestId = typeof values['request-id'] === 'string' ? values['request-id'] : null;
+  if (requestId !== null && !REQUEST_ID.test(requestId))
+    return wrong(`--request-id takes a to z, 0 to 9 and -, 64 characters at most, not '${requestId}'`);
+  let parallelism: number | null = null;
+  if (command === 'rescale') {
+    if (typeof values.parallelism !== 'string') return wrong('rescale takes --parallelism N');
+    parallelism = wholeNumber(values.parallelism, 1, SLOTS_MAX);
+    if (parallelism === null)
+      return wrong(`--parallelism takes a whole number from 1 to ${SLOTS_MAX}, not '${values.parallelism}'`);
+  }
+  return { kind: 'change', command, job, requestId, parallelism, purge: values.purge === true, ...api };
+}
+
+/** What is wrong with them, if anything is. */
+function apiFlags(values: Values): ApiFlags | string {
+  const url = typeof values.url === 'string' ? values.url : null;
+  if (url !== null && !/^https?:\/\/[^/]/i.test(url))
+    return `--url takes an address such as http://127.0.0.1:8081, not '${url}'`;
+  return { url, json: values.json === true };
 }
 
 function parseHelp([command]: readonly string[], wrong: Wrong): Command {
@@ -159,10 +220,8 @@ function parseCompletion(given: string, wrong: Wrong): Command {
 
 function parseAsking(command: CommandName, job: string, values: Values, wrong: Wrong): Command {
   const text = (name: FlagName) => (typeof values[name] === 'string' ? values[name] : null);
-  const url = text('url');
-  if (url !== null && !/^https?:\/\/[^/]/i.test(url))
-    return wrong(`--url takes an address such as http://127.0.0.1:8081, not '${url}'`);
-  const api: ApiFlags = { url, json: values.json === true };
+  const api = apiFlags(values);
+  if (typeof api === 'string') return wrong(api);
   if (command === 'jobs') return { kind: 'jobs', ...api };
   if (/^\.{1,2}$/.test(job)) return wrong(`${command} takes the id of a job, not '${job}'`);
   if (command === 'job') return { kind: 'job', job, ...api };

@@ -1,12 +1,16 @@
-// Owns that jobs run in the slots of this process: starts their tasks, notes what becomes of them, stops them. Which jobs
-// ought to run is not decided here. Invariant: a job is STOPPED or FAILED for good only when none of its tasks runs.
+// Owns that jobs run in the slots of this process: starts their tasks, notes what becomes of them, moves and stops them.
+// Which jobs ought to run is not decided here. Invariant: a job is started only when none of its tasks runs.
 
 import type { Worker } from 'node:worker_threads';
-import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
+import { JobRun, type RunProgress } from '#jobs/job-runs.ts';
+import type { JobState, RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { type SlotReport, type StateReply, stateUnreadable, type TaskAssignment } from '#runtime/slot/messages.ts';
 import type { SlotCounts } from '#runtime/slot/slot.ts';
+import type { MovedTask } from '#runtime/slot/slot-moves.ts';
 import { SlotPool } from '#runtime/slot/slot-pool.ts';
+import type { MoveProgress } from '#runtime/slot/slot-rescale.ts';
 import type { Clock } from '#runtime/std/clock.ts';
+import { invariant } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
@@ -26,49 +30,91 @@ export interface JobExecutorParts {
   readonly slotDied: (tasks: readonly TaskAssignment[]) => void;
   /** Nothing here can go on. */
   readonly processFailed: (failure: Failure) => void;
-  /** A task of a job has ended, for whatever reason. */
-  readonly taskEnded: () => void;
+  /** No task of this job runs any more, for whatever reason. */
+  readonly jobEnded: (job: RunningJob) => void;
 }
 
 export class JobExecutor {
   readonly #parts: JobExecutorParts;
-  /** Null while no job was to run. */
-  #pool: SlotPool | null = null;
+  readonly #pool: SlotPool;
+  readonly #runs = new Map<string, JobRun>();
 
   constructor(parts: JobExecutorParts) {
     this.#parts = parts;
+    this.#pool = new SlotPool({
+      slotCount: parts.slotCount,
+      spawn: parts.spawn,
+      clock: parts.clock,
+      logger: parts.logger,
+      owns: parts.owns,
+      taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
+      taskStopped: (assignment) => this.#taskEnded(assignment),
+      taskLive: (assignment) => this.#runs.get(assignment.job)?.live(assignment),
+      slotDied: (tasks, cause) => {
+        parts.jobs.slotDied(tasks, cause, parts.clock.nowMs());
+        parts.slotDied(tasks);
+      },
+    });
   }
 
   /** Starts the threads that the jobs need. Error: slot-not-started. */
   async open(jobs: readonly RunningJob[]): Promise<void> {
-    const pool = new SlotPool({
-      slotCount: this.#parts.slotCount,
-      spawn: this.#parts.spawn,
-      clock: this.#parts.clock,
-      logger: this.#parts.logger,
-      owns: this.#parts.owns,
-      taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
-      taskStopped: (assignment) => this.#taskEnded(assignment),
-      taskLive: () => {},
-      slotDied: (tasks, cause) => {
-        this.#parts.jobs.slotDied(tasks, cause, this.#parts.clock.nowMs());
-        this.#parts.slotDied(tasks);
-      },
-    });
-    this.#pool = pool;
-    const prepared = jobs.flatMap((job) => job.prepared ?? []);
-    await pool.open(prepared.map(({ parallelism, tasks }) => ({ parallelism, taskCount: tasks.length })));
+    const sizes = jobs.map(({ prepared, wanted }) => ({
+      parallelism: wanted.settings.parallelism,
+      taskCount: prepared?.tasks.length ?? 0,
+    }));
+    await this.#pool.open(sizes);
   }
 
-  start(jobs: readonly RunningJob[]): void {
-    for (const job of jobs) this.#parts.jobs.began(job);
-    for (const { prepared } of jobs) if (prepared !== null) this.#pool?.start(prepared.tasks, prepared.parallelism);
+  /** Starts the tasks of a prepared job; its threads start when they are missing. */
+  start(job: RunningJob): void {
+    const { name, prepared, wanted } = job;
+    invariant(prepared !== null && this.isOver(job), `job ${name} is started although it runs, or is not prepared`);
+    job.state = 'RUNNING';
+    this.#runs.set(name, new JobRun(prepared.tasks.length));
+    this.#pool.tellPlan(name, prepared.assignment);
+    this.#pool.start(prepared.tasks, wanted.settings.parallelism);
+  }
+
+  /** Whether none of its tasks runs. */
+  isOver({ name }: RunningJob): boolean {
+    return this.#runs.get(name)?.over ?? true;
+  }
+
+  /** Null before it was started. */
+  runOf({ name }: RunningJob): JobRun | null {
+    return this.#runs.get(name) ?? null;
+  }
+
+  /** When every task took input since the last start, or one of them has ended. */
+  async untilLive(job: RunningJob): Promise<RunProgress> {
+    return this.runOf(job)?.allLive ?? 'ended';
+  }
+
+  async untilOver(job: RunningJob): Promise<void> {
+    await this.runOf(job)?.allEnded;
+  }
+
+  /** Stops its tasks cleanly, or ends them without checkpoints, and waits until none runs. It is `then` from then on. */
+  async stop(job: RunningJob, how: 'stop' | 'abort', then: JobState): Promise<void> {
+    if (!this.isOver(job)) {
+      if (job.state !== 'FAILED') job.state = 'STOPPING';
+      this.#pool.stopJob(job.name, how);
+      await this.untilOver(job);
+    }
+    // A failure on the way stays to be seen, unless nobody wants the job any more.
+    if (job.state !== 'FAILED' || then === 'CANCELED') job.state = then;
+  }
+
+  /** Spreads a running job over so many slots, and says how many moved so far. Error: slot-not-started, and none has. */
+  rescale(job: RunningJob, parallelism: number, moved: MoveProgress): Promise<readonly MovedTask[]> {
+    return this.#pool.rescale(job.name, parallelism, moved);
   }
 
   /** Ends the tasks of a job that cannot go on. */
   failed(job: RunningJob, failure: Failure): void {
     this.#parts.jobs.failed(job, failure);
-    this.#pool?.stopJob(job.name);
+    this.#pool.stopJob(job.name);
   }
 
   async #taskFailed(assignment: TaskAssignment, failure: Failure): Promise<void> {
@@ -77,7 +123,7 @@ export class JobExecutor {
       return;
     }
     const job = this.#parts.jobs.get(assignment.job);
-    this.#pool?.stopJob(assignment.job);
+    this.#pool.stopJob(assignment.job);
     if (job !== undefined && job.failure === null) {
       this.#parts.jobs.failed(job, await this.#parts.diagnose(job, failure));
     }
@@ -85,37 +131,44 @@ export class JobExecutor {
   }
 
   #taskEnded(assignment: TaskAssignment): void {
-    this.#parts.jobs.taskEnded(assignment.job);
-    this.#parts.taskEnded();
+    const job = this.#parts.jobs.get(assignment.job);
+    const run = this.#runs.get(assignment.job);
+    if (job === undefined || run === undefined) return;
+    run.ended(assignment);
+    if (!run.over) return;
+    if (job.state === 'RUNNING') job.state = 'STOPPED';
+    this.#parts.jobEnded(job);
   }
 
   /** What the tasks say now; those that do not answer are left out. */
-  async status(): Promise<readonly SlotReport[]> {
-    return (await this.#pool?.status()) ?? [];
+  status(): Promise<readonly SlotReport[]> {
+    return this.#pool.status();
   }
 
   /** What every task said last. */
-  async reports(): Promise<readonly SlotReport[]> {
-    return (await this.#pool?.reports()) ?? [];
+  reports(): Promise<readonly SlotReport[]> {
+    return this.#pool.reports();
   }
 
   get slots(): SlotCounts {
-    return this.#pool?.counts ?? { total: this.#parts.slotCount, running: 0, activity: [] };
+    return this.#pool.counts;
   }
 
   /** Keyed state of a task behind one of its entries. */
   async askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
-    const nobody = () => describe(stateUnreadable(assignment, 'does not run now'));
-    return (await this.#pool?.askState(assignment, query)) ?? { kind: 'failure', failure: nobody() };
+    if (this.#runs.has(assignment.job)) return this.#pool.askState(assignment, query);
+    return { kind: 'failure', failure: describe(stateUnreadable(assignment, 'does not run now')) };
   }
 
   /** Clean stop of all: every task ends with a checkpoint at its last entry. */
   async close(): Promise<void> {
-    await this.#pool?.close();
+    await this.#pool.close();
+    for (const run of this.#runs.values()) run.abandoned();
   }
 
   /** Ends at once, without checkpoints. */
   async terminate(): Promise<void> {
-    await this.#pool?.terminate();
+    await this.#pool.terminate();
+    for (const run of this.#runs.values()) run.abandoned();
   }
 }

@@ -3,12 +3,20 @@
 
 import type { Configuration } from '#jobs/configuration.ts';
 import type { Plan } from '#jobs/plan.ts';
+import type { RunningJob } from '#jobs/running-jobs.ts';
 import { offsetsGroup } from '#jobs/task-plans.ts';
 import type { RetentionPolicy } from '#runtime/log/embedded/retention.ts';
 
 export interface RetainedJob {
   readonly plan: Plan;
   readonly assignment: { readonly configuration: { readonly name: string } };
+}
+
+/** Jobs whose unread input is kept: those that run or may be started again. */
+export function retained(jobs: readonly RunningJob[]): readonly RetainedJob[] {
+  return jobs
+    .filter(({ state }) => state !== 'FAILED' && state !== 'CANCELED')
+    .map(({ loaded }) => ({ plan: loaded.compiled.plan, assignment: loaded }));
 }
 
 /** Null on Kafka, which looks after its topics itself. */

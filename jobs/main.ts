@@ -71,6 +71,12 @@ async function printed(command: Exclude<Command, { readonly kind: 'up' | 'wrong'
       const { complete } = await import('#jobs/commands/complete-command.ts');
       return complete(command.words, environment);
     }
+    case 'change': {
+      const { change } = await import('#jobs/commands/change-command.ts');
+      const { systemClock } = await import('#runtime/std/clock.ts');
+      const show = (line: string) => process.stderr.write(`\r\u001b[K${visible(line)}`);
+      return change(command, { environment, clock: systemClock, showProgress: process.stderr.isTTY ? show : null });
+    }
     default: {
       const { ask } = await import('#jobs/commands/ask-command.ts');
       const { paintFor } = await import('#jobs/commands/paint.ts');

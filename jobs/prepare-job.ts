@@ -15,7 +15,7 @@ import {
   type TopicNeed,
 } from '#jobs/topics.ts';
 import { jobVersion, jobVersionParts } from '#jobs/version.ts';
-import type { ControlLog, ControlRecord } from '#runtime/control/control-log.ts';
+import type { ControlAppender, ControlRecord } from '#runtime/control/control-log.ts';
 import {
   beganSources,
   beganTopicIds,
@@ -45,12 +45,11 @@ export interface PrepareParts {
 export interface PreparedJob {
   readonly assignment: JobAssignment;
   readonly plan: Plan;
-  readonly parallelism: number;
   readonly tasks: readonly TaskAssignment[];
   /** What the job published before and is gone; it goes on without. */
   readonly losses: readonly StreamError[];
   /** Writes down what the job begins with and publishes to; looked at again, because another process may have. */
-  claim(control: ControlLog): Promise<void>;
+  claim(control: ControlAppender): Promise<void>;
   /** The fault that stops the job when one of its topics is gone or another than it began with. */
   checkTopics(admin: LogAdmin): Promise<StreamError | null>;
 }
@@ -89,7 +88,6 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
   return {
     assignment: { configuration, version, versionParts, sources, topicIds: beganTopicIds(began) },
     plan,
-    parallelism: compiled.settings.parallelism,
     tasks,
     losses,
     async claim(control) {

@@ -2,29 +2,22 @@
 // record. One job that cannot run does not keep the others from running.
 
 import { randomBytes } from 'node:crypto';
-import type { CheckpointStore } from '#checkpoint/contract.ts';
 import type { AdminSource } from '#jobs/admin-source.ts';
-import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
+import { JobControl } from '#jobs/job-control.ts';
 import { JobExecutor } from '#jobs/job-executor.ts';
 import { writersFirst } from '#jobs/job-order.ts';
+import { JobPreparation } from '#jobs/job-preparation.ts';
 import type { LoadedInstallation } from '#jobs/load-job.ts';
-import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
-import { retentionPolicy } from '#jobs/log-retention.ts';
+import { retained, retentionPolicy } from '#jobs/log-retention.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
-import { prepareJob } from '#jobs/prepare-job.ts';
+import { purgeJob } from '#jobs/purge-job.ts';
 import { type JobState, logFull, type RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { spawnSlot } from '#jobs/slot-threads.ts';
 import { watch } from '#jobs/watch.ts';
-import {
-  type ControlEdges,
-  ControlLog,
-  type ControlRecord,
-  isOwner,
-  readControlLog,
-} from '#runtime/control/control-log.ts';
-import { checkInstallation, claimInstallation, type InstallationNames } from '#runtime/control/installation.ts';
+import { type ControlEdges, type ControlLog, isOwner } from '#runtime/control/control-log.ts';
+import { ControlWriter } from '#runtime/control/control-writer.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
 import type { SlotReport, StateReply, TaskAssignment } from '#runtime/slot/messages.ts';
@@ -62,14 +55,23 @@ export interface JobReport {
 
 /** Of all tasks together: a broker takes about 2,800. */
 const TRANSACTIONS_PER_SECOND_MAX = 1_000;
+/** A job that fails so soon after the start of the process is a fault of the start. */
+const EARLY_MS = 60_000;
+/** Told to be so, and not started with the process. */
+const HELD: readonly JobState[] = ['PAUSED', 'STOPPED', 'CANCELED'];
 /** How long the end of a process waits for connections: one that hangs has nothing more to say. */
 const CLOSE_PATIENCE_MS = 500;
+
+interface ProcessControl {
+  readonly writer: ControlWriter;
+  readonly changes: JobControl;
+}
 
 export class MillraceProcess implements AdminSource {
   readonly processId: string;
   /** Client of the main thread, for generators and reports. */
   readonly log: LogClient;
-  /** Resolves when no job runs any more, with what failed. */
+  /** Resolves when there is nothing to wait for: it was stopped, cannot go on, or all its jobs failed at the start. */
   readonly ended: Promise<readonly Failure[]>;
   readonly startedMs = systemClock.nowMs();
   /** Null until the installation is claimed. */
@@ -83,7 +85,11 @@ export class MillraceProcess implements AdminSource {
   readonly #closing = new AbortController();
   readonly #owns = sharedQuestion(() => isOwner(this.#edges, this.processId));
   readonly #pace = sharedPace(TRANSACTIONS_PER_SECOND_MAX);
-  #control: ControlLog | null = null;
+  readonly #preparation: JobPreparation;
+  /** When its jobs were started. */
+  #beganMs = Number.POSITIVE_INFINITY;
+  /** Null until the installation is claimed. */
+  #control: ProcessControl | null = null;
   #processFailure: Failure | null = null;
   #resolveEnded: (failures: readonly Failure[]) => void = () => {};
 
@@ -95,6 +101,19 @@ export class MillraceProcess implements AdminSource {
     this.#reader = log.reader();
     this.processId = ulid(systemClock.nowMs(), randomBytes(10));
     this.#executor = this.#makeExecutor();
+    const { installation, createSource, logger, signal } = options;
+    const { configuration } = installation;
+    const { processId } = this;
+    const edges = this.#edges;
+    this.#preparation = new JobPreparation({
+      configuration,
+      processId,
+      edges,
+      jobs: this.#jobs,
+      logger,
+      createSource,
+      signal,
+    });
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -111,23 +130,63 @@ export class MillraceProcess implements AdminSource {
     const running = new MillraceProcess(options, embedded, client);
     try {
       await options.opened?.(running);
-      await running.#prepareJobs(await running.#look());
-      const prepared = running.#startable.flatMap((job) => job.prepared ?? []);
-      embedded?.keep(retentionPolicy(running.configuration, prepared));
-      // A process whose threads do not start takes nothing over.
-      if (running.#startable.length > 0) await running.#patiently(() => running.#executor.open(running.#startable));
-      if (running.#startable.length > 0) await running.#claim();
-      if (running.#startable.length > 0) {
-        running.#executor.start(running.#startable);
-        running.#watch();
-      }
-      running.#checkEnded();
+      await running.#begin();
       embedded?.failure.then((fault) => running.#processFailed(describe(fault)));
     } catch (error) {
       await running.terminate();
       throw error;
     }
     return running;
+  }
+
+  // A process whose threads do not start, or whose jobs are all refused, takes nothing over.
+  async #begin(): Promise<void> {
+    const { installation } = this.#options;
+    const preparation = this.#preparation;
+    const records = await preparation.look();
+    preparation.add(writersFirst(installation.jobs), records);
+    const starting = () => this.#jobs.in('CREATED');
+    for (const job of starting()) await preparation.prepare(job, records);
+    this.embedded?.keep(retentionPolicy(this.configuration, retained(this.#jobs.all)));
+    if (starting().length > 0) await preparation.patiently(() => this.#executor.open(starting()));
+    const allFailed = this.#jobs.all.every(({ state }) => state === 'FAILED');
+    const claimed = allFailed ? null : await preparation.claim();
+    if (claimed === null) {
+      this.#resolveEnded(this.failures);
+      return;
+    }
+    const { control, installationId } = claimed;
+    this.installationId = installationId;
+    this.#control = this.#makeControl(control);
+    this.#beganMs = systemClock.monotonicMs();
+    for (const job of starting()) this.#executor.start(job);
+    for (const { name, state } of this.#jobs.all) if (HELD.includes(state)) this.#tellHeld(name, state);
+    this.#watch();
+    this.#control.changes.resume();
+  }
+
+  #makeControl(log: ControlLog): ProcessControl {
+    const { logger } = this.#options;
+    const { signal } = this.#closing;
+    const writer = new ControlWriter({ edges: this.#edges, processId: this.processId, logger, signal }, log);
+    const changes = new JobControl({
+      clock: systemClock,
+      logger,
+      jobs: this.#jobs,
+      executor: this.#executor,
+      preparation: this.#preparation,
+      control: writer,
+      purge: (job) => purgeJob(job.name, this.configuration.namespace, this.log.admin, this.#preparation.store),
+      newId: () => ulid(systemClock.nowMs(), randomBytes(10)).toLowerCase(),
+      signal,
+      failed: (fault) => this.#processFailed(describe(fault)),
+    });
+    return { writer, changes };
+  }
+
+  #tellHeld(job: string, state: JobState): void {
+    const remedy = `start it: millrace start ${job}`;
+    this.#options.logger.info({ job, state, remedy }, `job ${job} is ${state}, as it was told, and is not started`);
   }
 
   #makeExecutor(): JobExecutor {
@@ -147,7 +206,7 @@ export class MillraceProcess implements AdminSource {
       diagnose: (job, failure) => this.#diagnose(job, failure),
       slotDied: (tasks) => endOpenTransactions({ log, namespace, tasks, owns: this.#owns }),
       processFailed: (failure) => this.#processFailed(failure),
-      taskEnded: () => this.#checkEnded(),
+      jobEnded: () => this.#checkEnded(),
     });
   }
 
@@ -160,92 +219,10 @@ export class MillraceProcess implements AdminSource {
     return { log: this.log, reader: this.#reader, clock: systemClock, namespace };
   }
 
-  get #names(): InstallationNames {
-    const { namespace, checkpoints } = this.configuration;
-    return { namespace, storeName: checkpointStoreName(checkpoints) };
-  }
-
-  #store(): CheckpointStore {
-    return openCheckpointStore(this.configuration.checkpoints);
-  }
-
   /** What ended the process, or each job that failed. */
   get failures(): readonly Failure[] {
     if (this.#processFailure !== null) return [this.#processFailure];
     return this.#jobs.failures;
-  }
-
-  /** Only reads: whoever is refused here leaves the process that runs the jobs alone. */
-  #look(): Promise<readonly ControlRecord[]> {
-    const store = this.#store();
-    return this.#patiently(async () => {
-      const content = await readControlLog(this.#edges);
-      const records = content?.records ?? [];
-      checkInstallation(records, await store.readInstallation(), this.#names);
-      await store.requireWritable(this.processId);
-      return records;
-    });
-  }
-
-  /** Prepares the jobs; those that are refused have failed. */
-  async #prepareJobs(records: readonly ControlRecord[]): Promise<void> {
-    const { installation, createSource } = this.#options;
-    const { namespace } = this.configuration;
-    const { admin } = this.log;
-    const jobs = writersFirst(installation.jobs).map((loaded) => this.#jobs.add(loaded));
-    for (const job of jobs) {
-      try {
-        job.prepared = await this.#patiently(() => {
-          const nowMs = systemClock.nowMs();
-          return prepareJob(job.loaded, { namespace, admin, records, store: this.#store(), nowMs, createSource });
-        });
-      } catch (error) {
-        if (this.#options.signal.aborted) throw error;
-        this.#jobs.failed(job, describe(error));
-      }
-    }
-  }
-
-  /**
-   * Shuts out the process that ran the jobs. However long it takes: what was sent may be done, and then the other has
-   * ended already.
-   */
-  async #claim(): Promise<void> {
-    const store = this.#store();
-    await this.#patiently(async () => {
-      await this.#control?.close();
-      const control = await ControlLog.open(this.#edges);
-      this.#control = control;
-      const nowMs = systemClock.nowMs();
-      const freshId = ulid(nowMs, randomBytes(10));
-      const installation = await claimInstallation({ control, store, names: this.#names, nowMs, freshId });
-      for (const job of this.#startable) await this.#claimJob(job, control);
-      if (this.#startable.length === 0) return;
-      await control.append({ kind: 'owner', processId: this.processId, atMs: nowMs });
-      this.installationId = installation;
-      this.#options.logger.info({ installation, process: this.processId, log: this.log.kind }, 'installation claimed');
-    }, Number.POSITIVE_INFINITY);
-  }
-
-  async #claimJob(job: RunningJob, control: ControlLog): Promise<void> {
-    try {
-      await job.prepared?.claim(control);
-      for (const { code, message, remedy } of job.prepared?.losses ?? []) {
-        this.#options.logger.warn({ job: job.name, code, remedy }, message);
-      }
-    } catch (error) {
-      if (error instanceof StreamError && error.retryable) throw error;
-      this.#jobs.failed(job, describe(error));
-    }
-  }
-
-  get #startable(): readonly RunningJob[] {
-    return this.#jobs.in('CREATED');
-  }
-
-  #patiently<T>(attempt: () => Promise<T>, timeoutMs = startTimeoutMs(this.configuration.log)): Promise<T> {
-    const { logger, signal } = this.#options;
-    return patiently({ log: this.configuration.log, clock: systemClock, logger, signal }, timeoutMs, attempt);
   }
 
   async #superseded(): Promise<StreamError | null> {
@@ -270,8 +247,14 @@ export class MillraceProcess implements AdminSource {
     this.#executor.terminate().then(() => this.#resolveEnded(this.failures));
   }
 
+  // Jobs that failed as soon as they were started end the process, as a wrong configuration does; whoever let it run for
+  // a while, or told a job to stop, finds it here.
   #checkEnded(): void {
-    if (this.#jobs.ended) this.#resolveEnded(this.failures);
+    const { http } = this.configuration;
+    const early = ({ failedMs }: RunningJob) => (failedMs ?? 0) - this.#beganMs < EARLY_MS;
+    const over = this.#jobs.all.every((job) => this.#executor.isOver(job));
+    const failed = this.#jobs.all.every((job) => job.state === 'FAILED' && (http === null || early(job)));
+    if (over && failed) this.#resolveEnded(this.failures);
   }
 
   #watch(): void {
@@ -283,7 +266,7 @@ export class MillraceProcess implements AdminSource {
       logger: this.#options.logger,
       signal: this.#closing.signal,
       jobs: () => running().flatMap((job) => job.prepared ?? []),
-      superseded: async () => ((await this.#control?.overtaken(log.admin)) ? this.#superseded() : null),
+      superseded: async () => ((await this.#control?.writer.overtaken(log.admin)) ? this.#superseded() : null),
       // A topic that grows or is created again stops its job with the remedy, not a silent wrong key.
       jobFault: (prepared, fault) => {
         const job = running().find((candidate) => candidate.prepared === prepared);
@@ -310,6 +293,10 @@ export class MillraceProcess implements AdminSource {
     return this.#jobs.all;
   }
 
+  get changes(): JobControl | null {
+    return this.#control?.changes ?? null;
+  }
+
   get slots(): SlotCounts {
     return this.#executor.slots;
   }
@@ -332,6 +319,8 @@ export class MillraceProcess implements AdminSource {
     this.#closing.abort();
     for (const job of this.#jobs.in('RUNNING')) job.state = 'STOPPING';
     await this.#executor.close();
+    for (const job of this.#jobs.in('STOPPING')) job.state = 'STOPPED';
+    this.#resolveEnded(this.failures);
     await this.#release();
   }
 
@@ -344,7 +333,7 @@ export class MillraceProcess implements AdminSource {
 
   async #release(): Promise<void> {
     const close = async () => {
-      await this.#control?.close();
+      await this.#control?.writer.close();
       await this.#reader.close();
       await this.log.close();
     };

@@ -1,25 +1,33 @@
-// Owns what has become of each job of a process: its state, what ended it, and how many of its tasks still run. Starts
-// and stops nothing. Invariant: a job fails once, and keeps its first failure.
+// Owns what has become of each job of a process: what it is told to be, its state, what ended it. Starts and stops
+// nothing. Invariant: a job fails once between two starts, and keeps its first failure.
 
 import type { LogConfiguration } from '#jobs/configuration.ts';
 import type { LoadedJob } from '#jobs/load-job.ts';
 import type { PreparedJob } from '#jobs/prepare-job.ts';
+import type { WantedJob, WantedSettings } from '#runtime/control/desired-state.ts';
 import type { RoomReport } from '#runtime/log/embedded/disk-room.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
+import { systemClock } from '#runtime/std/clock.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { FailureBook } from '#runtime/task/failure-book.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
-export type JobState = 'CREATED' | 'RUNNING' | 'STOPPING' | 'STOPPED' | 'FAILED';
+export type JobState = 'CREATED' | 'RUNNING' | 'PAUSED' | 'STOPPING' | 'STOPPED' | 'CANCELED' | 'FAILED';
 
 export interface RunningJob {
   readonly name: string;
-  readonly loaded: LoadedJob;
+  /** As the configuration has it. */
+  readonly original: LoadedJob;
+  /** As it is started the next time. */
+  loaded: LoadedJob;
+  /** What it is told to be. */
+  wanted: WantedJob;
   state: JobState;
   failure: Failure | null;
+  /** When it failed, by the monotonic clock. */
+  failedMs: number | null;
   /** Null before it was prepared, or when it was refused. */
   prepared: PreparedJob | null;
-  tasksLeft: number;
   /** What happened to it beside its tasks. */
   readonly exceptions: FailureBook;
 }
@@ -32,15 +40,17 @@ export class RunningJobs {
     this.#logger = logger;
   }
 
-  add(loaded: LoadedJob): RunningJob {
+  add(loaded: LoadedJob, wanted: WantedJob): RunningJob {
     const { name } = loaded.configuration;
     const job: RunningJob = {
       name,
-      loaded,
-      state: 'CREATED',
+      original: loaded,
+      loaded: withSettings(loaded, wanted.settings),
+      wanted,
+      state: wanted.state === 'RUNNING' ? 'CREATED' : wanted.state,
       failure: null,
+      failedMs: null,
       prepared: null,
-      tasksLeft: 0,
       exceptions: new FailureBook(),
     };
     this.#jobs.set(name, job);
@@ -64,19 +74,23 @@ export class RunningJobs {
     return this.all.flatMap((job) => (job.failure === null ? [] : [job.failure]));
   }
 
-  /** Whether no task of any job runs. */
-  get ended(): boolean {
-    return this.all.every((job) => job.tasksLeft <= 0);
+  /** What it is told to be has changed; settings count from its next start on. */
+  told(job: RunningJob, wanted: WantedJob): void {
+    job.wanted = wanted;
+    job.loaded = withSettings(job.loaded, wanted.settings);
   }
 
-  began(job: RunningJob): void {
-    job.state = 'RUNNING';
-    job.tasksLeft = job.prepared?.tasks.length ?? 0;
+  /** It is to run (again): what ended it before is over. */
+  created(job: RunningJob): void {
+    job.state = 'CREATED';
+    job.failure = null;
+    job.failedMs = null;
   }
 
   failed(job: RunningJob, failure: Failure): void {
     if (job.state === 'FAILED') return;
     job.state = 'FAILED';
+    job.failedMs = systemClock.monotonicMs();
     const { code, remedy } = failure;
     const named = failure.message.startsWith(`job ${job.name}`) || failure.message.startsWith(`task ${job.name}/`);
     const message = named ? failure.message : `job ${job.name}: ${failure.message}`;
@@ -94,13 +108,14 @@ export class RunningJobs {
     };
     for (const name of new Set(tasks.map(({ job }) => job))) this.#jobs.get(name)?.exceptions.note(failure, nowMs);
   }
+}
 
-  taskEnded(name: string): void {
-    const job = this.#jobs.get(name);
-    if (job === undefined) return;
-    job.tasksLeft--;
-    if (job.tasksLeft === 0 && job.state !== 'FAILED') job.state = 'STOPPED';
-  }
+/** A job as it is compiled, to be run with other settings. */
+function withSettings({ configuration, compiled }: LoadedJob, settings: WantedSettings): LoadedJob {
+  return {
+    configuration: { ...configuration, settings: { ...configuration.settings, ...settings } },
+    compiled: { ...compiled, settings: { ...compiled.settings, ...settings } },
+  };
 }
 
 /** Why nothing goes on while the disk of the embedded log is full; null when there is room. */

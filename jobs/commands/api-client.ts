@@ -19,26 +19,43 @@ const TIMEOUT_MS = 10_000;
 const SHOWN_MAX = 100;
 const ANSWER_BYTES_MAX = 256 * 2 ** 20;
 
-/** What the API answers to `GET path`. Errors: those of the API; api-unreachable, api-foreign, config-invalid. */
-export async function askApi<T>(access: ApiAccess, path: string): Promise<T> {
+export interface ApiChange {
+  readonly method: 'PATCH' | 'DELETE';
+  /** Null: none. */
+  readonly body: object | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/**
+ * What the API answers to `path`: to a GET, or to a change. Errors: those of the API; api-unreachable, api-foreign,
+ * config-invalid.
+ */
+export async function askApi<T>(access: ApiAccess, path: string, change: ApiChange | null = null): Promise<T> {
   const base = baseUrl(access);
   const { answerBytesMax = ANSWER_BYTES_MAX, environment, timeoutMs = TIMEOUT_MS } = access;
   const token = environment['MILLRACE_TOKEN'];
-  const headers = { accept: 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
+  const body = change?.body ?? null;
+  const headers = {
+    accept: 'application/json',
+    ...(token && { authorization: `Bearer ${token}` }),
+    ...(body !== null && { 'content-type': 'application/json' }),
+    ...change?.headers,
+  };
+  const sent = { method: change?.method ?? 'GET', ...(body !== null && { body: JSON.stringify(body) }) };
   let status: number;
   let text: string;
   try {
     const signal = AbortSignal.timeout(timeoutMs);
-    const answer = await fetch(`${base}${path}`, { headers, redirect: 'manual', signal });
+    const answer = await fetch(`${base}${path}`, { ...sent, headers, redirect: 'manual', signal });
     status = answer.status;
     text = await textOf(answer, answerBytesMax);
   } catch (cause) {
     throw unreachable(base, timeoutMs, cause);
   }
-  const body = parsed(text);
-  if (body === null) throw foreign(base, status, text);
-  if (status >= 200 && status < 300) return body as T;
-  const { error } = body as { readonly error?: Partial<FaultView> };
+  const told = parsed(text);
+  if (told === null) throw foreign(base, status, text);
+  if (status >= 200 && status < 300) return told as T;
+  const { error } = told as { readonly error?: Partial<FaultView> };
   const { code, message, remedy } = error ?? {};
   if (typeof message !== 'string' || typeof remedy !== 'string') throw foreign(base, status, text);
   throw new StreamError(isKnown(code) ? code : 'api-foreign', printable(message), printable(remedy));

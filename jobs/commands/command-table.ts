@@ -38,6 +38,9 @@ export const FLAGS = {
   prefix: { value: 'P', summary: 'only keys that begin so', completes: 'nothing' },
   limit: { value: 'N', summary: 'keys at most, 1 to 1000 (default 20)', completes: 'nothing' },
   after: { value: 'X', summary: 'the next page, as the one before names it', completes: 'nothing' },
+  parallelism: { value: 'N', summary: 'slots its tasks are spread over', completes: 'nothing' },
+  purge: { value: null, summary: 'delete its internal topics and checkpoints, too' },
+  'request-id': { value: 'ID', summary: 'asked again with the same id it is done once', completes: 'nothing' },
   url: {
     value: 'URL',
     summary: 'default $MILLRACE_URL, then http://127.0.0.1:8081',
@@ -50,8 +53,10 @@ export const FLAGS = {
 
 export type FlagName = keyof typeof FLAGS;
 
-const RUN_FLAGS = ['config', 'jobs', 'slots', 'data', 'port', 'accept-divergent-replay'] as const;
+export const RUN_FLAGS = ['config', 'jobs', 'slots', 'data', 'port', 'accept-divergent-replay'] as const;
 const API_FLAGS = ['url', 'json'] as const;
+export const CHANGE_FLAGS = ['request-id', ...API_FLAGS] as const;
+const A_JOB = { name: 'JOB', completes: 'job' } as const;
 
 export const COMMANDS = {
   up: {
@@ -66,11 +71,18 @@ export const COMMANDS = {
     ],
   },
   start: {
-    argument: null,
-    flags: RUN_FLAGS,
-    summary: 'the same with generated load, and rows printed',
-    details: ['For a first look: samples of made-up hosts and services go to the source.'],
-    examples: [['millrace start --data ./data', 'everything in one process, kept below ./data']],
+    argument: { ...A_JOB, optional: true },
+    flags: [...RUN_FLAGS, ...CHANGE_FLAGS],
+    summary: 'up with generated load; or start a JOB again',
+    details: [
+      'Without a JOB a process for a first look: samples of made-up hosts and services',
+      'go to the source, and rows are printed. With a JOB: it goes on, in the process',
+      'that runs, where it stopped or failed, was paused or canceled.',
+    ],
+    examples: [
+      ['millrace start --data ./data', 'everything in one process, kept below ./data'],
+      ['millrace start rollups', 'a job that was stopped goes on'],
+    ],
   },
   explain: {
     argument: { name: 'MODULE', completes: 'file' },
@@ -120,6 +132,54 @@ export const COMMANDS = {
       ['millrace state rollups --operator 1m --prefix cpu_ --limit 100', 'series that begin so'],
     ],
   },
+  stop: {
+    argument: A_JOB,
+    flags: CHANGE_FLAGS,
+    summary: 'stop a job, with a checkpoint at its last entry',
+    details: ['It stays stopped, also when the process is started again, until it is started.'],
+    examples: [
+      ['millrace stop rollups', 'waits until all of its tasks have stopped'],
+      ['millrace stop rollups --request-id stop-of-monday', 'may be repeated safely'],
+    ],
+  },
+  pause: {
+    argument: A_JOB,
+    flags: CHANGE_FLAGS,
+    summary: 'let a job read nothing for a while',
+    details: ['As stop, but shown as PAUSED. Whatever comes in meanwhile waits in its source.'],
+    examples: [['millrace pause rollups', 'until: millrace resume rollups']],
+  },
+  resume: {
+    argument: A_JOB,
+    flags: CHANGE_FLAGS,
+    summary: 'let a paused job go on',
+    details: [],
+    examples: [['millrace resume rollups', 'waits until all of its tasks run']],
+  },
+  rescale: {
+    argument: A_JOB,
+    flags: ['parallelism', ...CHANGE_FLAGS],
+    summary: 'spread the tasks of a job over more slots, or fewer',
+    details: [
+      'Only tasks that must move are stopped, each cleanly and for a moment. There are',
+      'as many tasks as its source or exchanges have partitions: more slots do nothing.',
+    ],
+    examples: [['millrace rescale rollups --parallelism 4', 'says how long the longest pause of a task was']],
+  },
+  cancel: {
+    argument: A_JOB,
+    flags: ['purge', ...CHANGE_FLAGS],
+    summary: 'end a job at once, without a checkpoint',
+    details: [
+      'Started again it goes on exactly, but replays what came after its checkpoint.',
+      'With --purge what it remembers is deleted: started again it reads its source',
+      'from the start, and publishes everything a second time.',
+    ],
+    examples: [
+      ['millrace cancel rollups', 'for a job that does not stop'],
+      ['millrace cancel rollups --purge', 'to begin anew'],
+    ],
+  },
   completion: {
     argument: { name: 'SHELL', completes: 'shell' },
     flags: [],
@@ -144,6 +204,8 @@ export const COMMANDS = {
 } as const satisfies Readonly<Record<string, CommandEntry>>;
 
 export type CommandName = keyof typeof COMMANDS;
+/** Those that change a job. */
+export type ChangeCommandName = 'start' | 'stop' | 'pause' | 'resume' | 'rescale' | 'cancel';
 
 export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
 export const FLAG_NAMES = Object.keys(FLAGS) as readonly FlagName[];

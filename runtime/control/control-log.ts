@@ -130,8 +130,15 @@ export async function isOwner(edges: ControlEdges, processId: string): Promise<b
   );
 }
 
+/** What is written to the control log, and what stands in it. */
+export interface ControlAppender {
+  readonly records: readonly ControlRecord[];
+  /** All of them or none. */
+  append(...records: readonly ControlRecord[]): Promise<void>;
+}
+
 /** The writing side, held by the owner process. */
-export class ControlLog {
+export class ControlLog implements ControlAppender {
   readonly topic: string;
   readonly #writer: LogWriter;
   readonly #clock: Clock;

@@ -2,7 +2,12 @@
 // is away is waited for. Invariant: what `append` resolved for is in the log once, and nothing is written by a process that
 // is not the owner any more.
 
-import { type ControlEdges, ControlLog, type ControlRecord } from '#runtime/control/control-log.ts';
+import {
+  type ControlAppender,
+  type ControlEdges,
+  ControlLog,
+  type ControlRecord,
+} from '#runtime/control/control-log.ts';
 import type { LogAdmin } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
@@ -17,7 +22,7 @@ export interface ControlWriterParts {
 
 const RETRY_MS = 1_000;
 
-export class ControlWriter {
+export class ControlWriter implements ControlAppender {
   readonly #parts: ControlWriterParts;
   #log: ControlLog;
   /** One at a time: the log wants to be told where the next record goes. */

@@ -2,11 +2,11 @@
 // process whose store does not fit the log refuses to start (ARCHITECTURE §3, genesis).
 
 import type { CheckpointStore } from '#checkpoint/contract.ts';
-import { type ControlLog, type ControlRecord, controlTopic } from '#runtime/control/control-log.ts';
+import { type ControlAppender, type ControlRecord, controlTopic } from '#runtime/control/control-log.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 export interface InstallationParts {
-  readonly control: ControlLog;
+  readonly control: ControlAppender;
   readonly store: CheckpointStore;
   readonly names: InstallationNames;
   readonly nowMs: number;

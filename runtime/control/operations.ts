@@ -4,7 +4,7 @@
 import type { ControlRecord } from '#runtime/control/control-log.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
-export type OperationKind = 'start' | 'stop' | 'pause' | 'resume' | 'cancel' | 'rescale' | 'configure' | 'checkpoint';
+export type OperationKind = 'start' | 'stop' | 'pause' | 'cancel' | 'rescale' | 'configure' | 'checkpoint';
 
 /** `undone`: it could not be finished, and all is as it was before. */
 export type OperationPhase = 'running' | 'done' | 'failed' | 'undone';

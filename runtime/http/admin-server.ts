@@ -5,22 +5,27 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify, type InjectOptions } from 'fastify';
 import { AskGate } from '#runtime/http/ask-gate.ts';
+import { checkBody, readJson } from '#runtime/http/body-check.ts';
 import type { AdminPort } from '#runtime/http/contract.ts';
 import { jsonText } from '#runtime/http/json-text.ts';
 import { openApiDocument } from '#runtime/http/openapi.ts';
 import { readQuery, show } from '#runtime/http/parameters.ts';
 import { refusalOf } from '#runtime/http/refusal.ts';
-import { checkHost, checkToken, type GuardOptions } from '#runtime/http/request-guard.ts';
-import { type Answer, type Asked, ROUTES, type Route } from '#runtime/http/routes.ts';
+import { checkHost, checkMediaType, checkOrigin, checkToken, type GuardOptions } from '#runtime/http/request-guard.ts';
+import type { Answer, Asked, Route } from '#runtime/http/route.ts';
+import { ROUTES } from '#runtime/http/routes.ts';
 import {
   foreignFault,
+  methodsOf,
   notListening,
+  type PathRoute,
   pathOf,
   STATUS_TEXTS,
   unreadable,
   unreadRefusal,
   unrouted,
 } from '#runtime/http/server-faults.ts';
+import { SCHEMAS } from '#runtime/http/view-schemas.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -46,7 +51,7 @@ export interface AdminLimits {
   readonly heavyQuestionsMax: number;
   /** @default 16 KiB */
   readonly headersBytesMax: number;
-  /** No route reads a body. @default 64 KiB */
+  /** @default 64 KiB */
   readonly bodyBytesMax: number;
   /** Until the headers are read. @default 5 s */
   readonly headersMs: number;
@@ -77,7 +82,9 @@ const LOOK_MS = 1_000;
 /** How long the end waits for answers that are under way. */
 const CLOSE_PATIENCE_MS = 1_000;
 const OPENAPI_PATH = '/openapi.json';
-const PATHS = [...ROUTES.map((route) => route.path), OPENAPI_PATH];
+const PATHS: readonly PathRoute[] = [...ROUTES, { method: 'GET', path: OPENAPI_PATH }];
+/** Those whose bodies are read. */
+const BODY_METHODS: readonly string[] = ROUTES.flatMap(({ body, method }) => (body === undefined ? [] : [method]));
 const HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
@@ -168,12 +175,18 @@ export class AdminServer {
             ...options,
             https: { ...server, cert: tls.certificate, key: tls.key, handshakeTimeout: headersMs },
           }) as unknown as FastifyInstance<Server>);
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser(
+      'application/json',
+      { parseAs: 'string' },
+      async (_request: FastifyRequest, text: string) => readJson(text),
+    );
     app.addHook('onRequest', async (request, reply) => this.#receive(request, reply));
     app.setErrorHandler((error, request, reply) => this.#refuse(request, reply, error));
     const document = openApiDocument(ROUTES, this.#options.version);
     const routes = ROUTES.map((route) => this.#route(route));
     app.get(OPENAPI_PATH, (request, reply) => this.#answer(request, reply, { body: document }));
-    for (const { handle, path } of routes) app.get(path, handle);
+    for (const { handle, method, path } of routes) app.route({ method, url: path, handler: handle });
     return app;
   }
 
@@ -181,11 +194,13 @@ export class AdminServer {
     const gate = route.heavy ? this.#gates.heavy : this.#gates.light;
     const handle = async (request: FastifyRequest, reply: FastifyReply) => {
       const query = readQuery(queryOf(request), route.parameters);
-      const asked: Asked = { path: request.params as Readonly<Record<string, string>>, query };
+      const path = request.params as Readonly<Record<string, string>>;
+      const body = route.body === undefined ? null : checkBody(request.body, SCHEMAS[route.body]);
+      const asked: Asked = { path, query, headers: headersOf(request, route), body };
       this.#answer(request, reply, await gate.ask(() => route.ask(this.#options.port, asked)));
       return reply;
     };
-    return { path: route.path.replaceAll(/\{(\w+)\}/g, ':$1'), handle };
+    return { method: route.method, path: route.path.replaceAll(/\{(\w+)\}/g, ':$1'), handle };
   }
 
   // Before anything of a body is read, and for paths that there are not, too.
@@ -202,14 +217,19 @@ export class AdminServer {
       checkHost(headers.host, this.#options);
       checkToken(headers.authorization, this.#options);
     }
+    if (method !== 'GET' && method !== 'HEAD') checkOrigin(headers, this.#options);
     const length = Number(headers['content-length'] ?? 0);
     if (length > this.#limits.bodyBytesMax || headers['transfer-encoding'] !== undefined) {
       const message = 'the request has a body that is longer than any the API reads, or of no known length';
-      throw new StreamError('request-too-large', message, 'send no body');
+      const remedy = `send ${this.#limits.bodyBytesMax} bytes at most, with the header content-length`;
+      throw new StreamError('request-too-large', message, remedy);
     }
-    if (!request.is404) return;
+    if (!request.is404) {
+      if (BODY_METHODS.includes(method ?? '')) checkMediaType(headers['content-type']);
+      return;
+    }
     const fault = unrouted(method ?? '', path, PATHS);
-    if (fault.code === 'method-unknown') reply.header('allow', 'GET, HEAD');
+    if (fault.code === 'method-unknown') reply.header('allow', methodsOf(path, PATHS).join(', '));
     throw fault;
   }
 
@@ -265,6 +285,11 @@ export class AdminServer {
     ];
     socket.end(`${head.join('\r\n')}\r\n\r\n${text}`, () => socket.destroy());
   }
+}
+
+function headersOf({ headers }: FastifyRequest, { parameters }: Route): Asked['headers'] {
+  const names = parameters.flatMap((parameter) => (parameter.in === 'header' ? [parameter.name] : []));
+  return Object.fromEntries(names.map((name) => [name, [headers[name]].flat().join(',') || undefined]));
 }
 
 function queryOf(request: FastifyRequest): string {

@@ -103,7 +103,16 @@ export interface JobView {
   readonly failure: FaultView | null;
 }
 
+/** What a job may be told to be. */
+export type DesiredStateName = 'RUNNING' | 'PAUSED' | 'STOPPED' | 'CANCELED';
+
 export interface JobDetailView extends JobView {
+  /** What it is told to be; what it is stands in `state`. */
+  readonly desiredState: DesiredStateName;
+  /** Grows with every change of what it is told to be. */
+  readonly revision: number;
+  /** Id of the change that is under way; null: none. */
+  readonly request: string | null;
   readonly module: string;
   readonly stages: readonly {
     readonly id: string;
@@ -208,6 +217,53 @@ export interface ReadinessView {
   }[];
 }
 
+/** What a change says; what is left out stays as it is. */
+export interface JobPatchView {
+  readonly state?: DesiredStateName | undefined;
+  readonly parallelism?: number | undefined;
+  /** `200ms`, `1s`, … */
+  readonly commitInterval?: string | undefined;
+  readonly checkpointInterval?: string | undefined;
+}
+
+/** Under which a change is made. */
+export interface ChangeTerms {
+  /** Chosen by who asks: asked again, the same change is meant. Null: any. */
+  readonly requestId: string | null;
+  /** One of which the job must have; null: any. */
+  readonly revisions: readonly number[] | null;
+}
+
+export type RequestStateName = 'RUNNING' | 'DONE' | 'FAILED' | 'UNDONE';
+
+export interface TaskPauseView {
+  readonly stage: string;
+  readonly partition: number;
+  readonly fromSlot: number;
+  readonly toSlot: number;
+  /** Null: it ended on the way. */
+  readonly pauseMs: number | null;
+}
+
+/** A change of a job, from when it was accepted on. */
+export interface RequestView {
+  readonly requestId: string;
+  readonly job: string;
+  readonly operation: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+  readonly state: RequestStateName;
+  readonly acceptedMs: number;
+  /** Null while it runs. */
+  readonly endedMs: number | null;
+  /** How many of its tasks are where they are to be; null: that cannot be said. */
+  readonly progress: { readonly done: number; readonly total: number } | null;
+  /** What came of it; null while it runs. */
+  readonly message: string | null;
+  readonly failure: FaultView | null;
+  /** Tasks that moved, and how long each was not at work. */
+  readonly pauses: readonly TaskPauseView[];
+}
+
 /** What the process answers. Null: there is no such job (or operator); errors are StreamErrors. */
 export interface AdminPort {
   overview(): Promise<OverviewView>;
@@ -221,6 +277,11 @@ export interface AdminPort {
   /** Ids of operators whose state can be read, in the order of the plan. */
   stateOperators(name: string): Promise<readonly string[] | null>;
   state(name: string, operator: string, query: StateQueryView): Promise<StateView | null>;
+  /** Resolves when the change is written down, not when it is done. */
+  patchJob(name: string, patch: JobPatchView, terms: ChangeTerms): Promise<RequestView | null>;
+  cancelJob(name: string, purge: boolean, terms: ChangeTerms): Promise<RequestView | null>;
+  /** Null: no such change is known. */
+  request(requestId: string): Promise<RequestView | null>;
   readiness(): Promise<ReadinessView>;
   /** Prometheus text exposition format 0.0.4. */
   metrics(): Promise<string>;

@@ -1,7 +1,7 @@
 // Owns the OpenAPI 3.1 document of the admin API, made of the table of routes: what stands there is what is served.
 
 import { COMMON_ERRORS, statusOf } from '#runtime/http/refusal.ts';
-import type { Route } from '#runtime/http/routes.ts';
+import type { Route } from '#runtime/http/route.ts';
 import type { Schema } from '#runtime/http/schema.ts';
 import { ref, SCHEMAS } from '#runtime/http/view-schemas.ts';
 import type { ErrorCode } from '#runtime/std/errors.ts';
@@ -21,6 +21,7 @@ export interface Operation {
   readonly operationId: string;
   readonly summary: string;
   readonly parameters: readonly unknown[];
+  readonly requestBody?: unknown;
   readonly responses: Readonly<Record<string, Response>>;
   readonly security?: readonly unknown[];
 }
@@ -32,7 +33,7 @@ interface Response {
 }
 
 const DESCRIPTION = `What a process of Millrace tells about itself and its jobs. Every answer but that of /metrics is JSON;
-every refusal is {"error":{"code","message","remedy"}}, with the codes of the table of errors. HEAD is answered like GET.`;
+every refusal is {"error":{"code","message","remedy"}}, with the codes of the table of errors. HEAD is answered like GET. A change is answered at once, with a request that is asked for its end.`;
 
 /** `version` is that of Millrace. */
 export function openApiDocument(routes: readonly Route[], version: string): OpenApiDocument {
@@ -47,11 +48,17 @@ export function openApiDocument(routes: readonly Route[], version: string): Open
     // Without a token in the configuration none is needed.
     security: [{}, { bearer: [] }],
     paths: {
-      ...Object.fromEntries(routes.map((route) => [route.path, { [route.method.toLowerCase()]: operation(route) }])),
+      ...pathsOf(routes),
       '/openapi.json': { get: operation(OPENAPI) },
     },
     components: { schemas: SCHEMAS, securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
   };
+}
+
+function pathsOf(routes: readonly Route[]): Record<string, Record<string, Operation>> {
+  const paths: Record<string, Record<string, Operation>> = {};
+  for (const route of routes) (paths[route.path] ??= {})[route.method.toLowerCase()] = operation(route);
+  return paths;
 }
 
 const OPENAPI: Omit<Route, 'answers' | 'ask'> = {
@@ -82,6 +89,9 @@ function operation(route: Omit<Route, 'answers' | 'ask'> & Partial<Pick<Route, '
     operationId: route.id,
     summary: route.summary,
     parameters: route.parameters.map((parameter) => ({ ...parameter, required: parameter.in === 'path' })),
+    ...(route.body !== undefined && {
+      requestBody: { required: true, content: { 'application/json': { schema: ref(route.body) } } },
+    }),
     responses,
     ...(route.open && { security: [] }),
   };

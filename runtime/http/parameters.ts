@@ -7,13 +7,13 @@ import { nearestName } from '#runtime/std/nearest-name.ts';
 
 export interface Parameter {
   readonly name: string;
-  readonly in: 'path' | 'query';
+  readonly in: 'path' | 'query' | 'header';
   readonly description: string;
-  /** Text, or a whole number with bounds. */
+  /** Text, a whole number with bounds, or true and false. */
   readonly schema: Schema;
 }
 
-export type Query = Readonly<Record<string, string | number | undefined>>;
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
 const SHOWN_MAX = 60;
 
@@ -21,7 +21,7 @@ const SHOWN_MAX = 60;
 export function readQuery(queryString: string, parameters: readonly Parameter[]): Query {
   const known = parameters.filter((parameter) => parameter.in === 'query');
   const faults: { readonly message: string; readonly remedy: string }[] = [];
-  const query: Record<string, string | number> = Object.create(null);
+  const query: Record<string, string | number | boolean> = Object.create(null);
   for (const pair of queryString.split('&')) {
     if (pair === '') continue;
     const [rawName, ...rest] = pair.split('=');
@@ -58,6 +58,10 @@ export function show(value: string): string {
 }
 
 function readValue({ name, schema }: Parameter, value: string) {
+  if (schema.type === 'boolean') {
+    if (value === 'true' || value === 'false') return value === 'true';
+    return { message: `${name} ${show(value)} is not possible`, remedy: `give ${name} as true or false` };
+  }
   if (schema.type !== 'integer') return value;
   const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER } = schema;
   const read = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;

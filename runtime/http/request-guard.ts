@@ -1,7 +1,8 @@
 // Owns who may ask: whoever names a host that this process is known under (a page of another site that had its name
-// changed to our address does not) and, where a token is set, has it. Pure.
+// changed to our address does not) and, where a token is set, has it; and that changes are not made by pages of others. Pure.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { show } from '#runtime/http/parameters.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
@@ -32,6 +33,37 @@ export function checkToken(header: string | undefined, { token }: GuardOptions):
   const message = header === undefined ? 'the request carries no token' : 'the request carries another token';
   const remedy = 'send the header `authorization: Bearer TOKEN` with the MILLRACE_TOKEN of the process';
   throw new StreamError('request-unauthorized', message, remedy);
+}
+
+/**
+ * Pages of other sites cannot change anything: a browser says whose page it is. Who sends neither header is no browser.
+ * Error: request-misdirected.
+ */
+export function checkOrigin(headers: IncomingHttpHeaders, { hosts }: GuardOptions): void {
+  const { host, origin } = headers;
+  const site = headers['sec-fetch-site'];
+  const foreign = site === 'cross-site' || site === 'same-site';
+  if (!foreign && (origin === undefined || isOwn(origin, host, hosts))) return;
+  const whose = typeof origin === 'string' ? ` (${show(origin)})` : '';
+  const remedy = 'send it from a page of this process, or from a program';
+  throw new StreamError('request-misdirected', `a page of another site${whose} asks for a change`, remedy);
+}
+
+function isOwn(origin: string, host: string | undefined, hosts: readonly string[]): boolean {
+  if (!URL.canParse(origin)) return false;
+  const url = new URL(origin);
+  return url.host === host?.toLowerCase() || hosts.includes(url.hostname);
+}
+
+/** Forms of other sites cannot send JSON. Error: media-type-unknown. */
+export function checkMediaType(header: string | undefined): void {
+  if (/^application\/json *(;|$)/i.test(header ?? '')) return;
+  const what = header === undefined ? 'does not say what its body is' : `has a body of type ${show(header)}`;
+  throw new StreamError(
+    'media-type-unknown',
+    `the change ${what}`,
+    'send JSON with the header `content-type: application/json`',
+  );
 }
 
 /** Of one length, as the comparison needs them. */

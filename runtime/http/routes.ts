@@ -1,56 +1,13 @@
 // Owns the table of routes: what can be asked, with which parameters, what is answered, and whom it is asked of. Data
 // for the server and for the OpenAPI document alike; sockets and headers of every answer are the server's affair.
 
-import { createHash } from 'node:crypto';
-import type { AdminPort, JobDetailView } from '#runtime/http/contract.ts';
-import { jsonText } from '#runtime/http/json-text.ts';
-import { type Parameter, type Query, show } from '#runtime/http/parameters.ts';
+import { CHANGE_ROUTES } from '#runtime/http/change-routes.ts';
+import type { AdminPort } from '#runtime/http/contract.ts';
+import { type Parameter, show } from '#runtime/http/parameters.ts';
+import { type Answer, type Asked, ID, JOB, known, listed, meant, type Route } from '#runtime/http/route.ts';
 import type { SchemaName } from '#runtime/http/view-schemas.ts';
-import { type ErrorCode, StreamError } from '#runtime/std/errors.ts';
-import { nearestName } from '#runtime/std/nearest-name.ts';
+import { StreamError } from '#runtime/std/errors.ts';
 
-export interface Asked {
-  readonly path: Readonly<Record<string, string>>;
-  readonly query: Query;
-}
-
-export interface Answer {
-  /** @default 200 */
-  readonly status?: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Text as it is, anything else as JSON. */
-  readonly body: unknown;
-}
-
-export interface Route {
-  readonly method: 'GET';
-  /** With parameters in braces. */
-  readonly path: string;
-  readonly id: string;
-  readonly summary: string;
-  readonly parameters: readonly Parameter[];
-  /** By status; `text` is the Prometheus text format. */
-  readonly answers: Readonly<Record<number, { readonly schema: SchemaName | 'text'; readonly description: string }>>;
-  /** Headers of its answer with 200, with what they say. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Beside those that every route has. */
-  readonly errors: readonly ErrorCode[];
-  /** May be asked without the token, whatever the Host. */
-  readonly open?: true;
-  /** Many of these at once would hold much memory. */
-  readonly heavy?: true;
-  readonly ask: (port: AdminPort, asked: Asked) => Promise<Answer>;
-}
-
-const ID = /^[a-z0-9-]{1,64}$/;
-const LISTED_MAX = 20;
-
-const JOB: Parameter = {
-  name: 'job',
-  in: 'path',
-  description: 'id of the job',
-  schema: { type: 'string', pattern: ID.source },
-};
 const OPERATOR: Parameter = {
   name: 'operator',
   in: 'path',
@@ -77,10 +34,10 @@ export const ROUTES: readonly Route[] = [
   })),
   {
     ...ofJob('', 'job', 'One job with its tasks', 'JobDetail', (port, name) => port.job(name)),
-    headers: { etag: 'of what the job is told to be (not of what it does): for If-Match of changes' },
+    headers: { etag: 'revision of what the job is told to be (not of what it does): for If-Match of changes' },
     ask: async (port, { path }) => {
       const job = await known(port, path['job'], (name) => port.job(name));
-      return { body: job, headers: { etag: jobTag(job) } };
+      return { body: job, headers: { etag: `"${job.revision}"` } };
     },
   },
   ofJob('/plan', 'plan', 'Stages, operators, exchanges and state of a job', 'Plan', (port, name) => port.plan(name)),
@@ -127,6 +84,7 @@ export const ROUTES: readonly Route[] = [
     },
     ask: askReadiness,
   },
+  ...CHANGE_ROUTES,
 ];
 
 function simple(
@@ -193,29 +151,4 @@ async function askReadiness(port: AdminPort): Promise<Answer> {
     first === undefined ? 'the process is not ready' : `job ${first.job} is ${first.state}: ${first.reason}`;
   const error = { code: 'not-ready', message: `${message}${more}`, remedy: first?.remedy ?? 'ask again in a while' };
   return { status: 503, headers: { 'retry-after': '1' }, body: { error, ...readiness } };
-}
-
-/** What `ask` answers for a job that there is. Error: job-unknown. */
-async function known<T>(port: AdminPort, name: string, ask: (name: string) => Promise<T | null>): Promise<T> {
-  const found = ID.test(name) ? await ask(name) : null;
-  if (found !== null) return found;
-  const names = (await port.jobs()).map((job) => job.name);
-  const has = names.length === 0 ? 'the process has no job yet' : `choose from: ${listed(names)}`;
-  throw new StreamError('job-unknown', `there is no job ${show(name)}`, `${meant(name, names)}${has}`);
-}
-
-function meant(name: string, names: readonly string[]): string {
-  const near = nearestName(name.slice(0, 64), names);
-  return near === null ? '' : `did you mean '${near}'? `;
-}
-
-function listed(names: readonly string[]): string {
-  const rest = names.length - LISTED_MAX;
-  return `${names.slice(0, LISTED_MAX).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
-}
-
-/** Changes with what somebody may change, and not with what the job does. */
-function jobTag({ module, name, parallelism, settings, stages, version }: JobDetailView): string {
-  const told = jsonText([name, module, version, parallelism, settings, stages]);
-  return `"${createHash('sha256').update(told).digest('base64url').slice(0, 22)}"`;
 }

@@ -6,6 +6,11 @@ import { type Refusal, refusalOf } from '#runtime/http/refusal.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import { nearestName } from '#runtime/std/nearest-name.ts';
 
+export interface PathRoute {
+  readonly method: string;
+  readonly path: string;
+}
+
 interface UnreadLimits {
   readonly headersBytesMax: number;
   readonly requestMs: number;
@@ -41,18 +46,27 @@ export function unreadable(url: string, error: Error): StreamError | Error {
 /** Faults that fastify finds in a request, in our words; null for a bug. */
 export function foreignFault(error: unknown): StreamError | null {
   const { message, statusCode } = error as { message?: string; statusCode?: number };
-  if (statusCode === 413) return new StreamError('request-too-large', `the body is too large`, 'send no body');
+  if (statusCode === 413) return new StreamError('request-too-large', 'the body is too large', 'send less');
   if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return null;
   return new StreamError('request-invalid', `the request is not understood: ${message}`, 'see /openapi.json');
 }
 
-export function unrouted(method: string, path: string, paths: readonly string[]): StreamError {
+/** Methods that `path` knows; empty: there is nothing at it. */
+export function methodsOf(path: string, routes: readonly PathRoute[]): readonly string[] {
   const wanted = path === '/' ? '/' : path.replace(/\/$/, '');
-  const found = paths.find((known) => new RegExp(`^${known.replaceAll(/\{\w+\}/g, '[^/]{1,1000}')}$`).test(wanted));
-  if (found !== undefined) {
-    return new StreamError('method-unknown', `${found} does not know ${method}`, 'use GET or HEAD');
+  return routes
+    .filter((route) => new RegExp(`^${route.path.replaceAll(/\{\w+\}/g, '[^/]{1,1000}')}$`).test(wanted))
+    .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+}
+
+export function unrouted(method: string, path: string, routes: readonly PathRoute[]): StreamError {
+  const methods = methodsOf(path, routes);
+  if (methods.length > 0) {
+    const remedy = `use ${methods.join(', ').replace(/, (\w+)$/, ' or $1')}`;
+    return new StreamError('method-unknown', `${show(path)} does not know ${method}`, remedy);
   }
-  const near = nearestName(wanted.slice(0, 60), paths);
+  const paths = [...new Set(routes.map((route) => route.path))];
+  const near = nearestName(path.slice(0, 60), paths);
   const meant = near === null ? '' : `did you mean ${near}? `;
   return new StreamError('path-unknown', `there is nothing at ${show(path)}`, `${meant}there are: ${paths.join(' ')}`);
 }

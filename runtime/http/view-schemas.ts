@@ -5,20 +5,25 @@ import type {
   CheckpointRefView,
   CheckpointsView,
   CheckpointView,
+  DesiredStateName,
   ExceptionsView,
   ExceptionView,
   FaultView,
   InputView,
   JobDetailView,
+  JobPatchView,
   JobStateName,
   JobView,
   OverviewView,
   PlanView,
   RatesView,
   ReadinessView,
+  RequestStateName,
+  RequestView,
   StateOperatorsView,
   StateReadView,
   StateView,
+  TaskPauseView,
   TaskView,
 } from '#runtime/http/contract.ts';
 import {
@@ -46,6 +51,9 @@ export const JOB_STATES = [
   'FAILED',
   'FINISHED',
 ] as const satisfies readonly JobStateName[];
+
+const DESIRED_STATES = ['RUNNING', 'PAUSED', 'STOPPED', 'CANCELED'] as const satisfies readonly DesiredStateName[];
+const REQUEST_STATES = ['RUNNING', 'DONE', 'FAILED', 'UNDONE'] as const satisfies readonly RequestStateName[];
 
 export type SchemaName = keyof typeof SCHEMAS;
 
@@ -132,10 +140,48 @@ export const SCHEMAS = {
   Job: view<JobView>(JOB),
   JobDetail: view<JobDetailView>({
     ...JOB,
+    desiredState: oneOf(DESIRED_STATES, 'what it is told to be'),
+    revision: { type: 'integer', minimum: 1, description: 'grows with every change of what it is told to be' },
+    request: orNull(text('id of the change that is under way'), 'none'),
     module: text('where it is defined'),
     stages: list(STAGES, 'in the order of the plan'),
     settings: record(true, 'intervals and bounds'),
     taskList: list(refer('Task'), 'one for each partition of each stage'),
+  }),
+  JobPatch: view<JobPatchView>(
+    {
+      state: oneOf(DESIRED_STATES, 'what it is to be: given alone'),
+      parallelism: { type: 'integer', minimum: 1, maximum: 256, description: 'slots its tasks are spread over' },
+      commitInterval: text('longest wait of output for its commit: 200ms, 1s, …'),
+      checkpointInterval: text('between two checkpoints: 30s, 5m, …'),
+    },
+    ['state', 'parallelism', 'commitInterval', 'checkpointInterval'],
+  ),
+  Request: view<RequestView>({
+    requestId: text('id'),
+    job: text('id of the job'),
+    operation: text('start, stop, pause, cancel, rescale, configure'),
+    parameters: record(true, 'of the operation'),
+    state: oneOf(REQUEST_STATES, 'UNDONE: it could not be finished, and all is as it was before'),
+    acceptedMs: moment('when it was written down'),
+    endedMs: orNull(moment('when it ended'), 'it runs'),
+    progress: orNull(
+      view<NonNullable<RequestView['progress']>>({
+        done: count('tasks that are where they are to be'),
+        total: count('all'),
+      }),
+      'that cannot be said',
+    ),
+    message: orNull(text('what came of it'), 'it runs'),
+    failure: orNull(refer('Fault'), 'it did not fail'),
+    pauses: list(refer('TaskPause'), 'tasks that moved'),
+  }),
+  TaskPause: view<TaskPauseView>({
+    stage: STAGE,
+    partition: PARTITION,
+    fromSlot: count('where it was'),
+    toSlot: count('where it is'),
+    pauseMs: orNull(number('for how long it was not at work, in milliseconds'), 'it ended on the way'),
   }),
   Task: view<TaskView>({
     stage: STAGE,

@@ -115,7 +115,7 @@ export interface StagedBatch extends TopicPartition {
 
 export interface Transaction {
   readonly batches: readonly StagedBatch[];
-  /** The one record for the commit log. */
+  /** For the commit log, which takes one record at a time; a control log may take more. */
   readonly entry: StagedBatch;
   /** Base offset the entry must get; anything else aborts with `foreign-writer`. */
   readonly expectedEntryOffset: bigint;

@@ -17,7 +17,7 @@ import { crashLoop, recentDeaths, respawnPauseMs, verdict } from '#runtime/slot/
 import { type MovedTask, SlotMoves } from '#runtime/slot/slot-moves.ts';
 import { openSlot } from '#runtime/slot/slot-opening.ts';
 import { SlotReports } from '#runtime/slot/slot-reports.ts';
-import { rescaleJob } from '#runtime/slot/slot-rescale.ts';
+import { type MoveProgress, rescaleJob } from '#runtime/slot/slot-rescale.ts';
 import { endSilent, endStalled, type StallParts } from '#runtime/slot/slot-stall.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import type { Logger } from '#runtime/std/logger.ts';
@@ -124,7 +124,7 @@ export class SlotPool {
    * Spreads the tasks of a job over so many slots, each of those that move stopped cleanly in its own before it starts
    * in another. Resolves when all run again, or have ended. Error: slot-not-started, and nothing has moved.
    */
-  async rescale(job: string, parallelism: number): Promise<readonly MovedTask[]> {
+  async rescale(job: string, parallelism: number, progress: MoveProgress = () => {}): Promise<readonly MovedTask[]> {
     // What they say of how busy they are decides.
     const reports = await this.#reports.status();
     this.#grow(reports.filter(({ assignment }) => assignment.job === job).length, parallelism);
@@ -135,6 +135,7 @@ export class SlotPool {
       shared: this.#shared,
       busySeconds: (task) => this.#reports.words.busySeconds(task),
       open: async (slot) => (slot.worker === null && !slot.respawning ? this.#open(slot) : undefined),
+      moved: progress,
       move: (task, to) => this.#move(task, to),
     });
     this.#retire();

@@ -11,6 +11,9 @@ const MOVES_AT_ONCE = 4;
 /** Busy seconds of a task that does nothing. */
 const BASE_WEIGHT = 0.1;
 
+/** How many of those that move are where they are to be. */
+export type MoveProgress = (done: number, total: number) => void;
+
 export interface RescaleParts {
   readonly job: string;
   readonly parallelism: number;
@@ -21,6 +24,7 @@ export interface RescaleParts {
   readonly busySeconds: (task: TaskAssignment) => number;
   /** Makes sure that the thread of a slot hears. Error: slot-not-started. */
   readonly open: (slot: Slot) => Promise<void>;
+  readonly moved: MoveProgress;
   /** Null when the task has ended meanwhile, or stays for another reason. */
   readonly move: (task: TaskAssignment, to: number) => Promise<MovedTask | null>;
 }
@@ -31,13 +35,16 @@ export async function rescaleJob(parts: RescaleParts): Promise<readonly MovedTas
   const targets = new Set(places.values());
   await Promise.all(parts.slots.filter(({ index }) => targets.has(index)).map((slot) => parts.open(slot)));
   const waiting = tasksOf(parts).filter((task) => places.has(assignmentKey(task)));
+  const total = waiting.length;
   const moved: MovedTask[] = [];
   const next = async (): Promise<void> => {
     for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) {
       const done = await parts.move(task, places.get(assignmentKey(task)) as number);
       if (done !== null) moved.push(done);
+      parts.moved(moved.length, total);
     }
   };
+  parts.moved(0, total);
   await Promise.all(Array.from({ length: MOVES_AT_ONCE }, next));
   return moved;
 }

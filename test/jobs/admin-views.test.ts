@@ -8,6 +8,7 @@ import { readinessView } from '#jobs/admin-readiness.ts';
 import { compileJob } from '#jobs/compile.ts';
 import type { PreparedJob } from '#jobs/prepare-job.ts';
 import { type JobState, logFull, type RunningJob } from '#jobs/running-jobs.ts';
+import { configured } from '#runtime/control/desired-state.ts';
 import type { SlotReport, TaskAssignment } from '#runtime/slot/messages.ts';
 import { FailureBook } from '#runtime/task/failure-book.ts';
 import { TaskMeter } from '#runtime/task/task-meter.ts';
@@ -69,15 +70,23 @@ function known(reports: readonly (SlotReport | null)[], change: Partial<RunningJ
   const prepared = { tasks, assignment: { version: 'v' } } as unknown as PreparedJob;
   const job: RunningJob = {
     name: 'steady',
+    original: { configuration, compiled },
     loaded: { configuration, compiled },
+    wanted: configured(undefined, {
+      job: 'steady',
+      modulePath: '/steady.ts',
+      settings: { parallelism: 2, commitIntervalMs: 200, checkpointIntervalMs: 60_000 },
+      atMs: 0,
+    }),
     state: 'RUNNING',
     failure: null,
+    failedMs: null,
     prepared,
-    tasksLeft: reports.length,
     exceptions: new FailureBook(),
     ...change,
   };
-  return { job, tasks: reports.map((one, partition) => ({ assignment: task(partition), report: one })), paused: null };
+  const shown = reports.map((one, partition) => ({ assignment: task(partition), report: one }));
+  return { job, tasks: shown, paused: null, request: null };
 }
 
 function verdict(reports: readonly (SlotReport | null)[], change: Partial<RunningJob> = {}) {
@@ -134,9 +143,13 @@ test('of several tasks in the way the first is told, and how many more there are
 test.each<[JobState, RegExp]>([
   ['CREATED', /prepared/],
   ['STOPPING', /stopping/],
-  ['STOPPED', /stopped/],
 ])('a job that is %s is not ready', (state, reason) => {
   expect(verdict([report(0)], { state })).toMatchObject({ state, reason: expect.stringMatching(reason) });
+});
+
+test.each<JobState>(['PAUSED', 'STOPPED', 'CANCELED'])('a job that was told to be %s keeps nobody waiting', (state) => {
+  expect(jobState(known([report(0)], { state }))).toBe(state);
+  expect(verdict([report(0, { word: 'ended', slot: null })], { state })).toBe(null);
 });
 
 test('a failed job tells its failure, without the stack', () => {

@@ -13,6 +13,7 @@ const CONFIG = JSON.stringify(new URL('../../jobs/config.ts', import.meta.url).h
 
 export class AdminWorld {
   readonly directory: string;
+  #starts = 0;
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -22,11 +23,11 @@ export class AdminWorld {
     return new AdminWorld(await mkdtemp(join(tmpdir(), 'millrace-admin-')));
   }
 
-  /** Minute jobs by their names, all with two slots. */
-  async start(jobs: readonly string[], checkpointInterval = '1s'): Promise<MillraceProcess> {
+  /** Minute jobs by their names, all with two slots unless told otherwise. */
+  async start(jobs: readonly string[], checkpointInterval = '1s', parallelism = 2): Promise<MillraceProcess> {
     await writeJobModules(this.directory, jobs);
     const entry = (job: string) =>
-      `${job}: { module: './${job}.ts', parallelism: 2, checkpointInterval: '${checkpointInterval}' }`;
+      `${job}: { module: './${job}.ts', parallelism: ${parallelism}, checkpointInterval: '${checkpointInterval}' }`;
     const config = `import { defineConfig, directory, embedded } from ${CONFIG};
 export default defineConfig({
   log: embedded({ directory: 'log' }),
@@ -35,9 +36,11 @@ export default defineConfig({
   jobs: { ${jobs.map(entry).join(', ')} },
 });
 `;
-    await writeFile(join(this.directory, 'config.ts'), config);
+    // A module is loaded once, however often its file changes.
+    const configPath = `config-${++this.#starts}.ts`;
+    await writeFile(join(this.directory, configPath), config);
     const installation = await loadInstallation({
-      configPath: 'config.ts',
+      configPath,
       workingDirectory: this.directory,
       environment: {},
       flags: {},

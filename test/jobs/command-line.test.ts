@@ -27,6 +27,16 @@ const STATE = {
   url: null,
   json: false,
 };
+const CHANGE = {
+  kind: 'change',
+  command: 'stop',
+  job: 'j',
+  requestId: null,
+  parallelism: null,
+  purge: false,
+  url: null,
+  json: false,
+};
 const PAGE = { operator: '1m', prefix: 'p', limit: 1_000, after: '0:2' };
 
 describe('meaning', () => {
@@ -57,6 +67,12 @@ describe('meaning', () => {
     [['state', 'j', '--operator', '1m', '--prefix', 'p', '--limit', '1000', '--after', '0:2'], { ...STATE, ...PAGE }],
     [['state', 'j', '--key', ''], { ...STATE, key: '' }],
     [['state', 'j', '--key', 'cpu{host="ä=b"}'], { ...STATE, key: 'cpu{host="ä=b"}' }],
+    [['stop', 'j'], CHANGE],
+    [['pause', 'j', '--request-id', 'of-1'], { ...CHANGE, command: 'pause', requestId: 'of-1' }],
+    [['resume', 'j', '--json'], { ...CHANGE, command: 'resume', json: true }],
+    [['start', 'j', '--url', 'http://h:1'], { ...CHANGE, command: 'start', url: 'http://h:1' }],
+    [['cancel', 'j', '--purge'], { ...CHANGE, command: 'cancel', purge: true }],
+    [['rescale', 'j', '--parallelism', '8'], { ...CHANGE, command: 'rescale', parallelism: 8 }],
     [['completion', 'zsh'], { kind: 'completion', shell: 'zsh' }],
     [['--complete', 'job', '--x', ''], { kind: 'complete', words: ['job', '--x', ''] }],
     [['--version'], { kind: 'version' }],
@@ -87,6 +103,19 @@ describe('meaning', () => {
     [['explain', 'a.ts', '--port', '1'], '--port means nothing to explain', 'explain'],
     [['explain', 'a.ts', '--options', '{'], '--options is no JSON: {', 'explain'],
     [['job'], 'job takes a JOB', 'job'],
+    [['stop'], 'stop takes a JOB', 'stop'],
+    [['stop', '..'], "stop takes the id of a job, not '..'", 'stop'],
+    [['stop', 'j', '--purge'], '--purge means nothing to stop', 'stop'],
+    [['start', 'j', '--slots', '2'], '--slots means nothing to start of a JOB', 'start'],
+    [['start', '--json'], '--json means nothing to start without a JOB', 'start'],
+    [['start', 'j', 'k'], "start takes one JOB, not also 'k'", 'start'],
+    [['rescale', 'j'], 'rescale takes --parallelism N', 'rescale'],
+    [['rescale', 'j', '--parallelism', '0'], "--parallelism takes a whole number from 1 to 256, not '0'", 'rescale'],
+    [
+      ['stop', 'j', '--request-id', 'A b'],
+      "--request-id takes a to z, 0 to 9 and -, 64 characters at most, not 'A b'",
+      'stop',
+    ],
     [['job', ''], 'job takes a JOB', 'job'],
     [['job', '..'], "job takes the id of a job, not '..'", 'job'],
     [['jobs', 'rollups'], "jobs takes no argument 'rollups'", 'jobs'],

@@ -16,8 +16,10 @@ const READMES = ['jobs/README.md', 'runtime/http/README.md'].map((path) => ({
   path,
   text: readFileSync(join(ROOT, path), 'utf8'),
 }));
-/** Nothing else is ever run, whatever a README says: these only ask. */
-const ASKS = /^(?:(?:source <\()?npx millrace (?:jobs|job|state|completion)\b|curl -s .*127\.0\.0\.1:8081\/)/;
+/** Nothing else is ever run, whatever a README says: these only ask, or change what the test has made. */
+const ASKS =
+  /^(?:(?:source <\()?npx millrace (?:jobs|job|state|completion|(?:start|stop|pause|resume|rescale|cancel) [a-z]+)\b|curl -s .*127\.0\.0\.1:8081\/)/;
+const CHANGES = /^curl -s -X PATCH -H '[^']*' -d '[^']*' http:\/\/127\.0\.0\.1:8081\/jobs\/[a-z]+$/;
 /** What could do more than ask, in a line that begins well. */
 const MORE = /[;&|`]|\$\(|>|\s-(?:o|O|X|d|T)\b|--(?:output|request|data|upload-file)\b(?!-urlencode)/;
 
@@ -30,12 +32,16 @@ const lines = READMES.flatMap(({ path, text }) =>
       .map((line) => ({ path, line })),
   ),
 );
-const asking = lines.filter(({ line }) => ASKS.test(line) && !MORE.test(line.replace(/'[^']*'/g, '')));
+const asking = lines.filter(
+  ({ line }) => CHANGES.test(line) || (ASKS.test(line) && !MORE.test(line.replace(/'[^']*'/g, ''))),
+);
 
 let server: AdminServer;
 
 beforeAll(async () => {
-  server = new ApiWorld().serverOf();
+  const world = new ApiWorld();
+  world.port.requestState = 'DONE';
+  server = world.serverOf();
   await server.listen('127.0.0.1', 0);
 });
 
@@ -47,7 +53,18 @@ test('what stands there only asks', () => {
 
 test('there are command lines, of every command that asks', () => {
   const all = asking.map(({ line }) => line).join('\n');
-  for (const command of ['jobs', 'job', 'state', 'completion'] as const) {
+  for (const command of [
+    'jobs',
+    'job',
+    'state',
+    'completion',
+    'start',
+    'stop',
+    'pause',
+    'resume',
+    'rescale',
+    'cancel',
+  ] as const) {
     expect(Object.keys(COMMANDS)).toContain(command);
     expect(all).toContain(`npx millrace ${command}`);
   }

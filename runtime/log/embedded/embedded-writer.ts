@@ -50,7 +50,7 @@ export class EmbeddedWriter implements LogWriter {
       this.#state = 'dead';
       const entryOffset = await this.#send(transaction);
       this.#state = 'ready';
-      return { entryOffset, nextEntryOffset: entryOffset + 1n };
+      return { entryOffset, nextEntryOffset: entryOffset + BigInt(transaction.entry.recordCount) };
     });
   }
 

@@ -53,8 +53,8 @@ const PAUSE_MAX_MS = 50;
 const SEQUENCE_COUNT = 2 ** 31;
 const API_PRODUCE = 0;
 const API_END_TXN = 26;
-/** One record and the marker that ends its transaction. */
-const OFFSETS_PER_ENTRY = 2n;
+/** The marker that ends a transaction takes an offset behind its records. */
+const MARKER_OFFSETS = 1;
 
 /** What has to be done at the coordinator right before a request; a number of an error. */
 type Preparation = (connection: Connection) => Promise<number>;
@@ -188,7 +188,7 @@ export class KafkaWriter implements LogWriter {
     const { failures, entryOffset } = await this.#send([...batches, entry], entry);
     await this.#judge(failures, entryOffset, entry, expectedEntryOffset);
     await this.#end(true);
-    return { entryOffset, nextEntryOffset: entryOffset + OFFSETS_PER_ENTRY };
+    return { entryOffset, nextEntryOffset: entryOffset + BigInt(entry.recordCount + MARKER_OFFSETS) };
   }
 
   /** Adds the partitions and produces all batches; every answer is in when it returns. */

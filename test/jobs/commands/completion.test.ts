@@ -61,7 +61,7 @@ describe('words', () => {
     ],
     [
       ['help', 'st'],
-      ['start', 'state'],
+      ['start', 'state', 'stop'],
     ],
     [['nothing', ''], []],
     [['explain', ''], null],

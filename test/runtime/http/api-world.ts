@@ -25,6 +25,15 @@ export class ApiWorld {
     return { status: statusCode, body, headers: answered, json: () => JSON.parse(body) };
   }
 
+  /** Sends a change; a body is sent as JSON. */
+  async change(method: 'PATCH' | 'DELETE', url: string, body?: unknown, headers = LOCAL, server = this.serverOf()) {
+    const json = { 'content-type': 'application/json' };
+    const payload = body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) };
+    const sent = { method, url, headers: { ...(body !== undefined && json), ...headers }, ...payload };
+    const { body: text, headers: answered, statusCode } = await server.inject(sent);
+    return { status: statusCode, body: text, headers: answered, json: () => JSON.parse(text) };
+  }
+
   /** The fault that a request meets, which has a code of the table, a remedy and nothing beside. */
   async faultOf(url: string, headers?: Readonly<Record<string, string>>, server?: AdminServer) {
     const answer = await this.get(url, headers, server);

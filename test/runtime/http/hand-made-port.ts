@@ -3,10 +3,14 @@
 
 import type {
   AdminPort,
+  ChangeTerms,
   CheckpointRefView,
   FaultView,
   JobDetailView,
+  JobPatchView,
   JobView,
+  RequestStateName,
+  RequestView,
   StateQueryView,
   TaskView,
 } from '#runtime/http/contract.ts';
@@ -73,6 +77,13 @@ export class HandMadePort implements AdminPort {
   states: Readonly<Record<string, unknown>> = { windows: [{ start: 1, end: 2, count: 3, p50: null }] };
   settings: Readonly<Record<string, unknown>> = { commitIntervalMs: 200 };
   lagRecords = 12_345;
+  revision = 3;
+  /** How the next change, or request, is. */
+  requestState: RequestStateName = 'RUNNING';
+  /** How it is when it is asked for, one after the other. */
+  readonly requestStates: RequestStateName[] = [];
+  readonly changes: object[] = [];
+  readonly #given = new Set<string>();
   /** Thrown by everything that is asked. */
   fault: Error | null = null;
   /** Every answer waits for it. */
@@ -111,6 +122,9 @@ export class HandMadePort implements AdminPort {
     const detail: JobDetailView = {
       ...RUNNING,
       lagRecords: this.lagRecords,
+      desiredState: 'RUNNING',
+      revision: this.revision,
+      request: 'r-1',
       module: './jobs/rollups.ts',
       stages: [{ id: '1m', parallelism: 4, input: 'exchange 1m', operators: ['1m', '1h'] }],
       settings: this.settings,
@@ -167,6 +181,47 @@ export class HandMadePort implements AdminPort {
       next: query.key === undefined && query.after === undefined ? '2.17' : null,
     };
     return this.#ask(`state ${name} ${operator}`, name === 'rollups' && operator === '1m' ? view : null);
+  }
+
+  patchJob(name: string, patch: JobPatchView, terms: ChangeTerms) {
+    this.changes.push({ ...patch, ...terms });
+    return this.#ask(`patch ${name}`, name === 'rollups' ? this.#request(terms.requestId) : null);
+  }
+
+  cancelJob(name: string, purge: boolean, terms: ChangeTerms) {
+    this.changes.push({ purge, ...terms });
+    return this.#ask(`cancel ${name}`, name === 'rollups' ? this.#request(terms.requestId) : null);
+  }
+
+  request(requestId: string) {
+    const next = this.requestStates.shift();
+    if (next !== undefined) this.requestState = next;
+    const known = requestId === 'r-1' || this.#given.has(requestId);
+    return this.#ask(`request ${requestId}`, known ? this.#request(requestId) : null);
+  }
+
+  #request(requestId: string | null): RequestView {
+    this.#given.add(requestId ?? 'made');
+    const runs = this.requestState === 'RUNNING';
+    const pause = { stage: '1m', partition: 3, fromSlot: 0, toSlot: 1 };
+    return {
+      requestId: requestId ?? 'made',
+      job: 'rollups',
+      operation: 'rescale',
+      parameters: { parallelism: 4 },
+      state: this.requestState,
+      acceptedMs: 1_700_000_000_000,
+      endedMs: runs ? null : 1_700_000_001_000,
+      progress: runs ? { done: 1, total: 8 } : null,
+      message: runs ? null : 'spread over 4 slots',
+      failure: this.requestState === 'FAILED' ? FAULT : null,
+      pauses: runs
+        ? []
+        : [
+            { ...pause, pauseMs: 120.5 },
+            { ...pause, pauseMs: null },
+          ],
+    };
   }
 
   readiness() {

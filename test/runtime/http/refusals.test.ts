@@ -51,7 +51,7 @@ describe('what is not there', () => {
 
   test.each(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'TRACE'] as const)('%s', async (method) => {
     const server = world.serverOf();
-    for (const url of ['/jobs', '/jobs/rollups/', '/jobs/nobody/state/x', '/openapi.json', '/healthz']) {
+    for (const url of ['/jobs', '/jobs/rollups/plan/', '/jobs/nobody/state/x', '/openapi.json', '/healthz']) {
       const headers = { ...LOCAL, 'content-type': 'x/y' };
       const {
         body,

@@ -18,9 +18,9 @@ export class SchemaCheck {
   }
 
   /** What an answer has that the document does not say of it, or the other way round; empty when nothing. */
-  faults(path: string, status: number, contentType: string, body: string): string[] {
-    const response = this.#document.paths[path]?.['get']?.responses[status];
-    if (response === undefined) return [`${path} does not list ${status}`];
+  faults(path: string, status: number, contentType: string, body: string, method = 'get'): string[] {
+    const response = this.#document.paths[path]?.[method]?.responses[status];
+    if (response === undefined) return [`${method} ${path} does not list ${status}`];
     const type = contentType.split(';')[0];
     const content = response.content[type];
     if (content === undefined) return [`${path} ${status} does not list ${type}`];
@@ -32,7 +32,18 @@ export class SchemaCheck {
     return (validate.errors ?? []).map((error) => `${path} ${status} ${error.instancePath} ${error.message}`);
   }
 
-  /** Fields of named schemas that no answer had. */
+  /** Whether the document knows what is sent with a change. */
+  sends(path: string, method: string, body: unknown): boolean {
+    const sent = this.#document.paths[path]?.[method]?.requestBody as
+      | { readonly content: Readonly<Record<string, { readonly schema: Schema }>> }
+      | undefined;
+    const schema = sent?.content['application/json']?.schema;
+    if (schema === undefined) return false;
+    this.#see(schema, body);
+    return this.#ajv.compile(absolute(schema) as object)(body);
+  }
+
+  /** Fields of named schemas that no answer, and nothing that was sent, had. */
   unseen(): string[] {
     const names = Object.entries(this.#document.components.schemas).flatMap(([name, schema]) => fieldsOf(name, schema));
     return names.filter((name) => !this.#seen.has(name));

@@ -168,6 +168,21 @@ export function writingTests(bench: LogBench): void {
     expect(texts(log)).toEqual(['foreign', 'mine']);
   });
 
+  it('says where the next entry belongs, also behind one of several records', async () => {
+    const client = bench.client();
+    const writer = await suiteWriter(bench, client, 'entries');
+    for (const values of [['a'], ['b', 'c', 'd'], ['e']]) {
+      const entry = staged(writer.commits.topic, 0, values);
+      const transaction = { batches: [], entry, expectedEntryOffset: writer.expected };
+      const result = await writer.writer.transact(transaction);
+      expect(result.entryOffset).toBe(writer.expected);
+      writer.expected = result.nextEntryOffset;
+    }
+    const reader = await bench.reader(client, writer.commits.topic);
+    const log = await readTo(reader, await bench.settledEnd(client, writer.commits.topic));
+    expect(texts(log)).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
+
   it('commits an entry without other records', async () => {
     const client = bench.client();
     const writer = await suiteWriter(bench, client, 'entry-only');
