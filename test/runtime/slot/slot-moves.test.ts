@@ -2,6 +2,7 @@
 // waits for ever.
 
 import { afterEach, expect, test } from 'vitest';
+import type { ToSlot } from '#runtime/slot/messages.ts';
 import { scene, task, terminateAll, until } from './slot-scene.ts';
 
 afterEach(terminateAll);
@@ -47,11 +48,17 @@ test('a slot that dies while its tasks are told to leave sends them on, and they
   const { pool, running, workers, clock } = scene(1);
   pool.start([task('a', 0, 'stays'), task('a', 1, 'stays'), task('a', 2, 'stays')], 1);
   await until(async () => (await running()).length === 3);
+  const { worker } = workers[0];
+  const told: string[] = [];
+  const post = worker.postMessage.bind(worker);
+  worker.postMessage = (message: ToSlot) => {
+    told.push(message.kind);
+    post(message);
+  };
   const moving = pool.rescale('a', 3);
   // Two leave; they do not stop by themselves.
-  await until(() => workers.length === 3);
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  await workers[0].worker.terminate();
+  await until(() => told.filter((kind) => kind === 'stop-tasks').length === 2);
+  await worker.terminate();
   await until(async () => {
     clock.advance(1_000);
     return (await running()).length === 3;
