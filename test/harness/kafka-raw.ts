@@ -2,97 +2,23 @@
 // it opens transactions and leaves them open, appends finished batches as they are, and dumps a partition as stored.
 // Shares no code with the product.
 
-import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  body,
+  describeCluster,
+  int8,
+  int16,
+  int32,
+  int64,
+  RawConnection,
+  RawKafkaError,
+  text,
+} from '#test/harness/kafka-raw-wire.ts';
 
 interface RawBatch {
   readonly topic: string;
   readonly partition: number;
   readonly bytes: Buffer;
-}
-
-export class RawKafkaError extends Error {
-  readonly code: number;
-
-  constructor(what: string, code: number) {
-    super(`${what}: Kafka error ${code}`);
-    this.code = code;
-  }
-}
-
-const int8 = (value: number) => Buffer.from([value & 255]);
-const int16 = (value: number) => Buffer.from([(value >> 8) & 255, value & 255]);
-const int32 = (value: number) => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value);
-  return bytes;
-};
-const int64 = (value: bigint) => {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigInt64BE(value);
-  return bytes;
-};
-const text = (value: string | null) =>
-  value === null ? int16(-1) : Buffer.concat([int16(Buffer.byteLength(value)), Buffer.from(value)]);
-const body = (...parts: Buffer[]) => Buffer.concat(parts);
-
-class Answer {
-  readonly bytes: Buffer;
-  at = 0;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
-
-  int8 = () => this.bytes.readInt8((this.at += 1) - 1);
-  int16 = () => this.bytes.readInt16BE((this.at += 2) - 2);
-  int32 = () => this.bytes.readInt32BE((this.at += 4) - 4);
-  int64 = () => this.bytes.readBigInt64BE((this.at += 8) - 8);
-
-  text(): string | null {
-    const size = this.int16();
-    if (size < 0) return null;
-    this.at += size;
-    return this.bytes.toString('utf8', this.at - size, this.at);
-  }
-}
-
-/** One request at a time to one broker. */
-class RawConnection {
-  readonly #socket: Socket;
-  #correlation = 0;
-  #held: Buffer = Buffer.alloc(0);
-  #waiting: { resolve: (answer: Buffer) => void; reject: (error: Error) => void } | null = null;
-
-  constructor(address: string) {
-    const [host, port] = address.split(':');
-    this.#socket = connect({ host, port: Number(port), noDelay: true });
-    this.#socket.on('data', (chunk: Buffer) => {
-      this.#held = Buffer.concat([this.#held, chunk]);
-      while (this.#held.length >= 4 && this.#held.length >= 4 + this.#held.readInt32BE(0)) {
-        const size = this.#held.readInt32BE(0);
-        this.#waiting?.resolve(Buffer.from(this.#held.subarray(8, 4 + size)));
-        this.#held = this.#held.subarray(4 + size);
-      }
-    });
-    this.#socket.on('error', (error) => this.#waiting?.reject(error));
-    this.#socket.on('close', () => this.#waiting?.reject(new Error(`${address} closed the connection`)));
-  }
-
-  async request(apiKey: number, version: number, payload: Buffer): Promise<Answer> {
-    const head = body(int16(apiKey), int16(version), int32(++this.#correlation), text('raw-test-client'));
-    const answer = new Promise<Buffer>((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-    });
-    this.#socket.write(body(int32(head.length + payload.length), head, payload));
-    const bytes = await answer;
-    this.#waiting = null;
-    return new Answer(bytes);
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
 }
 
 export class RawKafka {
@@ -105,27 +31,9 @@ export class RawKafka {
   /** A connection to the leader of a partition. */
   async leader(topic: string, partition: number): Promise<RawConnection> {
     for (let attempt = 0; attempt < 100; attempt++) {
-      const any = new RawConnection(this.#brokers[0]);
-      const answer = await any.request(3, 1, body(int32(1), text(topic)));
-      any.close();
-      const addresses = new Map<number, string>();
-      for (let left = answer.int32(); left > 0; left--) {
-        const node = answer.int32();
-        addresses.set(node, `${answer.text()}:${answer.int32()}`);
-        answer.text();
-      }
-      answer.int32();
-      answer.int32();
-      answer.int16();
-      answer.text();
-      answer.int8();
-      for (let left = answer.int32(); left > 0; left--) {
-        answer.int16();
-        const index = answer.int32();
-        const address = addresses.get(answer.int32());
-        for (let lists = 0; lists < 2; lists++) for (let more = answer.int32(); more > 0; more--) answer.int32();
-        if (index === partition && address !== undefined) return new RawConnection(address);
-      }
+      const { brokers, topics } = await describeCluster(this.#brokers[0], [topic]);
+      const address = brokers.get(topics.get(topic)?.[partition]?.leader ?? -1);
+      if (address !== undefined) return new RawConnection(address);
       await sleep(50);
     }
     throw new Error(`${topic}/${partition} has no leader`);

@@ -1,10 +1,11 @@
 // A disk that gets full under `npm start`, on a real small file system: what writes waits and goes on when there is
 // room again; a process killed meanwhile starts only then. Nothing is lost or there twice.
 
-import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
+import { fillDisk, mountSmallDisk, unmountSmallDisk } from '#test/harness/small-disk.ts';
 import { judgeRows } from './generated-rows.ts';
 import { until } from './oracle/until.ts';
 import { Installation, Product } from './process-harness.ts';
@@ -12,7 +13,7 @@ import { waitForGrowth, withLog } from './rollups-embedded-log.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const OWN_MOUNTS = 'MILLRACE_TEST_OWN_MOUNTS';
-const DISK = 'size=96m';
+const DISK_MIB = 96;
 /** Of the log, for some thousand samples. */
 const WORK_BYTES = 500_000;
 const ROWS = /^1m {2}\d{4}-\d\d-\d\d \d\d:\d\d:00 {2}\d+ rows$/;
@@ -24,7 +25,7 @@ test('a full disk pauses everything, and with room again it goes on', async () =
   const disk = join(installation.directory, 'data');
   const ballast = join(disk, 'ballast');
   mkdirSync(disk);
-  if (!mounted(disk)) {
+  if (!mountSmallDisk(disk, DISK_MIB)) {
     await installation.remove();
     runWithOwnMounts();
     return;
@@ -34,7 +35,7 @@ test('a full disk pauses everything, and with room again it goes on', async () =
     const first = start();
     products.push(first);
     await first.waitForLine(ROWS, 120_000);
-    fill(ballast);
+    fillDisk(ballast);
     const told = JSON.parse(await first.waitForLine(/the disk of the log is full/, 60_000));
     expect(told).toMatchObject({ level: 'error', remedy: expect.stringContaining('make room') });
     expect(first.running).toBe(true);
@@ -55,7 +56,7 @@ test('a full disk pauses everything, and with room again it goes on', async () =
     await waitForGrowth(first, installation, WORK_BYTES);
 
     const toldOnce = first.lines.length;
-    fill(ballast);
+    fillDisk(ballast);
     const isFull = (line: string) => line.includes('the disk of the log is full');
     await until(() => first.lines.slice(toldOnce).some(isFull), 'the disk to be full again', 60_000);
     await first.kill();
@@ -72,7 +73,7 @@ test('a full disk pauses everything, and with room again it goes on', async () =
     expect(await withLog(installation, judgeRows)).toBeGreaterThan(100);
   } finally {
     await Promise.all(products.map((product) => product.kill()));
-    execFileSync('umount', [disk]);
+    unmountSmallDisk(disk);
     await installation.remove();
   }
 }, 400_000);
@@ -96,27 +97,4 @@ function runWithOwnMounts(): void {
     encoding: 'utf8',
   });
   expect(status, `${needed}\n${stdout}\n${stderr}`).toBe(0);
-}
-
-/** False where mounting is for others. */
-function mounted(disk: string): boolean {
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', DISK, 'tmpfs', disk], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Writes until the disk refuses. */
-function fill(path: string): void {
-  const chunk = Buffer.alloc(64 * 1024, 1);
-  const file = openSync(path, 'w');
-  try {
-    for (;;) writeSync(file, chunk);
-  } catch (error) {
-    expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
-  } finally {
-    closeSync(file);
-  }
 }

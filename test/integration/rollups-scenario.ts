@@ -34,10 +34,11 @@ export class Script {
   readonly #oracle: RollupOracle;
   readonly #records: Generator<DataRecord>;
   #done = false;
+  #ended = false;
 
   constructor(options: DataSetOptions, nowMs: number) {
     this.options = options;
-    this.#records = generate(options);
+    this.#records = generate(options, () => this.#ended);
     this.#oracle = new RollupOracle({
       partitionCount: options.partitionCount,
       outOfOrdernessMs: OUT_OF_ORDERNESS_MS,
@@ -47,6 +48,11 @@ export class Script {
 
   get done(): boolean {
     return this.#done;
+  }
+
+  /** The round under way is the last one; the closing samples follow. */
+  end(): void {
+    this.#ended = true;
   }
 
   /** The next records; fewer at the end. */

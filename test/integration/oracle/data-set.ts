@@ -31,7 +31,7 @@ export type Placement = 'series' | 'producer' | 'spread';
 
 export interface DataSetOptions {
   readonly seed: number;
-  /** The midnight in the middle. At least 26 hours ago, or the closing samples lie too far in the future. */
+  /** The midnight in the middle. The day that the last sample is in must have ended an hour ago: closing samples follow it. */
   readonly midnightMs: number;
   readonly placement: Placement;
   readonly partitionCount: number;
@@ -79,8 +79,9 @@ interface OpenArray {
   bad: number;
 }
 
-export function* generate(options: DataSetOptions): Generator<DataRecord> {
-  yield* new DataSet(options).records();
+/** `ended` true: no further round begins, and the closing samples follow. */
+export function* generate(options: DataSetOptions, ended: () => boolean = () => false): Generator<DataRecord> {
+  yield* new DataSet(options).records(ended);
 }
 
 class DataSet {
@@ -108,12 +109,12 @@ class DataSet {
     this.#brokenKinds = this.#random.shuffled([...Object.keys(BROKEN_RECORDS), ...parts, ...inArrays]);
   }
 
-  *records(): Generator<DataRecord> {
+  *records(ended: () => boolean): Generator<DataRecord> {
     const { rounds, intervalMs, midnightMs, brokenShare } = this.#options;
     const startMs = midnightMs - Math.floor(rounds / 2) * intervalMs;
     const count = this.#series.length;
     let lastMs = startMs;
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < rounds && !ended(); round++) {
       for (let index = 0; index < count; index++) {
         lastMs = startMs + round * intervalMs + Math.floor((index * intervalMs) / count);
         yield* this.#sample(index, lastMs);
@@ -121,7 +122,7 @@ class DataSet {
       }
     }
     for (let partition = 0; partition < this.#arrays.length; partition++) yield* this.#closeArray(partition, lastMs);
-    yield* this.#closing();
+    yield* this.#closing(Math.max(midnightMs, Math.floor(lastMs / DAY_MS) * DAY_MS));
   }
 
   *#sample(index: number, arrivalMs: number): Generator<DataRecord> {
@@ -211,10 +212,10 @@ class DataSet {
     yield this.#record(partition, key, value, arrivalMs, { finite: 0, notFinite: 0, bad: 1 });
   }
 
-  /** One sample for every partition, an hour after the end of the day after the midnight. */
-  *#closing(): Generator<DataRecord> {
-    const { partitionCount, midnightMs, placement } = this.#options;
-    const timestampMs = midnightMs + DAY_MS + 3_600_000;
+  /** One sample for every partition, an hour after the end of the last day, which begins at `dayMs`. */
+  *#closing(dayMs: number): Generator<DataRecord> {
+    const { partitionCount, placement } = this.#options;
+    const timestampMs = dayMs + DAY_MS + 3_600_000;
     let attempt = 0;
     for (let partition = 0; partition < partitionCount; partition++) {
       let canonical = canonicalText(CLOSING_METRIC, [['p', `${attempt}`]]);
