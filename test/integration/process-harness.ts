@@ -14,6 +14,11 @@ const NODE = join(ROOT, 'node_modules/node/bin/node');
 const LINES_MAX = 20_000;
 const LINE_SHOWN_MAX = 400;
 
+/** What every attempt at a task says that is not its very first; `task` names it. */
+export const BEGAN_AGAIN = /restored from a checkpoint|no usable checkpoint, replaying/;
+/** What a task says that lost a transaction, for whatever reason. */
+export const TRANSACTION_FAILED = /transaction failed: /;
+
 /** One job of the generated configuration; `options` go to a module that exports a function. */
 export interface JobChoice {
   /** Path in the repository, or absolute. */
@@ -134,6 +139,8 @@ export class Product {
   /** What it wrote to either output, newest last, bounded. */
   readonly lines: string[] = [];
   readonly exited: Promise<ProductExit>;
+  /** Hears every line, also those that `lines` has no room for. */
+  onLine: ((line: string) => void) | null = null;
   readonly #child: ChildProcess;
   #exit: ProductExit | null = null;
 
@@ -153,6 +160,7 @@ export class Product {
       const lines = (rest + chunk.toString()).split('\n');
       rest = lines.pop() ?? '';
       this.lines.push(...lines);
+      for (const line of lines) this.onLine?.(line);
       if (this.lines.length > LINES_MAX) this.lines.splice(0, this.lines.length - LINES_MAX / 2);
     };
     child.stdout?.on('data', take);

@@ -4,7 +4,8 @@
 
 import { expect, test } from 'vitest';
 import { startKafka } from '#test/harness/kafka.ts';
-import { BEGAN_AGAIN, KafkaRun, TRANSACTION_FAILED } from './rollups-kafka-run.ts';
+import { BEGAN_AGAIN, TRANSACTION_FAILED } from './process-harness.ts';
+import { KafkaRun } from './rollups-kafka-run.ts';
 
 const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
 const DATA = { seriesCount: 1000, rounds: 100, partitionCount: 6 };

@@ -22,11 +22,6 @@ import {
   verdict,
 } from './rollups-scenario.ts';
 
-/** What every attempt at a task says that is not its very first; `task` names it. */
-export const BEGAN_AGAIN = /restored from a checkpoint|no usable checkpoint, replaying/;
-/** What a task says that lost a transaction, for whatever reason. */
-export const TRANSACTION_FAILED = /transaction failed: /;
-
 const CHUNK_RECORDS = 1000;
 const PATIENCE_MS = 120_000;
 

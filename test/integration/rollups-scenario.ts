@@ -101,15 +101,24 @@ export function verdict(
   published: ReadonlyMap<string, readonly OutputRecord[]>,
   options: ComparisonOptions,
 ): string {
+  return judged(expectation, topics, published, options)
+    .filter(([, differences]) => differences.total > 0)
+    .map(([what, differences]) => `${what}:\n${differences}`)
+    .join('\n');
+}
+
+/** The same by what is compared. */
+export function judged(
+  expectation: Expectation,
+  topics: RunTopics,
+  published: ReadonlyMap<string, readonly OutputRecord[]>,
+  options: ComparisonOptions,
+): readonly (readonly [string, Differences])[] {
   const of = (topic: string) => published.get(topic) ?? [];
   const rows = outputTopics(topics).flatMap(of);
-  const reports: [string, Differences][] = [
+  return [
     ['rows', compareRows(expectation, rows, options)],
     ['dead letters', compareDeadLetters(expectation, of(deadLetterTopic(topics)))],
     ['late samples', compareLate(expectation, of(lateTopic(topics)))],
   ];
-  return reports
-    .filter(([, differences]) => differences.total > 0)
-    .map(([what, differences]) => `${what}:\n${differences}`)
-    .join('\n');
 }

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { sharedKafka } from '#test/harness/shared-kafka.ts';
 import { until } from './oracle/until.ts';
-import { BEGAN_AGAIN, KafkaRun, TRANSACTION_FAILED } from './rollups-kafka-run.ts';
+import { BEGAN_AGAIN, TRANSACTION_FAILED } from './process-harness.ts';
+import { KafkaRun } from './rollups-kafka-run.ts';
 
 const SEED = Number(process.env['MILLRACE_TEST_SEED'] ?? 20260301);
 /** Longer than a transaction may stay open. */

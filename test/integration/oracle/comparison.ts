@@ -37,6 +37,11 @@ export class Differences {
     return [...this.#kinds.values()].reduce((sum, { count }) => sum + count, 0);
   }
 
+  /** How many of each kind. */
+  get counts(): ReadonlyMap<string, number> {
+    return new Map([...this.#kinds].map(([kind, { count }]) => [kind, count]));
+  }
+
   /** Empty when there are none. */
   toString(): string {
     return [...this.#kinds]
