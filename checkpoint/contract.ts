@@ -23,6 +23,31 @@ export interface PagedState {
   readsSchema?(version: number): boolean;
   /** As readPage, of such a schema; what it reads counts as changed. */
   readOlderPage?(page: number, input: ByteReader, version: number): void;
+  /**
+   * Of a table of keys: takes from the pages of another task's table, ascending, the keys that belong here, and notes where
+   * they are. Called once for each task that keys come from, before the states that are kept by them.
+   */
+  adoptKeys?(pages: Iterable<AdoptedPage>, keys: MovedKeys): void;
+  /** Takes from a page of another task's state what belongs here; changes this state as any change does. */
+  adoptPage?(page: AdoptedPage, keys: MovedKeys): void;
+  /** Nothing of it moves when keys are spread over tasks anew: it begins empty, and that is right. @default false */
+  readonly beginsAnew?: boolean;
+}
+
+export interface AdoptedPage {
+  readonly page: number;
+  readonly input: ByteReader;
+  /** Schema version it was written with. */
+  readonly version: number;
+}
+
+/** Where keys of another task's table went, while its state moves. A state without either way to be adopted cannot. */
+export interface MovedKeys {
+  /** Whether a key of this hash (murmur2) belongs here. */
+  belongs(hash: number): boolean;
+  place(from: number, to: number): void;
+  /** Slot here of a slot there; -1: the key belongs to another task. */
+  slotOf(from: number): number;
 }
 
 /**
@@ -190,6 +215,22 @@ export interface StateFit {
   tableOf?(stateId: string): string | null;
 }
 
+/** A task's part of a savepoint, as the state of others begins with it. */
+export interface AdoptedPart {
+  readonly identity: TaskIdentity;
+  readonly savepoint: string;
+  /** Name of the manifest. */
+  readonly manifest: string;
+}
+
+export interface Adoption {
+  /** In the order in which their keys get their slots. */
+  readonly parts: readonly AdoptedPart[];
+  /** Which keys belong here: those whose hash is this partition; null: all. */
+  readonly spread: { readonly partition: number; readonly partitions: number } | null;
+  readonly fit: StateFit;
+}
+
 /** The checkpoints and the page set of one task, for one attempt. Knows no entry but what it is told. */
 export interface TaskCheckpoints extends StateRegistry {
   /**
@@ -203,6 +244,11 @@ export interface TaskCheckpoints extends StateRegistry {
     readonly manifest: CheckpointManifest | null;
     readonly stored: number;
   }>;
+  /**
+   * Fills the empty state with what parts of a savepoint hold of this task's keys, part by part; after `restore` found
+   * nothing. Errors: checkpoint-corrupt, version-mismatch, state-not-movable.
+   */
+  adopt(adoption: Adoption): Promise<void>;
   /** Captures the state as it is now. At most one may be pending. */
   capture(moment: CheckpointMoment): PendingCheckpoint;
   /** Order-free digest over all pages as they are now (synchronous; cost: the pages changed since the last call). */

@@ -2,7 +2,16 @@
 // task can swap, its pages leave memory between entries and come back when they are missed. The codec's bytes must follow
 // from the value alone.
 
-import type { PagedState, PageTracker, StateRegistry, ValueCodec, ValueStore } from '#checkpoint/contract.ts';
+import {
+  type AdoptedPage,
+  type MovedKeys,
+  type PagedState,
+  type PageTracker,
+  readerOf,
+  type StateRegistry,
+  type ValueCodec,
+  type ValueStore,
+} from '#checkpoint/contract.ts';
 import type { SwappedState, SwapSpace } from '#checkpoint/page-swap.ts';
 import type { RecentPage } from '#checkpoint/recency.ts';
 import { countOf, PAGE_SHIFT, presenceOf, readAt, SLOTS_PER_PAGE, ValuePage } from '#checkpoint/value-page.ts';
@@ -137,6 +146,23 @@ export class KeyedValues<V extends NonNullable<unknown> | null> implements Paged
       const value = this.#naming(() => read(input));
       invariant(input.at === end, `a migration of state '${this.stateId}' read ${input.at - end} bytes too many`);
       this.set(slot, value);
+    }
+  }
+
+  adoptPage({ page, input, version }: AdoptedPage, keys: MovedKeys): void {
+    const read = readerOf(this.#codec, version);
+    invariant(read !== null, `state '${this.stateId}' cannot read schema ${version}`);
+    for (let left = input.u8(); left > 0; left--) {
+      const slot = keys.slotOf((page << PAGE_SHIFT) + input.u8());
+      const size = input.uvarint();
+      const end = input.at + size;
+      if (slot < 0) input.raw(size);
+      else
+        this.set(
+          slot,
+          this.#naming(() => read(input)),
+        );
+      invariant(input.at === end, `a codec of state '${this.stateId}' did not read the value that it wrote`);
     }
   }
 

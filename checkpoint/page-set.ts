@@ -145,6 +145,13 @@ export class PageSet implements StateRegistry {
     return this.#digest.toText();
   }
 
+  /** The registered states, empty, to be changed by whoever fills them without a checkpoint of their own. */
+  begin(): ReadonlyMap<string, PagedState> {
+    invariant(!this.#inUse, 'only a state that was never used can be filled');
+    this.#inUse = true;
+    return new Map(Array.from(this.#states, ([stateId, { state }]) => [stateId, state]));
+  }
+
   /** Begins to fill the empty registered states with a verified checkpoint. Error: version-mismatch. */
   restore(
     segments: readonly StoredSegment[],

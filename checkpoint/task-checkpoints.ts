@@ -1,7 +1,9 @@
 // Owns the checkpoints of one task for one attempt: restore, capture, retention and clean-up over a store. It knows no
 // entry but what it is told, and never touches a file that a kept checkpoint needs.
 
+import { adoptState } from '#checkpoint/adopted-state.ts';
 import type {
+  Adoption,
   CheckpointManifest,
   CheckpointMoment,
   CheckpointReference,
@@ -129,6 +131,15 @@ export class FileTaskCheckpoints implements TaskCheckpoints {
     }
     this.#warnOfHeadless(names, known);
     return { manifest: restored, stored: manifestNames.length };
+  }
+
+  adopt(adoption: Adoption): Promise<void> {
+    const { swap } = this;
+    return adoptState(this.#pages.begin(), adoption, {
+      store: this.#store,
+      restoreBytesMax: this.#restoreBytesMax,
+      relieve: async () => swap?.relieve(),
+    });
   }
 
   capture(moment: CheckpointMoment): PendingCheckpoint {

@@ -18,6 +18,8 @@ export interface StateShape {
   readonly schemaVersion: number;
   /** State of the keys that it is kept by; null: it is not kept by key. */
   readonly table: string | null;
+  /** Whether it can be spread over another number of tasks. */
+  readonly movable: boolean;
   readsSchema(version: number): boolean;
 }
 
@@ -172,6 +174,7 @@ function stageStates(job: CompiledJob, stage: StagePlan, run: RunIdentity, sourc
     stateId: one.stateId,
     schemaVersion: one.schemaVersion,
     table: keyTableOf(program, one.stateId),
+    movable: one.beginsAnew === true || one.adoptPage !== undefined || one.adoptKeys !== undefined,
     readsSchema: (version) => version === one.schemaVersion || one.readsSchema?.(version) === true,
   }));
 }

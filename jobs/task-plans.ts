@@ -5,6 +5,7 @@ import { instantiate } from '#jobs/instantiate.ts';
 import { type CompiledJob, type SourcePlan, type StagePlan, sourceOf, writersOf } from '#jobs/plan.ts';
 import { stageOutputs, writerTopics } from '#jobs/stage-shape.ts';
 import { commitTopic, inputTopic, type RunIdentity, type SourceTopics, stageTaskCount } from '#jobs/topics.ts';
+import type { TaskOrigin } from '#runtime/task/origin.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
 import type { VersionParts } from '#runtime/task/task-version.ts';
 
@@ -16,6 +17,8 @@ export interface TaskPlanOptions {
   readonly versionParts?: VersionParts;
   readonly run: RunIdentity;
   readonly sources: SourceTopics;
+  /** With what a task of a new generation begins. @default with nothing */
+  readonly originOf?: (stage: string, partition: number) => TaskOrigin | null;
   /** Ids of the topics that the job began with; those that are not named here may be any. @default {} */
   readonly topicIds?: Readonly<Record<string, string>>;
 }
@@ -37,6 +40,7 @@ export function offsetsGroup(source: SourcePlan, { namespace, job }: Pick<RunIde
 
 export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: number): TaskPlan {
   const { job, run, version, versionParts } = options;
+  const origin = options.originOf?.(stage.id, partition) ?? null;
   const { plan } = job;
   const topic = inputTopic(plan, run, stage);
   const fromSource = stage.input.kind === 'source';
@@ -46,6 +50,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
     identity: { ...run, stage: stage.id, partition },
     version,
     ...(versionParts === undefined ? {} : { versionParts }),
+    ...(origin === null ? {} : { origin }),
     input: {
       topic,
       partition,

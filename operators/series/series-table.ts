@@ -2,7 +2,7 @@
 // operator. Slots are state: the lowest free one is given to a new series, generation marks are kept with it, so
 // replay gives and frees the same slots. Invariant: pages depend on the live slots, their marks and the generation only.
 
-import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
+import type { AdoptedPage, MovedKeys, PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
 import { ByteSlabs } from '#operators/series/byte-slabs.ts';
 import { parseCanonical, seriesJson } from '#operators/series/canonical.ts';
 import { writeSeriesJson } from '#operators/series/series-json-bytes.ts';
@@ -16,6 +16,8 @@ const PAGE_SLOTS = 1 << PAGE_SLOTS_SHIFT;
 /** Page 0 holds the generation, page p > 0 the slots from (p - 1) * 256. */
 const GENERATION_PAGE = 0;
 const SLOTS_FIRST = 256;
+/** Keys that come from other tasks were seen in this one or in the two before: what is older may go at once. */
+const ADOPTED_GENERATION = 3;
 
 export interface SeriesTableOptions {
   /** `<operator id>/<name>`, unique within the task. */
@@ -191,6 +193,30 @@ export class SeriesTable implements KeyTable, PagedState {
       const bytes = input.raw(size);
       this.#place(slot, bytes, 0, size, murmur2(bytes));
       this.#seen[slot] = input.uvarint();
+    }
+  }
+
+  // When a key was seen there is told by how many generations ago; here all of them lie in the last ones.
+  adoptKeys(pages: Iterable<AdoptedPage>, keys: MovedKeys): void {
+    this.#touch(GENERATION_PAGE);
+    this.#generation = ADOPTED_GENERATION;
+    let generation = 1;
+    for (const { page, input } of pages) {
+      if (page === GENERATION_PAGE) {
+        generation = input.uvarint();
+        continue;
+      }
+      for (let from = (page - 1) << PAGE_SLOTS_SHIFT; !input.done; from++) {
+        const size = input.uvarint();
+        if (size === 0) continue;
+        const bytes = input.raw(size);
+        const age = generation - input.uvarint();
+        const hash = murmur2(bytes);
+        if (!keys.belongs(hash)) continue;
+        const slot = this.slotOf(bytes, 0, size, hash);
+        this.#seen[slot] = ADOPTED_GENERATION - Math.min(age, ADOPTED_GENERATION - 1);
+        keys.place(from, slot);
+      }
     }
   }
 

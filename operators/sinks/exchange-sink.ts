@@ -31,6 +31,8 @@ export class ExchangeSink extends Untimed implements Operator, PagedState {
   readonly id: string;
   readonly stateId: string;
   readonly schemaVersion = 1;
+  /** Nothing was said to the exchange of another generation. */
+  readonly beginsAnew = true;
   readonly #options: ExchangeSinkOptions;
   readonly #out = new ByteWriter(4096);
   #context: OperatorContext | null = null;

@@ -1,7 +1,7 @@
 // Owns when keys are looked over for eviction: at each multiple of keyTtl that the watermark passes, several at once
 // when it leaps. Knows no table. Invariant: the next time is a multiple of keyTtl above every watermark it fired under.
 
-import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
+import type { AdoptedPage, PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
 import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
 
@@ -43,6 +43,11 @@ export class KeyExpiry implements PagedState {
 
   readPage(_page: number, input: ByteReader): void {
     this.nextSweepMs = input.f64();
+  }
+
+  /** The earliest of those whose keys come here. */
+  adoptPage({ input }: AdoptedPage): void {
+    this.#set(Math.min(this.nextSweepMs, input.f64()));
   }
 
   #set(nextSweepMs: number): void {

@@ -2,7 +2,7 @@
 // of that state. The event time of a rollup row is the last millisecond of its window. The newest of two rows of the same time and key stays. Knows no watermark. Invariant: pages depend on
 // the rows that are held, not on how they came.
 
-import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
+import type { AdoptedPage, MovedKeys, PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
 import { copyValue, readValue, writeValue } from '#operators/formats/special-values.ts';
 import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant } from '#runtime/std/errors.ts';
@@ -182,15 +182,34 @@ export class HeldRows implements PagedState {
     const bucket = this.#bucketAt(pageBucketEnd(page));
     while (!input.done) {
       const timeMs = bucket.endMs - 1 - input.uvarint();
-      const place = this.#add(bucket, timeMs, input.uvarint());
-      bucket.originPartition[place] = input.uvarint();
-      bucket.originOffset[place] = input.uvarint();
-      for (let v = 0; v < this.#width; v++) readValue(input, bucket.values, place * this.#width + v);
-      if (this.#width === 1) continue;
-      bucket.windowStartMs[place] = timeMs + 1 - input.uvarint();
-      bucket.run[place] = input.uvarint();
-      bucket.revision[place] = input.uvarint();
+      this.#readRow(bucket, this.#add(bucket, timeMs, input.uvarint()), input);
     }
+  }
+
+  adoptPage({ page, input }: AdoptedPage, keys: MovedKeys): void {
+    const endMs = pageBucketEnd(page);
+    const passedOver = new HeldBucket(endMs, this.#width);
+    while (!input.done) {
+      const timeMs = endMs - 1 - input.uvarint();
+      const slot = keys.slotOf(input.uvarint());
+      if (slot < 0) {
+        this.#readRow(passedOver, 0, input);
+        continue;
+      }
+      const bucket = this.#bucketAt(endMs);
+      this.#touch(bucket, slot);
+      this.#readRow(bucket, this.#add(bucket, timeMs, slot), input);
+    }
+  }
+
+  #readRow(bucket: HeldBucket, place: number, input: ByteReader): void {
+    bucket.originPartition[place] = input.uvarint();
+    bucket.originOffset[place] = input.uvarint();
+    for (let v = 0; v < this.#width; v++) readValue(input, bucket.values, place * this.#width + v);
+    if (this.#width === 1) return;
+    bucket.windowStartMs[place] = bucket.timeMs[place] + 1 - input.uvarint();
+    bucket.run[place] = input.uvarint();
+    bucket.revision[place] = input.uvarint();
   }
 
   #writeRow(bucket: HeldBucket, place: number, out: ByteWriter): void {

@@ -2,7 +2,7 @@
 // start; rows come in blocks of 128 neighbouring slots, so a pane costs memory only where it has keys, and the columns
 // of all panes are shared. Row numbers follow from history and are never state; a page is one block, by slot.
 
-import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
+import type { AdoptedPage, MovedKeys, PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
 import type { WindowAggregate } from '#operators/windows/contract.ts';
 import type { ByteReader, ByteWriter } from '#runtime/std/byte-writer.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
@@ -173,6 +173,30 @@ export class PaneRows implements PagedState {
       const row = this.#restoreRow(number, slot, mark);
       this.#aggregate.read(row, input);
     }
+  }
+
+  adoptPage({ page, input }: AdoptedPage, keys: MovedKeys): void {
+    const number = paneNumberOf(page);
+    const firstSlot = (page % SLOT_PAGES) << BLOCK_SHIFT;
+    while (!input.done) {
+      const slot = keys.slotOf(firstSlot + input.u8());
+      const mark = input.uvarint();
+      if (slot < 0) this.#passOver(input);
+      else {
+        const row = this.claim(number, slot);
+        this.marks[row] = mark;
+        if (mark !== UNFIRED) this.find(number)!.unfired--;
+        this.#aggregate.read(row, input);
+      }
+    }
+  }
+
+  // Only the aggregate knows how long its row is.
+  #passOver(input: ByteReader): void {
+    const block = this.#takeBlock();
+    this.#aggregate.read(block << BLOCK_SHIFT, input);
+    this.#aggregate.clear(block << BLOCK_SHIFT);
+    this.#freeBlocks.push(block);
   }
 
   #restoreRow(number: number, slot: number, mark: number): number {

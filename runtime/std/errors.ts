@@ -36,6 +36,10 @@ export const ERROR_CODES = {
     meaning: 'the state was left by another version of the job and not by a clean stop',
   },
   'savepoint-failed': { retryable: true, meaning: 'a savepoint came to nothing, and the job goes on without it' },
+  'state-not-movable': {
+    retryable: false,
+    meaning: 'a state cannot be spread over another number of tasks',
+  },
   'savepoint-unknown': { retryable: false, meaning: 'a job has no such savepoint' },
   'commit-log-lost': { retryable: false, meaning: 'the commit log of a task is gone although the task ran before' },
   'commit-log-corrupt': { retryable: false, meaning: 'an entry of a commit log cannot be read or breaks the chain' },

@@ -1,7 +1,7 @@
 // Owns how an attempt gets from a shut out predecessor to the state of the last entry: genesis or restore, replay,
 // hand-over to another version. Takes no new input. Invariant: nothing is emitted before what was committed is proved.
 
-import type { CheckpointManifest, InputPosition, TaskCheckpoints } from '#checkpoint/contract.ts';
+import type { CheckpointManifest, InputPosition, StateFit, TaskCheckpoints } from '#checkpoint/contract.ts';
 import type { PartitionReader, TopicDescription } from '#runtime/log/contract.ts';
 import { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { CommitLogContent, CommitLogEntry } from '#runtime/task/commit-log.ts';
@@ -9,6 +9,7 @@ import type { Committer } from '#runtime/task/committer.ts';
 import { CHAIN_START, type Entry, type Genesis, handoverEntry, writeEntry } from '#runtime/task/entry.ts';
 import { checkGenesis, checkpointLost, refuseLostLog, resolveStart } from '#runtime/task/genesis.ts';
 import { keyTableOf } from '#runtime/task/key-tables.ts';
+import { adoptOrigin, beganClock, type EntryOrigin, entryOrigin, sourcePosition } from '#runtime/task/origin.ts';
 import { replay } from '#runtime/task/replay.ts';
 import { StageRunner } from '#runtime/task/stage-runner.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
@@ -74,10 +75,7 @@ export class AttemptStart {
     const startMs = environment.clock.monotonicMs();
     const { manifest, stored } = await checkpoints.restore(
       (candidate) => byNumber.get(candidate.entry)?.chainHash === candidate.chainHash,
-      {
-        allowDropped: options.allowDroppedState === true,
-        tableOf: (stateId) => keyTableOf(runner.program, stateId),
-      },
+      this.#fit,
     );
     const restoredMs = environment.clock.monotonicMs() - startMs;
     if (manifest !== null) meter.restored(restoredMs, manifest, checkpoints.kept().at(-1));
@@ -91,7 +89,7 @@ export class AttemptStart {
       return;
     }
     checkGenesis(plan, manifest, content.entries, genesis, this.#inputTopic);
-    this.#startFrom(manifest, content.entries, runner);
+    await this.#startFrom(manifest, content.entries, runner);
     this.#openReader(runner);
     await this.#replayTo(last, manifest, content.entries, runner);
     const { chainHash, offset } = this.head;
@@ -128,8 +126,12 @@ export class AttemptStart {
   // Entry 0: fixes topics, start offsets, clock, version, counts and writers before the first fetch.
   async #begin(genesis: Genesis, inputTopic: TopicDescription, runner: StageRunner): Promise<void> {
     const { plan, environment } = this.#parts;
-    const startOffset = await resolveStart(environment.log, plan.input);
-    const clockMs = environment.clock.nowMs();
+    const { origin } = plan;
+    const nowMs = environment.clock.nowMs();
+    const clockMs = origin === undefined ? nowMs : beganClock(origin, nowMs);
+    const startOffset = await this.#startOffset(inputTopic);
+    const began = origin === undefined ? undefined : entryOrigin(origin);
+    if (began !== undefined) await this.#adopt(began, runner);
     runner.clockMs = clockMs;
     runner.inputOffset = startOffset;
     await this.#append({
@@ -144,7 +146,31 @@ export class AttemptStart {
       outputRecords: 0,
       ...(plan.versionParts === undefined ? {} : { parts: plan.versionParts }),
       genesis,
+      ...(began === undefined ? {} : { origin: began }),
     });
+    const { chainHash, offset } = this.head;
+    if (began !== undefined) this.checkpointing?.adopted(this.lastEntry as Entry, chainHash, offset, runner);
+  }
+
+  /** Of a new generation a source goes on where the savepoint was, an exchange is empty. */
+  #startOffset(inputTopic: TopicDescription): Promise<bigint> {
+    const { plan, environment } = this.#parts;
+    const { origin, input, writers } = plan;
+    const position = origin === undefined || writers > 0 ? null : sourcePosition(plan, origin, inputTopic);
+    if (position !== null) return Promise.resolve(position);
+    return resolveStart(environment.log, origin === undefined ? input : { ...input, start: 'earliest' });
+  }
+
+  async #adopt(origin: EntryOrigin, runner: StageRunner): Promise<void> {
+    await adoptOrigin(this.#parts.plan, this.checkpoints as TaskCheckpoints, origin, this.#fit);
+    runner.adopt(origin.watermarkMs);
+  }
+
+  get #fit(): StateFit {
+    return {
+      allowDropped: this.#parts.options.allowDroppedState === true,
+      tableOf: (stateId) => (this.runner === null ? null : keyTableOf(this.runner.program, stateId)),
+    };
   }
 
   async #append(entry: Entry): Promise<void> {
@@ -156,7 +182,11 @@ export class AttemptStart {
     this.lastEntry = entry;
   }
 
-  #startFrom(manifest: CheckpointManifest | null, entries: readonly CommitLogEntry[], runner: StageRunner): void {
+  async #startFrom(
+    manifest: CheckpointManifest | null,
+    entries: readonly CommitLogEntry[],
+    runner: StageRunner,
+  ): Promise<void> {
     const { plan, environment } = this.#parts;
     const { logger } = environment;
     const task = taskName(plan.identity);
@@ -169,6 +199,7 @@ export class AttemptStart {
     }
     const first = entries[0].entry;
     if (first.number !== 0) throw checkpointLost(plan, first);
+    if (first.origin !== undefined) await this.#adopt(first.origin, runner);
     logger.info({ task, last }, 'no usable checkpoint, replaying from entry 0');
     runner.clockMs = first.clockMs;
     runner.inputOffset = BigInt(first.inputs[0].endOffset);

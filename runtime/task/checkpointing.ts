@@ -302,6 +302,12 @@ export class Checkpointing {
     this.finishing = false;
   }
 
+  /** State that came from a savepoint is to stand by itself soon: a checkpoint of entry 0, beside the work. */
+  adopted(genesis: Entry, chainHash: string, entryOffset: bigint, runner: StageRunner): void {
+    this.capture(genesis, chainHash, runner);
+    this.write(genesis, entryOffset);
+  }
+
   /**
    * The last step of a clean stop: a checkpoint at the last entry, unless there is one. Errors: disk-failed and what
    * else the store says, after some tries.

@@ -7,6 +7,7 @@ import type { InputPosition } from '#checkpoint/contract.ts';
 import type { StagedBatch } from '#runtime/log/contract.ts';
 import { RecordBatchBuilder, type RecordWalker } from '#runtime/log/record-batch.ts';
 import { StreamError } from '#runtime/std/errors.ts';
+import type { EntryOrigin } from '#runtime/task/origin.ts';
 import type { VersionParts } from '#runtime/task/task-version.ts';
 
 export const CHAIN_HASH_HEADER = 'chain-hash';
@@ -45,6 +46,8 @@ export interface Entry {
   /** The task's part of this savepoint: its state behind the entry, and nothing that was sent behind a marker. */
   readonly savepoint?: string;
   readonly genesis?: Genesis;
+  /** Of a genesis whose state is that of a savepoint. */
+  readonly origin?: EntryOrigin;
   /** Of its version, where one begins: genesis and handover. */
   readonly parts?: VersionParts;
   readonly handover?: { readonly from: string; readonly to: string; readonly checkpoint: string };

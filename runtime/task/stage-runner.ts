@@ -327,6 +327,11 @@ export class StageRunner {
     for (const operator of this.#program.operators) operator.endEntry(end);
   }
 
+  /** Goes on, with the state of other tasks, where those were. */
+  adopt(watermarkMs: number | null): void {
+    this.watermark.begin(watermarkMs ?? Number.NEGATIVE_INFINITY);
+  }
+
   save(): Json {
     const watermark = this.watermark.save();
     return this.markers.isEmpty ? { watermark } : { watermark, markers: this.markers.save() };

@@ -9,6 +9,7 @@ import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import type { CommitPace } from '#runtime/task/commit-pace.ts';
 import type { StageProgram } from '#runtime/task/contract.ts';
+import type { TaskOrigin } from '#runtime/task/origin.ts';
 import type { VersionParts } from '#runtime/task/task-version.ts';
 
 export interface TaskOptions {
@@ -73,6 +74,8 @@ export interface TaskPlan {
   readonly topicIds: Readonly<Record<string, string>>;
   /** Tasks that write the exchange this task reads; 0 for a source. */
   readonly writers: number;
+  /** With what the first entry of a new generation begins; absent: with nothing. */
+  readonly origin?: TaskOrigin;
   /** Group under which consumed offsets are published, null: not published. */
   readonly offsetsGroup: string | null;
   /** Builds fresh operator objects for one attempt. */

@@ -20,6 +20,11 @@ export class Watermark {
     this.#idle = new Uint8Array(writers);
   }
 
+  /** The task begins with state that has seen its input up to there; no writer was heard yet. */
+  begin(valueMs: number): void {
+    this.valueMs = valueMs;
+  }
+
   /** A source's records were folded; `maxTimestampMs` is their largest event time (-Infinity: none). */
   raise(maxTimestampMs: number): void {
     const candidate = maxTimestampMs - this.#boundMs;

@@ -3,14 +3,18 @@
 
 import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { DirectoryStore } from '#checkpoint/directory-store.ts';
+import { type Savepoint, Savepoints } from '#checkpoint/savepoint.ts';
 import { FileTaskCheckpoints } from '#checkpoint/task-checkpoints.ts';
 import { compileJob } from '#jobs/compile.ts';
 import type { JobDefinition } from '#jobs/define-job.ts';
+import { type GenerationPlan, generationTasks, planGeneration, savepointRecord } from '#jobs/generations.ts';
 import type { CompiledJob, JobSettings } from '#jobs/plan.ts';
 import { taskPlans } from '#jobs/task-plans.ts';
 import { describeTopics, type RunIdentity, type SourceTopics } from '#jobs/topics.ts';
 import { silentLogger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
+import type { StageProgram } from '#runtime/task/contract.ts';
+import { fenceTasks } from '#runtime/task/generation-fence.ts';
 import type { TaskEnvironment, TaskPlan } from '#runtime/task/task-environment.ts';
 import type { SavepointPart } from '#runtime/task/task-savepoint.ts';
 import { type TaskOutcome, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
@@ -44,6 +48,10 @@ export class JobWorld {
   generation = 0;
   version = 'v1';
   job: CompiledJob;
+  /** The newest program of each task, by name. */
+  readonly programs = new Map<string, StageProgram>();
+  /** With what tasks of this generation begin. */
+  originOf: GenerationPlan['originOf'] = () => null;
   /** Changes plans before tasks get them. */
   change: (plan: TaskPlan) => TaskPlan = (plan) => plan;
   readonly #settings: Partial<JobSettings>;
@@ -82,7 +90,19 @@ export class JobWorld {
 
   plans(): TaskPlan[] {
     const { job, run, sources, version } = this;
-    return taskPlans({ job, version, run, sources }).map(this.change);
+    const { originOf } = this;
+    return taskPlans({ job, version, run, sources, originOf }).map((plan) => this.#watched(this.change(plan)));
+  }
+
+  #watched(plan: TaskPlan): TaskPlan {
+    return {
+      ...plan,
+      program: (counts) => {
+        const program = plan.program(counts);
+        this.programs.set(nameOf(plan.identity), program);
+        return program;
+      },
+    };
   }
 
   /** Starts a process that owns all tasks from now on. */
@@ -107,6 +127,37 @@ export class JobWorld {
 
   release({ supervisors }: JobProcess, id: string): void {
     for (const supervisor of supervisors.values()) supervisor.release(id);
+  }
+
+  /** The savepoint of all tasks, kept in the store; they still hold. */
+  async taken(process: JobProcess, id: string): Promise<Savepoint> {
+    const parts = await this.savepoint(process, id);
+    const record = savepointRecord(id, this.job.plan, parts, { version: this.version, createdMs: this.nowMs });
+    await this.wait(this.savepoints(process.inhabitant).write(record));
+    return record;
+  }
+
+  savepoints({ disk }: Inhabitant): Savepoints {
+    return new Savepoints(new DirectoryStore({ root: 'checkpoints', disk }), this.run);
+  }
+
+  /** What stands in the way of a generation that begins with it. */
+  planned(savepoint: Savepoint, droppedState = false): GenerationPlan {
+    const run = { ...this.run, generation: this.generation + 1 };
+    return planGeneration({ savepoint, job: this.job, run, sources: this.sources, allowed: { droppedState } });
+  }
+
+  /** Tasks begin with it from now on: the generations before are shut out, topics made. */
+  async begin(savepoint: Savepoint): Promise<void> {
+    const planned = this.planned(savepoint);
+    if (planned.fault !== null) throw planned.fault;
+    await this.wait(
+      fenceTasks(this.world.start('control').log, generationTasks(this.job.plan, this.run, this.sources)),
+    );
+    this.generation++;
+    this.programs.clear();
+    this.originOf = planned.originOf;
+    this.createTopics();
   }
 
   /** A clean stop of all tasks. */
