@@ -37,7 +37,7 @@ export class TransactionEnds<Life> {
   #settledIn: Life | null = null;
   /** Whose transactions can hang after an initialisation; -1n when nobody's. */
   #hangingId = -1n;
-  /** What hangs as committed and may be ended only by a transaction of our own. */
+  /** What hangs as committed and may be ended only by a transaction of our own. Once initialised, nobody else knows of it. */
   #owed: readonly OpenTransaction[] = [];
 
   constructor(outputs: readonly TopicPartition[], port: EndsPort<Life>) {
@@ -67,14 +67,15 @@ export class TransactionEnds<Life> {
     const described = await this.#port.describe(life);
     const { error, state, producerId } = described;
     this.#hangingId = -1n;
-    this.#owed = [];
     if (error === TRANSACTIONAL_ID_NOT_FOUND) return NONE;
     if (error !== NONE) return error;
     if (state === 'PrepareCommit') return CONCURRENT_TRANSACTIONS;
     if (state !== 'CompleteCommit') {
+      if (this.#owed.length > 0 && (await this.#payOngoing(described))) return CONCURRENT_TRANSACTIONS;
       this.#hangingId = producerId;
       return NONE;
     }
+    this.#owed = [];
     const missing = await this.#missing(this.#outputs, producerId);
     if (missing.length === 0) return NONE;
     // The owner may have begun another one before we looked: that is not ours to end.
@@ -98,6 +99,20 @@ export class TransactionEnds<Life> {
     await this.#commitOwed();
     await this.#abortHanging();
     this.#settledIn = life;
+  }
+
+  /**
+   * An answer was lost, to the initialisation or to the transaction that was to pay: what is open as it was is owed still.
+   * True: that transaction is under way, and was ended; initialising would abort it and what it stands for.
+   */
+  async #payOngoing({ epoch, producerId, state }: TransactionState): Promise<boolean> {
+    const owed = this.#owed;
+    const open = await this.#port.open(owed, producerId);
+    this.#owed = open.filter((now) => owed.some((then) => isSamePlace(now, then) && now.epoch === then.epoch));
+    const own = this.#port.identity();
+    if (state !== 'Ongoing' || own.producerId !== producerId || own.epoch !== epoch) return false;
+    await this.#port.endWithoutRecords(owed, true);
+    return true;
   }
 
   /** The end of ours that stands for the one that was left out may be left out, too: a coordinator may restart in this. */
@@ -131,4 +146,8 @@ export class TransactionEnds<Life> {
     await this.#port.pause(MARKER_LAG_MAX_MS);
     return this.#port.open(open, producerId);
   }
+}
+
+function isSamePlace(one: TopicPartition, other: TopicPartition): boolean {
+  return one.topic === other.topic && one.partition === other.partition;
 }

@@ -40,3 +40,32 @@ test('what stays without markers ends the attempt, and is no transaction to buil
   await transactions.completeCommitted('first');
   await expect(transactions.initialised('first')).rejects.toThrow('dead: 1 partitions stay without markers');
 });
+
+test('what is owed is kept when the answer to the initialisation is lost: the coordinator knows of it no more', async () => {
+  const { ends, port } = forgetfulLog(0);
+  const states = ['CompleteCommit', 'CompleteCommit', 'Empty'];
+  const described = { error: 0, producerId: 7n, epoch: 1, startMs: 5n };
+  const describe = async () => ({ ...described, state: states.shift() ?? 'Empty' });
+  const transactions = new TransactionEnds([HANGING], { ...port, describe });
+  await transactions.completeCommitted('first');
+  transactions.begin();
+  expect(await transactions.completeCommitted('second')).toBe(0);
+  await transactions.initialised('second');
+  expect(ends).toEqual([true]);
+});
+
+test('a transaction that is to stand for a missing end, and whose own end was lost, is ended before anything else', async () => {
+  const { ends, port } = forgetfulLog(0);
+  const states = ['CompleteCommit', 'CompleteCommit', 'Ongoing'];
+  const described = { error: 0, producerId: 7n, startMs: 5n };
+  const describe = async () => ({
+    ...described,
+    epoch: states.length > 1 ? 1 : 2,
+    state: states.shift() ?? 'CompleteCommit',
+  });
+  const transactions = new TransactionEnds([HANGING], { ...port, describe });
+  await transactions.completeCommitted('first');
+  transactions.begin();
+  expect(await transactions.completeCommitted('second')).toBe(51);
+  expect(ends).toEqual([true]);
+});
