@@ -99,7 +99,8 @@ export class Delivery implements Effect {
       // A wrong path, or something before the receiver, may answer 400 to all: then a request without items is refused, too.
       this.#count('probes', 1);
       const probed = await this.#send(this.#outbox.encode(start, start), context);
-      if (probed === null) return refusal;
+      // Who takes that may be another than who refused: what was before the receiver is gone. Asked again, it decides.
+      if (probed === null) continue;
       await this.#wait(probed, failures, REFUSES_ALL, context);
     }
   }
