@@ -39,7 +39,12 @@ export class AttemptTrace {
     this.digestEvery = digestEvery;
   }
 
-  get replayed(): number {
-    return this.states.length - this.sent.filter((one) => one.state !== null).length;
+  /**
+   * How many of its states are of entries that it replayed: those before the first that it sent. Null when that cannot be
+   * told: it sent none, and may have ended while something outside of the log had not taken an entry yet.
+   */
+  get replayed(): number | null {
+    const live = this.sent.findIndex((one) => one.state !== null);
+    return live < 0 ? null : this.states.indexOf(this.sent[live].state!);
   }
 }

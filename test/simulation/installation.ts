@@ -105,8 +105,8 @@ export class Installation {
     return new PageSwap({ memory, open: () => this.coldStorage.open(process, task) });
   }
 
-  connectionOf(inhabitant: Inhabitant): CompiledJob['connect'] {
-    return this.#scene?.connect?.(inhabitant);
+  connectionOf(inhabitant: Inhabitant, instance: Instance): CompiledJob['connect'] {
+    return this.#scene?.connect?.(inhabitant, () => instance.isOwner);
   }
 
   /** The process that owns the tasks: started last, whether it lives or not. */

@@ -141,7 +141,7 @@ export class Instance {
     const slot: Slot = { inhabitant, supervisors: new Map(), memory };
     this.#slots[at] = slot;
     const environment = this.#environment(slot);
-    const plans = this.#installation.plans(this.version, this.#installation.connectionOf(inhabitant));
+    const plans = this.#installation.plans(this.version, this.#installation.connectionOf(inhabitant, this));
     for (const [index, plan] of plans.entries()) {
       if (index % scenario.slots !== at || this.outcomes.has(nameOf(plan.identity))) continue;
       const supervisor = new TaskSupervisor(plan, job.settings, environment);

@@ -8,6 +8,7 @@ import { drawOrders } from '#test/simulation/workloads/orders.ts';
 import { drawPresence } from '#test/simulation/workloads/presence.ts';
 import { drawRollups } from '#test/simulation/workloads/rollups.ts';
 import { drawSessions } from '#test/simulation/workloads/sessions.ts';
+import { drawWriter } from '#test/simulation/workloads/writer.ts';
 import { type DiskFaults, drawDiskFaults, NO_DISK_FAULTS } from '#test/simulation/world/disk.ts';
 import { drawFaults, type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
 import { Random } from '#test/simulation/world/random.ts';
@@ -19,11 +20,12 @@ export const CHECKPOINTS = 'checkpoints';
 
 /** Every workload, and of how many seeds in a hundred. */
 const WORKLOADS = {
-  rollups: { draw: drawRollups, share: 63 },
+  rollups: { draw: drawRollups, share: 55 },
   sessions: { draw: drawSessions, share: 10 },
   presence: { draw: drawPresence, share: 10 },
   orders: { draw: drawOrders, share: 10 },
   devices: { draw: drawDevices, share: 7 },
+  writer: { draw: drawWriter, share: 8 },
 } as const;
 
 export type WorkloadName = keyof typeof WORKLOADS;
@@ -61,7 +63,7 @@ export function drawScenario(seed: number): Scenario {
   const orderly = random.chance(0.4);
   const calm = random.chance(0.15);
   const clockJumps = !orderly && random.chance(0.3);
-  const draw = { seed, random: random.fork(), orderly, settings: drawSettings(random) };
+  const draw = { seed, random: random.fork(), orderly, clockJumps, settings: drawSettings(random) };
   const workload = WORKLOADS[workloadOf(seed)].draw(draw);
   return {
     seed,

@@ -135,4 +135,43 @@ export const WORKLOAD_MUTANTS: readonly Mutant[] = [
     killedBy: ['rows', 'exchange', 'replay', 'digest', 'task-failed'],
     workload: 'devices',
   },
+  {
+    name: 'takes an answer that was lost for one that says taken',
+    patches: at('runtime/effect/delivery.ts', [
+      'if (error instanceof StreamError && error.retryable) return error;',
+      "if (error instanceof StreamError && error.retryable) return { status: 204, message: '', retryAfter: null, contentType: null };",
+    ]),
+    killedBy: ['receiver', 'receiver-order'],
+    workload: 'writer',
+  },
+  {
+    name: 'brings the second half of what was refused before the first',
+    patches: at('runtime/effect/delivery.ts', [
+      'await this.#deliver(start, middle, context);\n      await this.#deliver(middle, end, context);',
+      'await this.#deliver(middle, end, context);\n      await this.#deliver(start, middle, context);',
+    ]),
+    killedBy: ['receiver-order'],
+    workload: 'writer',
+  },
+  {
+    name: 'brings again what a replay put into the outbox',
+    patches: at('runtime/task/replay.ts', ['for (const effect of runner.effects) effect.discard();', '']),
+    killedBy: ['receiver', 'receiver-order'],
+    workload: 'writer',
+  },
+  {
+    name: 'condemns what somebody refused who refuses everything',
+    patches: at('runtime/effect/delivery.ts', [
+      'if (refusal === null || this.#takesData) return refusal;',
+      'return refusal;',
+    ]),
+    killedBy: ['receiver', 'receiver-order', 'dead-letters'],
+    workload: 'writer',
+  },
+  {
+    name: 'holds the first of the rows of a window instead of the newest',
+    patches: at('operators/windows/held-rows.ts', ["if (newer < 0) return 'older';", "if (newer > 0) return 'older';"]),
+    killedBy: ['receiver', 'receiver-order', 'dead-letters'],
+    workload: 'writer',
+  },
 ];

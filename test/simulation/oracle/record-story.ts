@@ -12,6 +12,8 @@ import { require } from '#test/simulation/oracle/violation.ts';
 export interface RecordRules {
   readonly outOfOrdernessMs: number;
   readonly maxSkewMs: number;
+  /** Event time of a record that is one. @default `at` */
+  readonly eventMs?: (value: unknown) => number;
 }
 
 /** What an entry ends with. */
@@ -48,7 +50,7 @@ export function interpretRecords(
     if (idleMs > 0) model.advance(model.watermarkMs + idleMs);
     for (; at < input.length && input[at].offset < entry.endOffset; at++) {
       const record = input[at];
-      const row = readRow(record, entry.clockMs + rules.maxSkewMs);
+      const row = readRow(record, entry.clockMs + rules.maxSkewMs, rules);
       if (row === null) bad.push({ record, partly: false, entry: entry.number });
       else {
         taken.push(row);
@@ -121,7 +123,7 @@ class EntryClocks {
 }
 
 /** Null when it is a bad record. */
-function readRow(record: ArchivedRecord, latestMs: number): TakenRow | null {
+function readRow(record: ArchivedRecord, latestMs: number, { eventMs }: RecordRules): TakenRow | null {
   let value: { readonly at?: unknown } | null;
   try {
     value = JSON.parse(String(record.value));
@@ -129,7 +131,9 @@ function readRow(record: ArchivedRecord, latestMs: number): TakenRow | null {
     return null;
   }
   const at = value?.at;
-  if (typeof at !== 'number' || !Number.isSafeInteger(at) || at > latestMs) return null;
+  if (typeof at !== 'number' || !Number.isSafeInteger(at)) return null;
+  const timestampMs = eventMs?.(value) ?? at;
+  if (!(timestampMs <= latestMs)) return null;
   const { offset, partition, topic } = record;
-  return { key: '', timestampMs: at, value, originTopic: topic, originPartition: partition, originOffset: offset };
+  return { key: '', timestampMs, value, originTopic: topic, originPartition: partition, originOffset: offset };
 }

@@ -13,6 +13,8 @@ export type OracleName =
   | 'memory'
   | 'order-free-rows'
   | 'ownership'
+  | 'receiver'
+  | 'receiver-order'
   | 'replay'
   | 'rows'
   | 'task-failed'

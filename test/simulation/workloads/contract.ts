@@ -16,6 +16,8 @@ export interface Draw {
   readonly random: Random;
   /** Every record is within its bound, no source pauses, no clock jumps: nothing may be late. */
   readonly orderly: boolean;
+  /** Clocks of processes may be an hour off, or jump so far. */
+  readonly clockJumps: boolean;
   readonly settings: Partial<JobSettings>;
 }
 
@@ -42,8 +44,8 @@ export interface Workload {
 /** A workload's part of one world. */
 export interface Scene {
   readonly feed: Feed;
-  /** What the job's tasks reach outside of the log, from a process. */
-  connect?(inhabitant: Inhabitant): CompiledJob['connect'];
+  /** What the job's tasks reach outside of the log, from a process; `isOwner`: whether that owns the tasks now. */
+  connect?(inhabitant: Inhabitant, isOwner: () => boolean): CompiledJob['connect'];
   /** Faults of its own end. */
   heal?(): void;
   /** Whether the job has given away everything it was fed, as far as the scene can see. @default true */

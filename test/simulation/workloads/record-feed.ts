@@ -62,6 +62,8 @@ export interface RecordFeedOptions {
   readonly orderly: boolean;
   readonly outOfOrdernessMs: number;
   readonly streams: readonly FedStream[];
+  /** @default what is no record of any job */
+  readonly broken?: readonly string[];
 }
 
 interface FedPartition {
@@ -119,7 +121,7 @@ export class RecordFeed implements Feed {
     const { shape } = this.#options;
     const random = this.#random;
     const values = Array.from({ length: random.range(1, shape.recordsMax) }, () => {
-      if (random.chance(shape.brokenShare)) return random.pick(BROKEN);
+      if (random.chance(shape.brokenShare)) return random.pick(this.#options.broken ?? BROKEN);
       const shiftedMs = this.#eventMs(progress) + this.#shiftMs();
       const eventMs = shiftedMs - (shiftedMs % shape.grainMs);
       return JSON.stringify({ ...stream.record(eventMs, partition, random), at: eventMs });
