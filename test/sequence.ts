@@ -2,7 +2,7 @@
 
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const LONG = ['test/simulation/many-seeds.test.ts', 'test/simulation/mutants.test.ts'];
+const LONG = ['test/simulation/many-seeds.test.ts', 'test/simulation/mutants.test.ts', 'test/faults/faults.test.ts'];
 
 export class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -1,6 +1,7 @@
 // Owns one run: the schedule against the world, fault by fault, each recovered before the next begins, and what was
 // measured from outside. Never judges a time. Liveness: every task commits again, or the run fails.
 
+import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '#test/integration/oracle/until.ts';
 import { longestGap, silenceAround } from './commit-times.ts';
@@ -17,6 +18,7 @@ export interface RunOptions {
   readonly slots: number;
   readonly recordsPerSecond: number;
   readonly seriesCount: number;
+  readonly overlapShare: number;
   readonly kinds?: readonly FaultKind[] | undefined;
   readonly tell: (line: string) => void;
 }
@@ -25,6 +27,8 @@ export interface StruckFault {
   readonly plan: PlannedFault;
   /** Since the load began. */
   readonly atMs: number;
+  /** Another one came while it lasted, or it came during another: nothing is measured. */
+  readonly overlapped: boolean;
   /** Of each task that was hit. */
   readonly recoveriesMs: readonly number[];
   /** Tasks that began from a checkpoint, or from entry 0, until all had recovered. */
@@ -36,29 +40,44 @@ export interface RunResult extends Judgement {
   readonly faults: readonly StruckFault[];
   readonly leftOut: readonly FaultKind[];
   readonly seconds: number;
+  /** Times mean something only where the load of the machine is below its cores. */
+  readonly machine: { readonly cores: number; readonly load: readonly number[] };
   readonly restores: number;
   /** Time in which no row of a minute became visible: in any partition, and in the worst one. */
   readonly longestGapMs: { readonly anywhere: number; readonly partition: number };
+}
+
+interface Running {
+  readonly world: FaultWorld;
+  readonly startMs: number;
+  readonly tell: (line: string) => void;
 }
 
 export async function runFaults(options: RunOptions): Promise<RunResult> {
   const { tell, ...plain } = options;
   const schedule = drawSchedule({ ...plain, brokers: BROKERS });
   tell(`seed ${options.seed}: ${schedule.map(({ kind }) => kind).join(', ')}`);
+  const load = [loadavg()[0]];
+  const beginsMs = performance.now();
   const world = await FaultWorld.start(options);
   try {
+    tell(`${seconds(performance.now() - beginsMs)} until every task committed and the readers read`);
     const possible = schedule.filter(({ kind }) => kind !== 'disk-full' || world.hasSmallDisk);
     const faults: StruckFault[] = [];
     const startMs = performance.now();
-    for (const plan of possible) faults.push(await struck(plan, world, startMs, tell));
+    for (const plans of together(possible)) faults.push(...(await struck(plans, { world, startMs, tell })));
     const endMs = performance.now();
     tell(`${seconds(endMs - startMs)} the load ends; all rows are waited for and compared`);
     const gaps = world.outputs.map(({ commits }) => longestGap(commits, startMs, endMs));
     const all = world.outputs.flatMap(({ commits }) => commits).sort((left, right) => left - right);
+    const judgedMs = performance.now();
     const judgement = await world.judge();
     world.check();
+    tell(`${seconds(performance.now() - judgedMs)} for that`);
+    load.push(loadavg()[0]);
     return {
       options: plain,
+      machine: { cores: availableParallelism(), load },
       faults,
       leftOut: [...new Set(schedule.filter((plan) => !possible.includes(plan)).map(({ kind }) => kind))],
       seconds: (endMs - startMs) / 1000,
@@ -73,35 +92,61 @@ export async function runFaults(options: RunOptions): Promise<RunResult> {
   }
 }
 
-async function struck(
-  plan: PlannedFault,
-  world: FaultWorld,
-  startMs: number,
-  tell: (line: string) => void,
-): Promise<StruckFault> {
-  await sleep(plan.calmMs);
+/** Strikes, together with the next one where they overlap, and waits until every task commits again. */
+async function struck(plans: readonly PlannedFault[], run: Running): Promise<StruckFault[]> {
+  const { startMs, tell, world } = run;
   const restoresBefore = world.workers.restores;
-  const { calmMs: _, number, kind, ...detail } = plan;
-  tell(`${seconds(performance.now() - startMs)} ${number} ${kind} ${JSON.stringify(detail)}`);
-  const hit = await strike(plan, world);
-  const tasks = hitOf(hit, world.tasks);
-  let late = '';
+  const hits: Promise<Hit>[] = [];
+  for (const plan of plans) {
+    const { calmMs, during, kind, number, ...detail } = plan;
+    await sleep(calmMs);
+    const what = `${number} ${kind} ${JSON.stringify(detail)}${during ? ' meanwhile' : ''}`;
+    tell(`${seconds(performance.now() - startMs)} ${what}`);
+    const hit = strike(plan, world);
+    // It is awaited below, when all have struck.
+    hit.catch(() => {});
+    hits.push(hit);
+  }
+  const struckHits = await Promise.all(hits);
+  const late = () => world.tasks.filter(({ commits }) => struckHits.some((hit) => silence(commits, hit) === null));
   const recovered = () => {
     world.check();
-    const silent = world.tasks.filter(({ commits }) => silenceAround(commits, hit.atMs, hit.feltMs) === null);
-    late = silent.map(({ partition, stage }) => `${stage}/${partition}`).join();
-    return silent.length === 0;
+    return late().length === 0;
   };
-  await until(recovered, `every task to commit after ${kind}`, LIVELY_MS, () => `silent: ${late}`);
-  const recoveriesMs = tasks.flatMap(({ commits }) => {
-    const silence = silenceAround(commits, hit.atMs, hit.feltMs);
-    return silence === null ? [] : [silence.toMs - (hit.fromFault ? hit.atMs : silence.fromMs)];
-  });
+  const silent = () => `silent: ${late().map(({ partition, stage }) => `${stage}/${partition}`)}`;
+  const kinds = plans.map(({ kind }) => kind).join(' and ');
+  await until(recovered, `every task to commit after ${kinds}`, LIVELY_MS, silent);
   const restores = world.workers.restores - restoresBefore;
-  tell(
-    `          recovered after ${Math.round(Math.max(...recoveriesMs))} ms: ${tasks.length} tasks, ${restores} restored`,
-  );
-  return { plan, atMs: hit.atMs - startMs, recoveriesMs, restores };
+  const overlapped = plans.length > 1;
+  const all = struckHits.map((hit) => recoveries(hit, world));
+  const slowestMs = Math.round(Math.max(...all.flat()));
+  tell(`          recovered after ${slowestMs} ms: ${all.flat().length} tasks, ${restores} restored`);
+  return plans.map((plan, at) => {
+    const recoveriesMs = overlapped ? [] : all[at];
+    return { plan, atMs: struckHits[at].atMs - startMs, overlapped, recoveriesMs, restores: at === 0 ? restores : 0 };
+  });
+}
+
+function silence(commits: readonly number[], { atMs, feltMs }: Hit) {
+  return silenceAround(commits, atMs, feltMs);
+}
+
+function recoveries(hit: Hit, { tasks }: FaultWorld): readonly number[] {
+  return hitOf(hit, tasks).flatMap(({ commits }) => {
+    const found = silence(commits, hit);
+    return found === null ? [] : [found.toMs - (hit.fromFault ? hit.atMs : found.fromMs)];
+  });
+}
+
+/** Each with those that come while it lasts. */
+function together(plans: readonly PlannedFault[]): PlannedFault[][] {
+  const groups: PlannedFault[][] = [];
+  for (const plan of plans) {
+    const last = groups.at(-1);
+    if (plan.during && last !== undefined) last.push(plan);
+    else groups.push([plan]);
+  }
+  return groups;
 }
 
 function hitOf(hit: Hit, all: readonly WatchedTask[]): readonly WatchedTask[] {

@@ -2,7 +2,6 @@
 // small disk goes with it), runs, prints. Code 1: something is lost, doubled or otherwise wrong; 2: wrong usage.
 
 import { spawnSync } from 'node:child_process';
-import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { failuresOf, jsonOf, tableOf } from './fault-report.ts';
 import { runFaults } from './fault-run.ts';
@@ -10,7 +9,7 @@ import { FAULT_KINDS, type FaultKind } from './schedule.ts';
 
 const OWN_MOUNTS = 'FAULTS_OWN_MOUNTS';
 const SHORT_KILLS = 5;
-const USAGE = `usage: npm run test:faults -- [--kills N] [--seed S] [--workers N] [--slots N] [--rate N] [--series N]
+const USAGE = `usage: npm run test:faults -- [--kills N] [--seed S] [--workers N] [--slots N] [--rate N] [--series N] [--overlap SHARE]
          [--kinds ${FAULT_KINDS.join()}] [--json]`;
 
 const options = {
@@ -20,6 +19,7 @@ const options = {
   slots: { type: 'string', default: '2' },
   rate: { type: 'string' },
   series: { type: 'string' },
+  overlap: { type: 'string' },
   kinds: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
@@ -39,17 +39,22 @@ async function main(): Promise<number> {
     recordsPerSecond: Number(values.rate ?? (long ? 300 : 900)),
     seriesCount: Number(values.series ?? (long ? 60 : 90)),
   };
+  const overlapShare = Number(values.overlap ?? (long ? 0.3 : 0));
   const kinds = values.kinds?.split(',') as FaultKind[] | undefined;
   const wrong = Object.values(numbers).some((value) => !Number.isSafeInteger(value) || value < 0);
-  if (wrong || kinds?.some((kind) => !FAULT_KINDS.includes(kind)) || numbers.workers < 1) {
+  if (
+    wrong ||
+    !(overlapShare >= 0 && overlapShare <= 1) ||
+    kinds?.some((kind) => !FAULT_KINDS.includes(kind)) ||
+    numbers.workers < 1
+  ) {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
   const moved = inOwnMounts();
   if (moved !== null) return moved;
   const tell = (line: string) => void process.stderr.write(`${line}\n`);
-  if (availableParallelism() < 4) tell('few cores: times say little about other machines');
-  const result = await runFaults({ ...numbers, kinds, tell });
+  const result = await runFaults({ ...numbers, overlapShare, kinds, tell });
   process.stdout.write(`${values.json ? jsonOf(result) : tableOf(result)}\n`);
   return failuresOf(result).length > 0 ? 1 : 0;
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { drawSchedule, FAULT_KINDS, KILLS, type PlannedFault } from './schedule.ts';
 
-const PLACES = { workers: 3, slots: 2, brokers: 3 };
+const PLACES = { workers: 3, slots: 2, brokers: 3, overlapShare: 0 };
 
 test('a seed repeats its schedule, another has another', () => {
   const drawn = (seed: number) => drawSchedule({ ...PLACES, seed, kills: 50 });
@@ -25,11 +25,27 @@ test('some kinds only', () => {
   expect(new Set(drawn.map(({ kind }) => kind))).toEqual(new Set(['slot-death', 'worker-kill', 'clock']));
 });
 
+test('two faults may overlap, never three, and no process is killed while it could not start', () => {
+  const overlaps: string[] = [];
+  for (let seed = 0; seed < 50; seed++) {
+    const drawn = drawSchedule({ ...PLACES, seed, kills: 100, overlapShare: 0.5 });
+    drawn.forEach((fault, at) => {
+      if (!fault.during) return;
+      expect(drawn[at - 1].during).toBe(false);
+      overlaps.push(`${fault.kind} during ${drawn[at - 1].kind}`);
+    });
+  }
+  expect(new Set(overlaps)).toContain('worker-kill during broker-kill');
+  expect(new Set(overlaps)).toContain('slot-death during disk-full');
+  expect(new Set(overlaps)).not.toContain('worker-kill during disk-full');
+  expect(drawSchedule({ ...PLACES, seed: 1, kills: 100 }).filter(({ during }) => during)).toEqual([]);
+});
+
 test('no slot dies more than three times in one life of its process', () => {
   const most: number[] = [];
   for (let seed = 0; seed < 50; seed++) {
     for (const kinds of [undefined, ['slot-death'] as const]) {
-      most.push(mostDeaths(drawSchedule({ workers: 1, slots: 2, brokers: 3, seed, kills: 100, kinds })));
+      most.push(mostDeaths(drawSchedule({ ...PLACES, workers: 1, seed, kills: 100, kinds })));
     }
   }
   expect(Math.max(...most)).toBe(3);

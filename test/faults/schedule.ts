@@ -11,8 +11,10 @@ export type FaultKind = (typeof FAULT_KINDS)[number];
 
 interface Planned {
   readonly number: number;
-  /** All is well for so long before it. */
+  /** All is well for so long before it; or, with `during`, the fault before lasts for so long. */
   readonly calmMs: number;
+  /** It happens while the fault before lasts, and neither is measured. */
+  readonly during: boolean;
 }
 
 export type PlannedFault = Planned &
@@ -34,6 +36,8 @@ export interface ScheduleOptions {
   readonly workers: number;
   readonly slots: number;
   readonly brokers: number;
+  /** Of the deaths of workers and slots after a fault that lasts: so many come while it does. */
+  readonly overlapShare: number;
   /** Only these; all without it. */
   readonly kinds?: readonly FaultKind[] | undefined;
 }
@@ -49,6 +53,7 @@ const KILLS_PER_DISTURBANCE = 20;
 /** A job fails with the fifth death of a slot that is its own (within ten minutes). */
 const DEATHS_OF_SLOT_MAX = 3;
 const HOUR_MS = 3_600_000;
+const LASTING: readonly FaultKind[] = ['broker-kill', 'pause', 'rolling-restart', 'leader-moves', 'disk-full'];
 
 export function drawSchedule(options: ScheduleOptions): PlannedFault[] {
   const random = new Random(options.seed);
@@ -61,7 +66,20 @@ export function drawSchedule(options: ScheduleOptions): PlannedFault[] {
     for (let left = count; left > 0; left--) drawn.push(kind);
   }
   const deaths = new Map<string, number>();
-  return random.shuffled(drawn).map((kind, at) => detail(kind, at + 1, options, random, deaths));
+  const planned = random.shuffled(drawn).map((kind, at) => detail(kind, at + 1, options, random, deaths));
+  return overlapped(planned, options.overlapShare, random);
+}
+
+/** At most two at a time. A process does not start on a full disk, so none is killed then. */
+function overlapped(planned: readonly PlannedFault[], share: number, random: Random): PlannedFault[] {
+  const faults: PlannedFault[] = [];
+  for (const fault of planned) {
+    const before = faults.at(-1);
+    const lasts = before !== undefined && !before.during && LASTING.includes(before.kind);
+    const fits = fault.kind === 'slot-death' || (fault.kind === 'worker-kill' && before?.kind !== 'disk-full');
+    faults.push(lasts && fits && random.chance(share) ? { ...fault, during: true } : fault);
+  }
+  return faults;
 }
 
 function weighted(kills: readonly (typeof KILLS)[number][], random: Random): FaultKind {
@@ -76,7 +94,7 @@ function detail(
   deaths: Map<string, number>,
 ): PlannedFault {
   const { brokers, slots, workers } = options;
-  const planned = { number, calmMs: 500 + random.integer(1500) };
+  const planned = { number, calmMs: 500 + random.integer(1500), during: false };
   const worker = random.integer(workers);
   switch (kind) {
     case 'slot-death': {

@@ -11,7 +11,8 @@ import { BEGAN_AGAIN, type Installation, type Product } from '#test/integration/
 const PRELOAD = new URL('./thread-preload.ts', import.meta.url).href;
 const START_MS = 120_000;
 const ASK_MS = 2_000;
-const DIE_MS = 10_000;
+/** Its process may be stopped. */
+const DIE_MS = 60_000;
 
 export interface RunTask {
   readonly stage: string;
