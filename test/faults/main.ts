@@ -54,7 +54,11 @@ async function main(): Promise<number> {
   const moved = inOwnMounts();
   if (moved !== null) return moved;
   const tell = (line: string) => void process.stderr.write(`${line}\n`);
-  const result = await runFaults({ ...numbers, overlapShare, kinds, tell });
+  const result = await runFaults({ ...numbers, overlapShare, kinds, tell }).catch((error: unknown) => {
+    tell(error instanceof Error ? error.message : String(error));
+    return null;
+  });
+  if (result === null) return 1;
   process.stdout.write(`${values.json ? jsonOf(result) : tableOf(result)}\n`);
   return failuresOf(result).length > 0 ? 1 : 0;
 }
