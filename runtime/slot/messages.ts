@@ -5,7 +5,7 @@ import type { CountedFailure } from '#runtime/task/failure-book.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import type { StateAnswer } from '#runtime/task/state-questions.ts';
 import type { TaskFigures } from '#runtime/task/task-meter.ts';
-import type { SavepointPart } from '#runtime/task/task-savepoint.ts';
+import type { SavepointOptions, SavepointPart } from '#runtime/task/task-savepoint.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 import type { Failure } from '#runtime/task/task-supervisor.ts';
 
@@ -44,8 +44,7 @@ export type ToSlot =
       readonly request: number;
       readonly assignment: TaskAssignment;
       readonly savepoint: string;
-      /** Whether its files are kept until the savepoint is deleted. */
-      readonly keep: boolean;
+      readonly options: SavepointOptions;
     }
   /** Done, or failed: the job's tasks go on. */
   | { readonly kind: 'release'; readonly job: string; readonly savepoint: string };

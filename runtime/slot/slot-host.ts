@@ -81,7 +81,7 @@ export class SlotHost {
     const key = assignmentKey(assignment);
     if (this.#tasks.has(key)) return;
     const { job, stage, partition } = assignment;
-    const savepoint = new TaskSavepoint(`${job}/${stage}/${partition}`);
+    const savepoint = new TaskSavepoint(`${job}/${stage}/${partition}`, this.#parts.environment.clock);
     const task: HostedTask = { assignment, supervisor: null, savepoint, stopping: false, ended: Promise.resolve() };
     this.#tasks.set(key, task);
     task.ended = this.#run(task).then((last) => {
@@ -121,12 +121,12 @@ export class SlotHost {
   async #part({
     assignment,
     savepoint: id,
-    keep,
+    options,
   }: Extract<ToSlot, { readonly kind: 'savepoint' }>): Promise<SavepointReply> {
     try {
       const task = this.#tasks.get(assignmentKey(assignment));
       if (task === undefined) throw notHere(assignment, id);
-      return { kind: 'part', part: await task.savepoint.ask(id, keep) };
+      return { kind: 'part', part: await task.savepoint.ask(id, options) };
     } catch (error) {
       return { kind: 'failure', failure: describe(error) };
     }

@@ -76,7 +76,11 @@ export class LiveLoop {
     this.#parts = parts;
     this.#lastEntry = parts.lastEntry;
     this.#waiting = new Waiting(parts.environment.clock, parts.reader);
-    this.#hold = new SavepointHold({ ...parts, wake: () => this.#waiting.wake() });
+    this.#hold = new SavepointHold({
+      ...parts,
+      logger: parts.environment.logger,
+      wake: () => this.#waiting.wake(),
+    });
     const { clock } = parts.environment;
     const { rule } = parts.runner;
     const { idleGapMaxMs } = parts.options;

@@ -2,11 +2,12 @@
 // no entry itself. Invariant: a part is the state behind an entry that names the savepoint, and nothing came behind it.
 
 import { StreamError } from '#runtime/std/errors.ts';
+import type { Logger } from '#runtime/std/logger.ts';
 import type { ChainHead } from '#runtime/task/attempt-start.ts';
 import type { Checkpointing } from '#runtime/task/checkpointing.ts';
 import type { Entry } from '#runtime/task/entry.ts';
 import type { StageRunner } from '#runtime/task/stage-runner.ts';
-import type { TaskPlan } from '#runtime/task/task-environment.ts';
+import { type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import type { TaskSavepoint } from '#runtime/task/task-savepoint.ts';
 
 export interface SavepointHoldParts {
@@ -15,6 +16,7 @@ export interface SavepointHoldParts {
   readonly checkpointing: Checkpointing;
   readonly head: ChainHead;
   readonly savepoint: TaskSavepoint;
+  readonly logger: Logger;
   readonly wake: () => void;
 }
 
@@ -60,7 +62,14 @@ export class SavepointHold {
 
   /** True once when the task goes on. */
   ended(): boolean {
-    if (this.#part === null || this.#part.id === this.#parts.savepoint.wanted) return false;
+    const { savepoint, plan, logger } = this.#parts;
+    const { wanted } = savepoint;
+    if (savepoint.expire()) {
+      const task = taskName(plan.identity);
+      const remedy = 'look why nobody ended the savepoint; it may be taken again';
+      logger.warn({ task, savepoint: wanted, remedy }, 'a task that held for a savepoint goes on: nobody told it to');
+    }
+    if (this.#part === null || this.#part.id === savepoint.wanted) return false;
     this.#part = null;
     return true;
   }

@@ -56,7 +56,7 @@ export class TaskAttempt {
     options: TaskOptions,
     environment: TaskEnvironment,
     meter = new TaskMeter(environment.clock),
-    savepoint = new TaskSavepoint(taskName(plan.identity)),
+    savepoint = new TaskSavepoint(taskName(plan.identity), environment.clock),
   ) {
     this.#plan = plan;
     this.#options = options;

@@ -3,6 +3,7 @@
 // task ends or the savepoint is released.
 
 import type { CheckpointReference, InputPosition, TaskIdentity } from '#checkpoint/contract.ts';
+import type { Clock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 /** A task's part of a savepoint: its durable state at the cut. */
@@ -19,20 +20,36 @@ export interface SavepointPart {
   readonly schemaVersions: Readonly<Record<string, number>>;
 }
 
+export interface SavepointOptions {
+  /** Whether the files of the part live until the savepoint is deleted. @default true */
+  readonly keep?: boolean;
+  /**
+   * So long the task holds without a word: whoever asked may have died. What is in its part stays true then; whoever relies on
+   * nothing having come behind it looks at the task's last entry. @default 600,000
+   */
+  readonly holdMaxMs?: number;
+}
+
+const HOLD_MAX_MS = 600_000;
+
 interface Asked {
   readonly id: string;
   readonly keep: boolean;
+  /** Of the monotonic clock. */
+  readonly untilMs: number;
   readonly answered: PromiseWithResolvers<SavepointPart>;
 }
 
 export class TaskSavepoint {
   readonly #task: string;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
   #asked: Asked | null = null;
   #wake: () => void = () => {};
 
   /** @param task its name, for people */
-  constructor(task: string) {
+  constructor(task: string, clock: Pick<Clock, 'monotonicMs'>) {
     this.#task = task;
+    this.#clock = clock;
   }
 
   /** The savepoint that the task is to be cut for, or held for; null: none. */
@@ -47,15 +64,15 @@ export class TaskSavepoint {
 
   /**
    * Asks for the task's part of savepoint `id`; asked again, the same answer. The task holds from then on until `release`,
-   * whatever the answer was. `keep`: its files are kept until the savepoint is deleted. Error savepoint-failed.
+   * whatever the answer was. Error savepoint-failed.
    */
-  ask(id: string, keep = true): Promise<SavepointPart> {
+  ask(id: string, { keep = true, holdMaxMs = HOLD_MAX_MS }: SavepointOptions = {}): Promise<SavepointPart> {
     if (this.#asked?.id === id) return this.#asked.answered.promise;
     if (this.#asked !== null) return Promise.reject(this.#failed(id, `still holds for savepoint ${this.#asked.id}`));
     const answered = Promise.withResolvers<SavepointPart>();
     // Whoever asked may have gone: the supervisor does not fall over it.
     answered.promise.catch(() => {});
-    this.#asked = { id, keep, answered };
+    this.#asked = { id, keep, untilMs: this.#clock.monotonicMs() + holdMaxMs, answered };
     this.#wake();
     return answered.promise;
   }
@@ -63,6 +80,13 @@ export class TaskSavepoint {
   /** The savepoint is done, or has failed: the task goes on. Another id than the one asked for changes nothing. */
   release(id: string): void {
     if (this.#asked?.id === id) this.#forget(this.#asked, 'was released before it had answered');
+  }
+
+  /** Goes on when nobody said a word for too long; true then. To be called now and then. */
+  expire(): boolean {
+    if (this.#asked === null || this.#clock.monotonicMs() < this.#asked.untilMs) return false;
+    this.#forget(this.#asked, 'was held for as long as it may be');
+    return true;
   }
 
   /** An attempt listens from now on; `wake` is called when something was said. */

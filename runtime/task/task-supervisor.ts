@@ -8,7 +8,7 @@ import { type StateAnswer, StateQuestions } from '#runtime/task/state-questions.
 import { TaskAttempt } from '#runtime/task/task-attempt.ts';
 import { type TaskEnvironment, type TaskOptions, type TaskPlan, taskName } from '#runtime/task/task-environment.ts';
 import { type TaskFigures, TaskMeter } from '#runtime/task/task-meter.ts';
-import { type SavepointPart, TaskSavepoint } from '#runtime/task/task-savepoint.ts';
+import { type SavepointOptions, type SavepointPart, TaskSavepoint } from '#runtime/task/task-savepoint.ts';
 import type { TaskStatus } from '#runtime/task/task-status.ts';
 
 const BACKOFF_FIRST_MS = 100;
@@ -61,7 +61,7 @@ export class TaskSupervisor {
     options: TaskOptions,
     environment: TaskEnvironment,
     live: () => void = () => {},
-    savepoint = new TaskSavepoint(taskName(plan.identity)),
+    savepoint = new TaskSavepoint(taskName(plan.identity), environment.clock),
   ) {
     this.#savepoint = savepoint;
     this.#plan = plan;
@@ -146,11 +146,10 @@ export class TaskSupervisor {
   /**
    * The task's part of a savepoint: a source's at once, behind an exchange when every writer has sent its marker. The task
    * then holds, over restarts too, until `release`; time limits are the caller's, who asks all tasks of a job and, when one
-   * of them does not answer, releases all. Ids are used once. With `keep` the files of the part live until the
-   * savepoint is deleted. Error savepoint-failed.
+   * of them does not answer, releases all. Ids are used once. Error savepoint-failed.
    */
-  savepoint(id: string, keep = true): Promise<SavepointPart> {
-    return this.#savepoint.ask(id, keep);
+  savepoint(id: string, options: SavepointOptions = {}): Promise<SavepointPart> {
+    return this.#savepoint.ask(id, options);
   }
 
   /** The savepoint is done, or has failed. */

@@ -178,7 +178,7 @@ test('a task that is told to leave, or to end at once, does so alone, and its ne
 test('a savepoint is answered by a task that was still starting, which holds until it is released', async () => {
   const { toy, host, heard, compiled } = scene();
   host.hear({ kind: 'start', tasks: [TASK] });
-  host.hear({ kind: 'savepoint', request: 4, assignment: TASK, savepoint: 's1', keep: true });
+  host.hear({ kind: 'savepoint', request: 4, assignment: TASK, savepoint: 's1', options: {} });
   compiled();
   await toy.pass(2_000);
   const answers = heard.filter(({ kind }) => kind === 'savepoint');
@@ -194,9 +194,9 @@ test('a savepoint is answered by a task that was still starting, which holds unt
 
 test('a savepoint of a task that is not there, or that ends, fails', async () => {
   const { toy, host, heard, compiling } = scene();
-  host.hear({ kind: 'savepoint', request: 1, assignment: TASK, savepoint: 's1', keep: true });
+  host.hear({ kind: 'savepoint', request: 1, assignment: TASK, savepoint: 's1', options: {} });
   host.hear({ kind: 'start', tasks: [TASK] });
-  host.hear({ kind: 'savepoint', request: 2, assignment: TASK, savepoint: 's1', keep: true });
+  host.hear({ kind: 'savepoint', request: 2, assignment: TASK, savepoint: 's1', options: {} });
   for (const done of compiling) done(new StreamError('job-invalid', 'no job', 'mend it'));
   await toy.pass(100);
   const answers = heard.flatMap((one) => (one.kind === 'savepoint' ? [one] : []));

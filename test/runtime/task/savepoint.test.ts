@@ -149,6 +149,30 @@ describe('a savepoint', () => {
     expect(world.faults()).toEqual([]);
   });
 
+  test('lets tasks go on that nobody released, and is whole all the same', async () => {
+    const world = new CountingWorld();
+    const process = world.launch();
+    world.feed(30);
+    const asked = Array.from(process.supervisors.values(), (one) => one.savepoint('s1', { holdMaxMs: 30_000 }));
+    const parts = await world.wait(Promise.all(asked));
+    world.feed(30);
+    await world.pass(25_000);
+    for (const part of parts) expect(entriesOf(world, part).at(-1)?.number).toBe(part.checkpoint.entry);
+    await world.pass(10_000);
+    await drained(world, process);
+    expect(world.faults()).toEqual([]);
+    // One that never had all markers is not waited for either.
+    const waiting = process.supervisors.get('count/0')?.savepoint('s2', { holdMaxMs: 5_000 });
+    const answered = waiting?.catch((error) => error.message);
+    world.feed(30);
+    await world.pass(10_000);
+    expect(await answered).toContain('was held for as long as it may be');
+    await world.savepoint(process, 's3');
+    world.release(process, 's3');
+    await drained(world, process);
+    expect(world.faults()).toEqual([]);
+  });
+
   test('is not forgotten by a task that restarts meanwhile, before its part or behind it', async () => {
     const world = new CountingWorld();
     const failures = new Map<string, number>();
@@ -180,6 +204,56 @@ describe('a savepoint', () => {
     world.release(process, 's1');
     await drained(world, process);
     expect(world.faults()).toEqual([]);
+  });
+});
+
+describe('a deploy', () => {
+  test('is a savepoint and a handover of every task: nothing is replayed, lost or doubled', async () => {
+    const world = new CountingWorld();
+    const first = world.launch();
+    world.feed(40);
+    await world.pass(400);
+    await world.wait(
+      Promise.all(Array.from(first.supervisors.values(), (one) => one.savepoint('d1', { keep: false }))),
+    );
+    world.feed(20);
+    await world.stop(first);
+    world.version = 'v2';
+    const second = world.launch();
+    await drained(world, second);
+    for (const [, supervisor] of second.supervisors) {
+      expect(supervisor.status()).toMatchObject({ phase: 'running', replayedEntries: 0 });
+    }
+    for (const { identity } of second.plans) {
+      const handovers = entriesOf(world, { identity }).filter((entry) => 'handover' in entry);
+      expect(handovers).toMatchObject([{ handover: { from: 'v1', to: 'v2' } }]);
+    }
+    expect(world.faults()).toEqual([]);
+  });
+
+  test('that died half-way is finished by the new version, and undone from a clean stop', async () => {
+    for (let steps = 1; steps < 400; steps += 37) {
+      const world = new CountingWorld(steps);
+      const first = world.launch();
+      world.feed(30);
+      await world.pass(400);
+      await world.savepoint(first, 'd1');
+      await world.stop(first);
+      world.version = 'v2';
+      const second = world.launch();
+      second.inhabitant.process.killAfterEvents(steps);
+      await world.pass(2_000);
+      world.kill(second);
+      world.feed(30);
+      const third = world.launch();
+      await world.pass(2_000);
+      await world.stop(third);
+      world.version = 'v1';
+      const fourth = world.launch();
+      world.feed(10);
+      await drained(world, fourth);
+      expect(world.faults(), `${steps} steps`).toEqual([]);
+    }
   });
 });
 
