@@ -19,16 +19,15 @@ export class SavepointMarkers {
     this.#writers = writers;
   }
 
-  /** A writer spoke. True when it was a marker. */
-  hear({ writer, savepoint }: Pick<ExchangeControl, 'writer' | 'savepoint'>): boolean {
-    if (this.#heard.size === 0 && savepoint === undefined) return false;
+  /** A writer spoke. */
+  hear({ writer, savepoint }: Pick<ExchangeControl, 'writer' | 'savepoint'>): void {
+    if (this.#heard.size === 0 && savepoint === undefined) return;
     for (const [id, writers] of this.#heard) if (id !== savepoint && writers.has(writer)) this.#drop(id);
-    if (savepoint === undefined) return false;
+    if (savepoint === undefined) return;
     const writers = this.#heard.get(savepoint);
     if (writers !== undefined) writers.add(writer);
     else this.#heard.set(savepoint, new Set([writer]));
     if (this.#heard.size > SAVEPOINTS_MAX) this.#drop(this.#heard.keys().next().value as string);
-    return true;
   }
 
   /** Whether every writer has sent the marker, and nothing behind it was read. */

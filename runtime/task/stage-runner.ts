@@ -190,8 +190,8 @@ export class StageRunner {
   }
 
   /**
-   * Consumes the batch in hand up to `stopOffset` (exclusive). True: the batch is used up and released, or the stop or a
-   * marker was reached; false: the entry is full and must end here.
+   * Consumes the batch in hand up to `stopOffset` (exclusive). True: the batch is used up and released, or the stop was reached;
+   * false: the entry is full and must end here.
    */
   consume(stopOffset: bigint | null): boolean {
     const batch = this.#batch;
@@ -230,10 +230,10 @@ export class StageRunner {
         head.process(rows);
         if (this.#program.watermark.kind === 'source') this.watermark.raise(maxTimestampMs);
       }
-      let isMarker = false;
       if (source.control !== null) {
         this.watermark.hear(source.control);
-        isMarker = this.markers.hear(source.control);
+        // A marker is the last record of its batch: whoever waits for it has read no further.
+        this.markers.hear(source.control);
       }
       this.inputOffset = batch.baseOffset + BigInt(source.consumedDelta);
       const fired = this.#fireDue();
@@ -244,8 +244,6 @@ export class StageRunner {
         more = false;
       } else if (source.consumedDelta >= stopDelta) more = false;
       if (!fired) return false;
-      // Whoever waits for the last marker must not read on.
-      if (isMarker) return true;
       if (!this.#timers.isReplay && this.full) return !more && this.#batch === null;
     }
     return true;

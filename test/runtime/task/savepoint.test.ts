@@ -149,6 +149,53 @@ describe('a savepoint', () => {
     expect(world.faults()).toEqual([]);
   });
 
+  test('remembers through a crash, and over checkpoints, whose markers it has read', async () => {
+    const world = new CountingWorld();
+    const first = world.launch();
+    world.feed(30);
+    const early = ['web/0', 'mobile/0'].map((name) => first.supervisors.get(name)?.savepoint('s1'));
+    await world.wait(Promise.all(early));
+    // Readers go on for web/1, and take checkpoints behind the markers of the others.
+    for (let i = 0; i < 12; i++) {
+      world.send('web', 1, { user: 'user-1', n: world.sent++ });
+      await world.pass(1_000);
+    }
+    world.kill(first);
+    const second = world.launch();
+    const parts = await world.savepoint(second, 's1');
+    expect(parts).toHaveLength(TASKS.length);
+    expect(second.supervisors.get('count/0')?.status()?.checkpointEntry).not.toBeNull();
+    world.release(second, 's1');
+    await drained(world, second);
+    expect(world.faults()).toEqual([]);
+  });
+
+  test('is cut behind the markers by a reader for whom more has come since', async () => {
+    const world = new CountingWorld();
+    const plans = world.plans();
+    const sources = world.launch(plans.filter(({ writers }) => writers === 0));
+    world.feed(30);
+    await world.pass(300);
+    const asked = Array.from(sources.supervisors.values(), (one) => one.savepoint('s1', { holdMaxMs: 10_000 }));
+    const parts = await world.wait(Promise.all(asked));
+    world.feed(30);
+    await world.pass(20_000);
+    const readers = world.launch(plans.filter(({ writers }) => writers > 0));
+    const cut = await world.savepoint(readers, 's1');
+    const taken = parts.reduce((sum, { inputs }) => sum + Number(inputs[0].endOffset), 0);
+    let [all, read] = [0, 0];
+    for (const { identity, inputs } of cut.filter((part) => part.identity.stage === 'count')) {
+      const rows = rowsIn(world, inputs[0].topic, identity.partition, BigInt(inputs[0].endOffset));
+      all += rows[0];
+      read += rows[1];
+    }
+    expect(all).toBe(world.sent);
+    expect(read).toBe(taken);
+    world.release(readers, 's1');
+    await drained(world, readers);
+    expect(world.faults()).toEqual([]);
+  });
+
   test('lets tasks go on that nobody released, and is whole all the same', async () => {
     const world = new CountingWorld();
     const process = world.launch();
