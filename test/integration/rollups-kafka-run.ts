@@ -32,6 +32,8 @@ export interface KafkaRunOptions {
   /** What the job is told about the source. */
   readonly partitionedBy?: 'series' | 'producer' | undefined;
   readonly data?: Partial<DataSetOptions>;
+  /** @default 2 */
+  readonly parallelism?: number;
 }
 
 export class KafkaRun {
@@ -78,7 +80,12 @@ export class KafkaRun {
       brokers,
       namespace,
       jobs: {
-        rollups: { module: 'jobs/rollups.ts', parallelism: 2, checkpointInterval: '1s', options: moduleOptions },
+        rollups: {
+          module: 'jobs/rollups.ts',
+          parallelism: options.parallelism ?? 2,
+          checkpointInterval: '1s',
+          options: moduleOptions,
+        },
       },
     });
     const admin = kafka.admin();
