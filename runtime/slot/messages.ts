@@ -28,6 +28,8 @@ export type ToSlot =
   | { readonly kind: 'abort'; readonly job: string }
   /** From now on the job is started as `plan` says, which is the slot's entry point's affair. */
   | { readonly kind: 'plan'; readonly job: string; readonly plan: unknown }
+  /** Makes ready what every task of the job needs; answered by `prepared` with the same request. */
+  | { readonly kind: 'prepare'; readonly request: number; readonly job: string }
   | { readonly kind: 'status'; readonly request: number }
   /** Keyed state of one task; answered by `state` with the same request. */
   | {
@@ -92,6 +94,7 @@ export type FromSlot =
       readonly failure: Failure;
       readonly last: TaskReport;
     }
+  | { readonly kind: 'prepared'; readonly request: number }
   | { readonly kind: 'status'; readonly request: number; readonly tasks: readonly TaskReport[] }
   | { readonly kind: 'state'; readonly request: number; readonly reply: StateReply }
   | { readonly kind: 'savepoint'; readonly request: number; readonly reply: SavepointReply };

@@ -47,7 +47,7 @@ export class SlotHost {
     this.#parts = parts;
   }
 
-  hear(message: Exclude<ToSlot, { readonly kind: 'owned' | 'plan' }>): void {
+  hear(message: Exclude<ToSlot, { readonly kind: 'owned' | 'plan' | 'prepare' }>): void {
     switch (message.kind) {
       case 'start':
         for (const assignment of message.tasks) this.#start(assignment);

@@ -12,7 +12,7 @@ import {
   type TaskAssignment,
   type ToSlot,
 } from '#runtime/slot/messages.ts';
-import { freshSlot, type Slot, type SlotCounts } from '#runtime/slot/slot.ts';
+import { freeIndex, freshSlot, type Slot, type SlotCounts } from '#runtime/slot/slot.ts';
 import { crashLoop, recentDeaths, respawnPauseMs, verdict } from '#runtime/slot/slot-faults.ts';
 import { type MovedTask, SlotMoves } from '#runtime/slot/slot-moves.ts';
 import { openSlot } from '#runtime/slot/slot-opening.ts';
@@ -63,10 +63,7 @@ export class SlotPool {
   }
 
   #addSlot(only: string | null): Slot {
-    const indexes = new Set(this.#slots.map(({ index }) => index));
-    let index = 0;
-    while (indexes.has(index)) index++;
-    const slot = freshSlot(index, only);
+    const slot = freshSlot(freeIndex(this.#slots), only);
     this.#slots.push(slot);
     return slot;
   }
@@ -134,7 +131,10 @@ export class SlotPool {
       slots: this.#slots,
       shared: this.#shared,
       busySeconds: (task) => this.#reports.words.busySeconds(task),
-      open: async (slot) => (slot.worker === null && !slot.respawning ? this.#open(slot) : undefined),
+      open: async (slot) => {
+        if (slot.worker === null && !slot.respawning) await this.#open(slot);
+        await this.#reports.prepare(slot, job);
+      },
       moved: progress,
       move: (task, to) => this.#move(task, to),
     });

@@ -19,6 +19,8 @@ import { describe } from '#runtime/task/task-supervisor.ts';
 const STATUS_TIMEOUT_MS = 2_000;
 /** A task answers between two entries; one whose commit hangs does not. */
 const STATE_TIMEOUT_MS = 10_000;
+/** A task that finds nothing ready makes it itself. */
+const PREPARE_TIMEOUT_MS = 10_000;
 const STATE_QUESTIONS_MAX = 256;
 
 export class SlotReports {
@@ -52,6 +54,14 @@ export class SlotReports {
       }),
     );
     return this.words.all(this.#slots, answered);
+  }
+
+  /** Lets a slot make ready what every task of the job needs, so that the first one does not wait for it. */
+  async prepare(slot: Slot, job: string): Promise<void> {
+    if (!slot.ready) return;
+    await this.#questions.ask(slot.gone.signal, PREPARE_TIMEOUT_MS, (request) =>
+      say(slot, { kind: 'prepare', request, job }),
+    );
   }
 
   get counts(): SlotCounts {

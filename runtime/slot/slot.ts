@@ -43,6 +43,13 @@ export function freshSlot(index: number, only: string | null): Slot {
   };
 }
 
+/** The lowest that no slot has. */
+export function freeIndex(slots: readonly Slot[]): number {
+  let index = 0;
+  while (slots.some((slot) => slot.index === index)) index++;
+  return index;
+}
+
 export interface SlotCounts {
   /** That tasks may be spread over. */
   readonly total: number;

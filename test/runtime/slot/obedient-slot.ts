@@ -43,6 +43,8 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
       tasks.delete(key);
       say({ kind: 'task-stopped', assignment, last: report(assignment) });
     }
+  } else if (message.kind === 'prepare') {
+    say({ kind: 'prepared', request: message.request });
   } else if (message.kind === 'plan') {
     plans.set(message.job, message.plan);
   } else if (message.kind === 'state') {
