@@ -25,14 +25,17 @@ export interface ExchangedRow {
 
 export interface ExchangedRecord {
   readonly record: ArchivedRecord;
+  /** A marker is a word as well: of an idle writer, or not. */
   readonly kind: 'data' | 'watermark' | 'idle';
+  /** Of a marker. */
+  readonly savepoint: string | null;
   readonly writer: number;
   readonly watermarkMs: number;
   readonly samples: readonly ExchangedSample[];
   readonly rows: readonly ExchangedRow[];
 }
 
-const KINDS = ['', 'data', 'watermark', 'idle'] as const;
+const KINDS = ['', 'data', 'watermark', 'idle', 'marker'] as const;
 
 function differences(bytes: PlainBytes, count: number): number[] {
   let value = 0;
@@ -41,15 +44,19 @@ function differences(bytes: PlainBytes, count: number): number[] {
 
 export function decodeExchanged(record: ArchivedRecord): ExchangedRecord {
   const bytes = new PlainBytes(record.value ?? Buffer.alloc(0));
-  const kind = KINDS[bytes.byte()] || null;
-  if (kind === null || bytes.byte() !== 1) throw new Error(`unknown record at ${record.topic} offset ${record.offset}`);
+  const written = KINDS[bytes.byte()] || null;
+  if (written === null || bytes.byte() !== 1)
+    throw new Error(`unknown record at ${record.topic} offset ${record.offset}`);
   const writer = bytes.unsigned();
   const watermarkMs = bytes.double();
   const samples: ExchangedSample[] = [];
   const rows: ExchangedRow[] = [];
+  const isMarker = written === 'marker';
+  const kind = isMarker ? (bytes.byte() === 1 ? 'idle' : 'watermark') : written;
+  const savepoint = isMarker ? bytes.text() : null;
   if (kind === 'data') readBlock(bytes, samples, rows);
   if (bytes.left !== 0) throw new Error(`${bytes.left} bytes too many at ${record.topic} offset ${record.offset}`);
-  return { record, kind, writer, watermarkMs, samples, rows };
+  return { record, kind, savepoint, writer, watermarkMs, samples, rows };
 }
 
 function readBlock(bytes: PlainBytes, samples: ExchangedSample[], rows: ExchangedRow[]): void {
