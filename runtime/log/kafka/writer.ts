@@ -109,7 +109,9 @@ export class KafkaWriter implements LogWriter {
         return await this.#attempt(transaction);
       } catch (error) {
         this.#die();
-        this.#cluster.forget([...transaction.batches, transaction.entry].map(({ topic }) => topic));
+        // Leaders seldom move alone: what this transaction did not write would cost the next one that does.
+        const written = [...transaction.batches, transaction.entry, ...this.#outputs];
+        this.#cluster.forget(written.map(({ topic }) => topic));
         throw this.#explained(error);
       }
     });
