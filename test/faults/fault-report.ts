@@ -36,7 +36,7 @@ export function figuresOf({ faults }: RunResult): readonly KindFigures[] {
       p50Ms: whole(quantile(recoveriesMs, 0.5)),
       p99Ms: whole(quantile(recoveriesMs, 0.99)),
       maxMs,
-      restores: ofKind.reduce((sum, { restores }) => sum + restores, 0),
+      restores: ofKind.reduce((sum, { overlapped, restores }) => sum + (overlapped ? 0 : restores), 0),
       targetMs,
       met: targetMs === null || maxMs === null ? null : maxMs <= targetMs,
     };
