@@ -13,12 +13,22 @@ export interface MemoryUser {
 }
 
 export class StateMemory {
-  readonly bytesMax: number;
+  #bytesMax: number;
   readonly #users = new Set<MemoryUser>();
 
   constructor(bytesMax: number) {
     invariant(bytesMax > 0, `state cannot live in ${bytesMax} bytes`);
-    this.bytesMax = bytesMax;
+    this.#bytesMax = bytesMax;
+  }
+
+  get bytesMax(): number {
+    return this.#bytesMax;
+  }
+
+  /** Who has too much now gives it up when he is asked the next time. */
+  resize(bytesMax: number): void {
+    invariant(bytesMax > 0, `state cannot live in ${bytesMax} bytes`);
+    this.#bytesMax = bytesMax;
   }
 
   join(user: MemoryUser): void {

@@ -139,6 +139,10 @@ class ProcessAdmin implements AdminPort {
     return this.#change(name, () => ({ operation: 'cancel', parameters: purge ? { purge } : {} }), terms);
   }
 
+  checkpointJob(name: string, terms: ChangeTerms): Promise<RequestView | null> {
+    return this.#change(name, () => ({ operation: 'checkpoint', parameters: {} }), terms);
+  }
+
   async request(requestId: string): Promise<RequestView | null> {
     const { changes } = this.#source;
     const operation = changes?.operation(requestId) ?? null;

@@ -26,6 +26,8 @@ import { describe } from '#runtime/task/task-supervisor.ts';
 export interface JobControlParts extends JobOperationsParts {
   readonly logger: Logger;
   readonly newId: () => string;
+  /** A change has ended. */
+  readonly changed: () => void;
   /** The process ends: what does not end is left for the next one. */
   readonly signal: AbortSignal;
   /** The control log cannot be written any more. */
@@ -176,6 +178,7 @@ export class JobControl {
   async #end(operation: Operation, records: readonly ControlRecord[]): Promise<void> {
     await this.#parts.control.append(...records, operation);
     note(this.#operations, operation);
+    this.#parts.changed();
   }
 }
 

@@ -20,6 +20,8 @@ export interface JobExecutorParts {
   readonly logger: Logger;
   readonly jobs: RunningJobs;
   readonly slotCount: number;
+  /** For keyed state that may leave memory, all slots together. */
+  readonly stateMemoryBytes: number;
   /** Spawns the worker thread of slot `index`. */
   readonly spawn: (index: number) => Worker;
   /** Whether a task is still this process's, of a moment after the question. */
@@ -72,8 +74,9 @@ export class JobExecutor {
     invariant(prepared !== null && this.isOver(job), `job ${name} is started although it runs, or is not prepared`);
     job.state = 'RUNNING';
     this.#runs.set(name, new JobRun(prepared.tasks.length));
-    this.#pool.tellPlan(name, prepared.assignment);
+    this.#pool.tellAll({ kind: 'plan', job: name, plan: prepared.assignment });
     this.#pool.start(prepared.tasks, wanted.settings.parallelism);
+    this.#shareMemory();
   }
 
   /** Whether none of its tasks runs. */
@@ -107,8 +110,23 @@ export class JobExecutor {
   }
 
   /** Spreads a running job over so many slots, and says how many moved so far. Error: slot-not-started, and none has. */
-  rescale(job: RunningJob, parallelism: number, moved: MoveProgress): Promise<readonly MovedTask[]> {
-    return this.#pool.rescale(job.name, parallelism, moved);
+  async rescale(job: RunningJob, parallelism: number, moved: MoveProgress): Promise<readonly MovedTask[]> {
+    try {
+      return await this.#pool.rescale(job.name, parallelism, moved);
+    } finally {
+      this.#shareMemory();
+    }
+  }
+
+  // There may be more threads than before, or fewer.
+  #shareMemory(): void {
+    const bytes = Math.floor(this.#parts.stateMemoryBytes / this.slots.total);
+    this.#pool.tellAll({ kind: 'state-memory', bytes });
+  }
+
+  /** Asks every task of it for a checkpoint now. */
+  checkpoint({ name }: RunningJob): void {
+    this.#pool.tellAll({ kind: 'checkpoint', job: name });
   }
 
   /** Ends the tasks of a job that cannot go on. */

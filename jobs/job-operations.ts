@@ -2,6 +2,8 @@
 // then. Whether a change is allowed, and that it is written down, is job-control.ts's affair. Invariant: each can be
 // carried out again from the beginning, wherever it was left.
 
+import { humanSize } from '#jobs/commands/human-text.ts';
+import type { JobCheckpoints } from '#jobs/job-checkpoints.ts';
 import type { JobExecutor } from '#jobs/job-executor.ts';
 import type { JobPreparation } from '#jobs/job-preparation.ts';
 import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
@@ -18,9 +20,14 @@ export interface JobOperationsParts {
   readonly executor: JobExecutor;
   readonly preparation: JobPreparation;
   readonly control: ControlAppender;
+  readonly checkpoints: JobCheckpoints;
   /** Deletes what a job has beside its output; none of its tasks runs. */
   readonly purge: (job: RunningJob) => Promise<void>;
 }
+
+/** How long a change waits for checkpoints that only make it shorter. */
+const PREPARING_MS = 10_000;
+const CHECKPOINT_MS = 600_000;
 
 /** One operation at work. */
 export interface OperationAtWork {
@@ -66,7 +73,8 @@ export class JobOperations {
       case 'configure':
         return { outcome: { message: resumed ? await this.#untilLive(work) : await this.#configure(work) } };
       case 'checkpoint':
-        throw interrupted(`no checkpoint of job ${job.name} was asked for`);
+        if (resumed) throw interrupted(`the process ended before all tasks of job ${job.name} had a checkpoint`);
+        return { outcome: { message: await this.#checkpoint(work) } };
     }
   }
 
@@ -80,6 +88,7 @@ export class JobOperations {
     await preparation.prepare(job, control.records);
     if (job.failure === null) await preparation.claimJob(job, control);
     if (job.failure !== null) throw faultOf(job.failure);
+    if (work.signal.aborted) throw interrupted(`the process ends before job ${job.name} is started`);
     executor.start(job);
     return this.#untilLive(work);
   }
@@ -157,6 +166,8 @@ export class JobOperations {
     const { executor } = this.#parts;
     const parallelism = operation.parameters.parallelism ?? job.wanted.settings.parallelism;
     if (executor.isOver(job) || job.state !== 'RUNNING') return { message: 'counts from its next start on' };
+    // What is written now need not be written while a task is on its way.
+    await this.#parts.checkpoints.take(job, work.signal, PREPARING_MS).catch(() => {});
     const moved = await executor.rescale(job, parallelism, (done, total) => {
       work.progress = { done, total };
     });
@@ -171,6 +182,14 @@ export class JobOperations {
       }),
     );
     return { message: movedText(pauses, parallelism), pauses };
+  }
+
+  async #checkpoint(work: OperationAtWork): Promise<string> {
+    const { job, signal } = work;
+    const { count, bytes } = await this.#parts.checkpoints.take(job, signal, CHECKPOINT_MS, (done, total) => {
+      work.progress = { done, total };
+    });
+    return `each of its ${count} tasks has a checkpoint, ${humanSize(bytes)} in all`;
   }
 
   async #configure(work: OperationAtWork): Promise<string> {

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { AdminSource } from '#jobs/admin-source.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
+import { JobCheckpoints } from '#jobs/job-checkpoints.ts';
 import { JobControl } from '#jobs/job-control.ts';
 import { JobExecutor } from '#jobs/job-executor.ts';
 import { writersFirst } from '#jobs/job-order.ts';
@@ -147,7 +148,7 @@ export class MillraceProcess implements AdminSource {
     preparation.add(writersFirst(installation.jobs), records);
     const starting = () => this.#jobs.in('CREATED');
     for (const job of starting()) await preparation.prepare(job, records);
-    this.embedded?.keep(retentionPolicy(this.configuration, retained(this.#jobs.all)));
+    this.#keepUnread();
     if (starting().length > 0) await preparation.patiently(() => this.#executor.open(starting()));
     const allFailed = this.#jobs.all.every(({ state }) => state === 'FAILED');
     const claimed = allFailed ? null : await preparation.claim();
@@ -165,6 +166,10 @@ export class MillraceProcess implements AdminSource {
     this.#control.changes.resume();
   }
 
+  #keepUnread(): void {
+    this.embedded?.keep(retentionPolicy(this.configuration, retained(this.#jobs.all)));
+  }
+
   #makeControl(log: ControlLog): ProcessControl {
     const { logger } = this.#options;
     const { signal } = this.#closing;
@@ -176,6 +181,8 @@ export class MillraceProcess implements AdminSource {
       executor: this.#executor,
       preparation: this.#preparation,
       control: writer,
+      checkpoints: new JobCheckpoints(this.#executor, systemClock),
+      changed: () => this.#keepUnread(),
       purge: (job) => purgeJob(job.name, this.configuration.namespace, this.log.admin, this.#preparation.store),
       newId: () => ulid(systemClock.nowMs(), randomBytes(10)).toLowerCase(),
       signal,
@@ -198,9 +205,11 @@ export class MillraceProcess implements AdminSource {
       logger,
       jobs: this.#jobs,
       slotCount: configuration.slots,
+      stateMemoryBytes: configuration.state.memoryBytes,
       spawn: (index) => {
         const jobs = this.#jobs.all.flatMap((job) => job.prepared?.assignment ?? []);
-        return spawnSlot(index, { configuration, embedded, jobs, pace: this.#pace, logLevel, pretty });
+        const slotCount = this.#executor.slots.total;
+        return spawnSlot(index, { configuration, embedded, jobs, slotCount, pace: this.#pace, logLevel, pretty });
       },
       owns: this.#owns,
       diagnose: (job, failure) => this.#diagnose(job, failure),

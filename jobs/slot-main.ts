@@ -30,13 +30,17 @@ const STAGED_BYTES_KEPT = 32 * 1024 * 1024;
 /** How long the end of a slot waits for connections. */
 const CLOSE_PATIENCE_MS = 500;
 
-function slotEnvironment(settings: SlotSettings, planner: SlotPlanner, ownership: Ownership): TaskEnvironment {
+function slotEnvironment(
+  settings: SlotSettings,
+  planner: SlotPlanner,
+  memory: StateMemory,
+  ownership: Ownership,
+): TaskEnvironment {
   const { namespace } = settings;
   const logger = createLogger({ level: settings.logLevel as LogLevel, pretty: settings.pretty });
   const log = connectLog(settings.log, settings.port, `${namespace}-slot-${settings.index}`);
   const reader = log.reader();
   const store = openCheckpointStore(settings.checkpoints);
-  const memory = new StateMemory(settings.state.memoryBytes);
   return {
     clock: systemClock,
     logger,
@@ -82,12 +86,14 @@ function main(): void {
   const planner = new SlotPlanner(settings.namespace, settings.jobs);
   const say = (message: FromSlot) => port.postMessage(message);
   const ownership = new AskedOwnership(say);
-  const environment = slotEnvironment(settings, planner, ownership);
+  const memory = new StateMemory(settings.state.memoryBytes);
+  const environment = slotEnvironment(settings, planner, memory, ownership);
   const host = new SlotHost({ environment, planTask: (assignment) => planner.plan(assignment), say });
   port.on('message', async (message: ToSlot | 'close') => {
     if (message !== 'close') {
       if (message.kind === 'owned') ownership.answered(message.question, message.owned);
       else if (message.kind === 'plan') planner.tell(message.plan as JobAssignment);
+      else if (message.kind === 'state-memory') memory.resize(message.bytes);
       else if (message.kind === 'prepare') {
         await prepare(message.job, planner, environment);
         say({ kind: 'prepared', request: message.request });

@@ -13,14 +13,16 @@ export interface SlotThreadParts {
   readonly embedded: EmbeddedLog | null;
   /** Those that the thread may get tasks of. */
   readonly jobs: readonly JobAssignment[];
+  /** Among how many threads the memory for state is shared. */
+  readonly slotCount: number;
   readonly pace: SharedPace;
   readonly logLevel: string;
   readonly pretty: boolean;
 }
 
 export function spawnSlot(index: number, parts: SlotThreadParts): Worker {
-  const { configuration, embedded, jobs, logLevel, pace, pretty } = parts;
-  const { namespace, log, checkpoints, slots, state } = configuration;
+  const { configuration, embedded, jobs, logLevel, pace, pretty, slotCount } = parts;
+  const { namespace, log, checkpoints, state } = configuration;
   const port = embedded?.port() ?? null;
   const settings: SlotSettings = {
     index,
@@ -28,7 +30,7 @@ export function spawnSlot(index: number, parts: SlotThreadParts): Worker {
     log,
     port,
     checkpoints,
-    state: { directory: state.directory, memoryBytes: Math.floor(state.memoryBytes / slots) },
+    state: { directory: state.directory, memoryBytes: Math.floor(state.memoryBytes / slotCount) },
     jobs,
     pace,
     logLevel,

@@ -83,8 +83,8 @@ const LOOK_MS = 1_000;
 const CLOSE_PATIENCE_MS = 1_000;
 const OPENAPI_PATH = '/openapi.json';
 const PATHS: readonly PathRoute[] = [...ROUTES, { method: 'GET', path: OPENAPI_PATH }];
-/** Those whose bodies are read. */
-const BODY_METHODS: readonly string[] = ROUTES.flatMap(({ body, method }) => (body === undefined ? [] : [method]));
+/** Those that a page of another site could send without being asked for its origin, if it were not for their type. */
+const TYPED_METHODS: readonly string[] = ['POST', 'PATCH'];
 const HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
@@ -225,7 +225,7 @@ export class AdminServer {
       throw new StreamError('request-too-large', message, remedy);
     }
     if (!request.is404) {
-      if (BODY_METHODS.includes(method ?? '')) checkMediaType(headers['content-type']);
+      if (TYPED_METHODS.includes(method ?? '')) checkMediaType(headers['content-type']);
       return;
     }
     const fault = unrouted(method ?? '', path, PATHS);

@@ -81,6 +81,17 @@ export const CHANGE_ROUTES: readonly Route[] = [
     },
   },
   {
+    method: 'POST',
+    path: '/jobs/{job}/checkpoints',
+    id: 'checkpointJob',
+    summary: 'A checkpoint of every task of a job, now',
+    parameters: [JOB, ...TERMS],
+    answers: ANSWERS,
+    errors: ERRORS,
+    ask: async (port, asked) =>
+      accepted(await known(port, asked.path['job'], (job) => port.checkpointJob(job, termsOf(asked)))),
+  },
+  {
     method: 'GET',
     path: '/requests/{request}',
     id: 'request',

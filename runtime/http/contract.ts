@@ -280,6 +280,7 @@ export interface AdminPort {
   /** Resolves when the change is written down, not when it is done. */
   patchJob(name: string, patch: JobPatchView, terms: ChangeTerms): Promise<RequestView | null>;
   cancelJob(name: string, purge: boolean, terms: ChangeTerms): Promise<RequestView | null>;
+  checkpointJob(name: string, terms: ChangeTerms): Promise<RequestView | null>;
   /** Null: no such change is known. */
   request(requestId: string): Promise<RequestView | null>;
   readiness(): Promise<ReadinessView>;

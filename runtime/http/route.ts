@@ -25,7 +25,7 @@ export interface Answer {
 }
 
 export interface Route {
-  readonly method: 'GET' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'PATCH' | 'POST' | 'DELETE';
   /** With parameters in braces. */
   readonly path: string;
   readonly id: string;

@@ -160,7 +160,7 @@ export const SCHEMAS = {
   Request: view<RequestView>({
     requestId: text('id'),
     job: text('id of the job'),
-    operation: text('start, stop, pause, cancel, rescale, configure'),
+    operation: text('start, stop, pause, cancel, rescale, configure, checkpoint'),
     parameters: record(true, 'of the operation'),
     state: oneOf(REQUEST_STATES, 'UNDONE: it could not be finished, and all is as it was before'),
     acceptedMs: moment('when it was written down'),

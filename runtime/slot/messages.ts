@@ -24,10 +24,14 @@ export type ToSlot =
   | { readonly kind: 'stop'; readonly job: string | null }
   /** Clean stop of these tasks. */
   | { readonly kind: 'stop-tasks'; readonly tasks: readonly TaskAssignment[] }
+  /** A checkpoint of each task of one job, now. */
+  | { readonly kind: 'checkpoint'; readonly job: string }
   /** The tasks of one job end at once, without a checkpoint. */
   | { readonly kind: 'abort'; readonly job: string }
   /** From now on the job is started as `plan` says, which is the slot's entry point's affair. */
   | { readonly kind: 'plan'; readonly job: string; readonly plan: unknown }
+  /** What keyed state of all tasks of the slot may have in memory. */
+  | { readonly kind: 'state-memory'; readonly bytes: number }
   /** Makes ready what every task of the job needs; answered by `prepared` with the same request. */
   | { readonly kind: 'prepare'; readonly request: number; readonly job: string }
   | { readonly kind: 'status'; readonly request: number }

@@ -47,7 +47,7 @@ export class SlotHost {
     this.#parts = parts;
   }
 
-  hear(message: Exclude<ToSlot, { readonly kind: 'owned' | 'plan' | 'prepare' }>): void {
+  hear(message: Exclude<ToSlot, { readonly kind: 'owned' | 'plan' | 'prepare' | 'state-memory' }>): void {
     switch (message.kind) {
       case 'start':
         for (const assignment of message.tasks) this.#start(assignment);
@@ -66,6 +66,9 @@ export class SlotHost {
         break;
       case 'abort':
         for (const task of this.#of(message.job)) abort(task);
+        break;
+      case 'checkpoint':
+        for (const { supervisor } of this.#of(message.job)) supervisor?.checkpoint();
         break;
       case 'state':
         this.#tellState(message.request, message.assignment, message.query);

@@ -178,9 +178,9 @@ export class SlotPool {
     this.#slots.splice(this.#slots.indexOf(slot), 1);
   }
 
-  /** Tells every slot how a job is to be started from now on; those that are made later know it. */
-  tellPlan(job: string, plan: unknown): void {
-    for (const slot of this.#slots) this.#say(slot, { kind: 'plan', job, plan });
+  /** Tells every slot: how a job is started from now on, which slots that are made later know; what its tasks are to do. */
+  tellAll(message: Extract<ToSlot, { readonly kind: 'plan' | 'checkpoint' | 'state-memory' }>): void {
+    for (const slot of this.#slots) this.#say(slot, message);
   }
 
   /** Asks the job's tasks to stop, or ends them at once without checkpoints. Those that no worker knows yet end here. */

@@ -58,6 +58,8 @@ export class Checkpointing {
   lastEntry: number | null = null;
   /** A checkpoint is being written that the task waits for. */
   finishing = false;
+  /** Somebody wants one now. */
+  asked = false;
   readonly #environment: TaskEnvironment;
   readonly #plan: TaskPlan;
   readonly #options: TaskOptions;
@@ -120,6 +122,14 @@ export class Checkpointing {
     if (this.#writing !== null) return false;
     if (this.#busySinceMs >= this.#options.replayBudgetMs) return true;
     return this.#environment.clock.monotonicMs() - this.#lastCaptureMs >= this.#options.checkpointIntervalMs;
+  }
+
+  /** The one that was asked for, between two entries; none when the last entry has one. */
+  makeAsked(last: Entry, chainHash: string, entryOffset: bigint, runner: StageRunner): void {
+    this.asked = false;
+    if (this.#lastCapturedEntry === last.number) return;
+    this.capture(last, chainHash, runner);
+    this.write(last, entryOffset);
   }
 
   /** Fields for the entry under construction. */

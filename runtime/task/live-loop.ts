@@ -99,9 +99,20 @@ export class LiveLoop {
     this.#waiting.wake();
   }
 
+  /** Asks for a checkpoint now: at the end of the entry in hand. */
+  checkpoint(): void {
+    this.#parts.checkpointing.asked = true;
+    this.#waiting.wake();
+  }
+
+  get #checkpointDue(): boolean {
+    const { checkpointing } = this.#parts;
+    return checkpointing.asked && !checkpointing.inProgress;
+  }
+
   /** Runs until stopped; then every consumed record is committed and checkpointed. */
   async run(): Promise<void> {
-    const { signal, runner, checkpointing, environment, questions } = this.#parts;
+    const { signal, runner, checkpointing, environment, questions, head } = this.#parts;
     questions.begin(() => this.#waiting.wake());
     let sliceBytes = 0;
     while (!signal.aborted) {
@@ -111,6 +122,8 @@ export class LiveLoop {
       if (this.#sealDue()) await this.#seal();
       if (questions.pending && !this.#open) questions.answer((query) => this.#look(query));
       if (this.#stopping && !this.#open) break;
+      if (this.#checkpointDue && !this.#open)
+        checkpointing.makeAsked(this.#lastEntry, head.chainHash, head.offset, runner);
       if (worked && sliceBytes < SLICE_BYTES) continue;
       sliceBytes = 0;
       const asked = questions.pending && !this.#open;
@@ -123,7 +136,7 @@ export class LiveLoop {
     this.#tellSetAside(Number.POSITIVE_INFINITY);
     if (signal.aborted) return;
     await this.#hold.stop();
-    await checkpointing.finish(this.#lastEntry, this.#parts.head.chainHash, this.#parts.head.offset, runner);
+    await checkpointing.finish(this.#lastEntry, head.chainHash, head.offset, runner);
   }
 
   /** Whether it stands at its part of a savepoint. */
@@ -243,7 +256,7 @@ export class LiveLoop {
     if (this.#hold.dueBehind(this.#lastEntry) !== null) return true;
     const { options, environment, runner, questions } = this.#parts;
     const nowMs = environment.clock.monotonicMs();
-    if (questions.pending && nowMs >= this.#questionsMs) return true;
+    if (this.#checkpointDue || (questions.pending && nowMs >= this.#questionsMs)) return true;
     // Clock timers fire at the beginning of an entry.
     if (runner.clockTimerDue(this.#clock.peek(runner.clockMs))) return true;
     if (nowMs - this.#openedMs >= options.quietIntervalMs) return true;

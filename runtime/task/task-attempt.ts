@@ -88,6 +88,11 @@ export class TaskAttempt {
     });
   }
 
+  /** Asks for a checkpoint now; before new input is taken there is none to make. */
+  checkpoint(): void {
+    this.#loop?.checkpoint();
+  }
+
   // Null while the last checkpoint is written: it takes what it takes. Whoever stops a replay loses but having done it.
   #progress(): string | null {
     if (this.#start?.checkpointing?.finishing) return null;

@@ -106,6 +106,11 @@ export class TaskSupervisor {
     this.#attempt?.stop();
   }
 
+  /** Asks for a checkpoint now; a task that takes no input makes none. */
+  checkpoint(): void {
+    this.#attempt?.checkpoint();
+  }
+
   /** Ends without a checkpoint, as a kill would. */
   abort(): void {
     this.#stopping.abort();

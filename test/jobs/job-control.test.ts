@@ -182,6 +182,22 @@ test('what a job is in no state for is refused with what to do', async () => {
   expect(await port.patchJob('nobody', { parallelism: 1 }, TERMS)).toBeNull();
 }, 60_000);
 
+test('a checkpoint is made when somebody asks for one, also of a job that has nothing to do', async () => {
+  const { process, port, job, over, patch } = await start(['steady']);
+  await feedMinutes(process.log, 1);
+  await allRows(process, 1);
+  expect((await job()).lastCheckpoint).toBeNull();
+  const entries = async () => (await job()).taskList.map(({ entry, lastCheckpoint }) => [entry, lastCheckpoint?.entry]);
+  for (let times = 0; times < 2; times++) {
+    const done = await over(await port.checkpointJob('steady', TERMS));
+    expect(done).toMatchObject({ operation: 'checkpoint', state: 'DONE' });
+    expect(done.message).toMatch(/^each of its 4 tasks has a checkpoint, [\d.]+ KiB in all$/);
+    for (const [entry, checkpoint] of await entries()) expect(checkpoint).toBe(entry);
+  }
+  await patch({ state: 'STOPPED' });
+  await expect(port.checkpointJob('steady', TERMS)).rejects.toMatchObject({ code: 'job-state-wrong' });
+}, 60_000);
+
 test('a job that failed is started again when what failed it is gone', async () => {
   const { process, port, job, over } = await start(['steady', 'throwing']);
   await feedMinutes(process.log, 666);

@@ -26,7 +26,13 @@ export class ApiWorld {
   }
 
   /** Sends a change; a body is sent as JSON. */
-  async change(method: 'PATCH' | 'DELETE', url: string, body?: unknown, headers = LOCAL, server = this.serverOf()) {
+  async change(
+    method: 'PATCH' | 'POST' | 'DELETE',
+    url: string,
+    body?: unknown,
+    headers = LOCAL,
+    server = this.serverOf(),
+  ) {
     const json = { 'content-type': 'application/json' };
     const payload = body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) };
     const sent = { method, url, headers: { ...(body !== undefined && json), ...headers }, ...payload };

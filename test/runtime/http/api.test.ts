@@ -46,7 +46,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Changes by method and path: what is sent, and where to. */
-const CHANGES: readonly (readonly ['PATCH' | 'DELETE', string, unknown?])[] = [
+const CHANGES: readonly (readonly ['PATCH' | 'POST' | 'DELETE', string, unknown?])[] = [
   ['PATCH', '/jobs/rollups', { state: 'PAUSED' }],
   ['PATCH', '/jobs/rollups', { parallelism: 4, commitInterval: '1s', checkpointInterval: '5m' }],
   ['PATCH', '/jobs/nobody', { parallelism: 4 }],
@@ -54,16 +54,21 @@ const CHANGES: readonly (readonly ['PATCH' | 'DELETE', string, unknown?])[] = [
   ['DELETE', '/jobs/rollups?purge=true'],
   ['DELETE', '/jobs/rollups?purge=maybe'],
   ['DELETE', '/jobs/nobody'],
+  ['POST', '/jobs/rollups/checkpoints', ''],
+  ['POST', '/jobs/nobody/checkpoints', ''],
 ];
+
+/** The path of a route. */
+function pathOf(url: string): string {
+  return url.replace(/^\/jobs\/\w+/, '/jobs/{job}').replace(/\?.*/, '');
+}
 
 describe('the document', () => {
   test('lists every route, and every route has an example here', async () => {
     const { paths } = await document();
     expect(Object.keys(paths)).toEqual([...new Set(ROUTES.map((route) => route.path)), '/openapi.json']);
     expect(Object.keys(EXAMPLES)).toEqual(Object.keys(paths));
-    const changes = new Set(
-      CHANGES.map(([method, url]) => `${method} ${url.startsWith('/jobs/') ? '/jobs/{job}' : url}`),
-    );
+    const changes = new Set(CHANGES.map(([method, url]) => `${method} ${pathOf(url)}`));
     const known = ROUTES.flatMap(({ method, path }) => (method === 'GET' ? [] : [`${method} ${path}`]));
     expect([...changes]).toEqual(known);
     const ids = Object.values(paths).flatMap((methods) => Object.values(methods).map((one) => one.operationId));
@@ -84,8 +89,8 @@ describe('the document', () => {
     const change = async () => {
       for (const [method, url, body] of CHANGES) {
         const answer = await world.change(method, url, body);
-        const [path, type] = ['/jobs/{job}', String(answer.headers['content-type'])];
-        if (body !== undefined) expect(check.sends(path, 'patch', body)).toBe(true);
+        const [path, type] = [pathOf(url), String(answer.headers['content-type'])];
+        if (method === 'PATCH') expect(check.sends(path, 'patch', body)).toBe(true);
         faults.push(...check.faults(path, answer.status, type, answer.body, method.toLowerCase()));
       }
     };

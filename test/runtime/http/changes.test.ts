@@ -44,6 +44,14 @@ describe('a change', () => {
     expect((await world.get('/requests/r-1')).json()).toMatchObject({ state: 'DONE', message: 'spread over 4 slots' });
   });
 
+  test('a checkpoint is asked for without a body', async () => {
+    const { status } = await world.change('POST', '/jobs/rollups/checkpoints', '');
+    expect(status).toBe(202);
+    expect(world.port.changes).toEqual([{ checkpoint: true, requestId: null, revisions: null }]);
+    const untyped = await world.serverOf().inject({ method: 'POST', url: '/jobs/rollups/checkpoints', headers: LOCAL });
+    expect(untyped.statusCode).toBe(415);
+  });
+
   test('that nobody knows of is told so', async () => {
     for (const id of ['r-2', 'R', 'x'.repeat(65), '..%2fjobs']) {
       expect(await world.faultOf(`/requests/${id}`)).toMatchObject({ status: 404, code: 'request-unknown' });

@@ -193,6 +193,11 @@ export class HandMadePort implements AdminPort {
     return this.#ask(`cancel ${name}`, name === 'rollups' ? this.#request(terms.requestId) : null);
   }
 
+  checkpointJob(name: string, terms: ChangeTerms) {
+    this.changes.push({ checkpoint: true, ...terms });
+    return this.#ask(`checkpoint ${name}`, name === 'rollups' ? this.#request(terms.requestId) : null);
+  }
+
   request(requestId: string) {
     const next = this.requestStates.shift();
     if (next !== undefined) this.requestState = next;

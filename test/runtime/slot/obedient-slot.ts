@@ -19,7 +19,7 @@ if (port === null) throw new Error('runs as a worker thread');
 const tasks = new Map<string, TaskAssignment>();
 /** By the number of their question. */
 const asking: TaskAssignment[] = [];
-const plans = new Map<string, unknown>();
+const told: string[] = [];
 const say = (message: FromSlot) => port.postMessage(message);
 
 port.on('message', (message: ToSlot | 'close' | 'ready') => {
@@ -45,8 +45,8 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
     }
   } else if (message.kind === 'prepare') {
     say({ kind: 'prepared', request: message.request });
-  } else if (message.kind === 'plan') {
-    plans.set(message.job, message.plan);
+  } else if (message.kind === 'plan' || message.kind === 'checkpoint' || message.kind === 'state-memory') {
+    told.push(message.kind);
   } else if (message.kind === 'state') {
     const { request, assignment } = message;
     if (assignment.stage === 'mute') return;
