@@ -25,6 +25,9 @@ type Planned<Kind extends FaultKind> = Extract<PlannedFault, { readonly kind: Ki
 /** What was on its way may still be committed. */
 const UNDER_WAY_MS = 500;
 const WHOLE_MS = 120_000;
+/** So long everybody is asked, before a fault, who runs what. */
+const ASKED_MS = 8_000;
+const ASK_AGAIN_MS = 100;
 
 export function strike(fault: PlannedFault, world: FaultWorld): Promise<Hit> {
   switch (fault.kind) {
@@ -50,10 +53,15 @@ export function strike(fault: PlannedFault, world: FaultWorld): Promise<Hit> {
   }
 }
 
-/** Tasks that run where `matches`; all when nobody can say. */
+/** Tasks that run where `matches`; perhaps all when nobody says where they run. */
 async function hitTasks(world: FaultWorld, matches: (task: RunTask) => boolean): Promise<readonly RunTask[] | null> {
-  const tasks = (await world.workers.tasks(JOB)).filter(matches);
-  return tasks.length === 0 && world.workers.count === 1 ? null : tasks;
+  const deadlineMs = performance.now() + ASKED_MS;
+  let tasks: readonly RunTask[] = [];
+  while (tasks.length < world.tasks.length && performance.now() < deadlineMs) {
+    tasks = await world.workers.tasks(JOB);
+    if (tasks.length < world.tasks.length) await sleep(ASK_AGAIN_MS);
+  }
+  return tasks.length < world.tasks.length ? null : tasks.filter(matches);
 }
 
 async function killWorker({ awayMs, worker }: Planned<'worker-kill'>, world: FaultWorld): Promise<Hit> {

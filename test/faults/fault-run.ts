@@ -119,7 +119,7 @@ async function struck(plans: readonly PlannedFault[], run: Running): Promise<Str
   const restores = world.workers.restores - restoresBefore;
   const overlapped = plans.length > 1;
   const all = struckHits.map((hit) => recoveries(hit, world));
-  const slowestMs = Math.round(Math.max(...all.flat()));
+  const slowestMs = Math.round(Math.max(0, ...all.flat()));
   tell(`          recovered after ${slowestMs} ms: ${all.flat().length} tasks, ${restores} restored`);
   return plans.map((plan, at) => {
     const recoveriesMs = overlapped ? [] : all[at];

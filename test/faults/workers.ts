@@ -121,7 +121,7 @@ async function ask(product: Product, job: string, worker: number): Promise<RunTa
     const { process } = (await read('/overview')) as { process: string };
     const { taskList } = (await read(`/jobs/${job}`)) as { taskList: readonly (RunTask & { process: string })[] };
     // A process may answer for others, too.
-    const own = taskList.filter((task) => task.process === process);
+    const own = taskList.filter((task) => task.process === process && task.slot !== null);
     return own.map(({ partition, slot, stage }) => ({ stage, partition, slot, worker }));
   } catch {
     return [];
