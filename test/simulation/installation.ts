@@ -35,6 +35,8 @@ export class Installation {
   readonly instances: Instance[] = [];
   /** Damage on the disk stopped a task, with a remedy: it need not go on. */
   damaged = false;
+  /** A topic that it cannot do without is gone, or no more what it was: the job ended, with a remedy. */
+  overturned = false;
   /** Of the next process. */
   version = 1;
   /** How tasks of the owner may end, too, because of what was done to them. */

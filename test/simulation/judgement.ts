@@ -46,6 +46,8 @@ class Judgement {
   /** Committed records by topic, those that tasks write. */
   readonly #written = new Map<string, readonly ArchivedRecord[]>();
   readonly #exchanges = new Set<string>();
+  /** Partitions of the job's topics, as they were when it began. */
+  readonly #counts: Record<string, number> = {};
 
   constructor(installation: Installation) {
     const { run, scenario, sources, tasks, world } = installation;
@@ -54,10 +56,11 @@ class Judgement {
     for (const [name, { plan }] of tasks) {
       this.#chains.set(name, readChain(committedRecords(world, plan.commitTopic, plan.identity.partition), name));
     }
-    for (const { topic, use } of describeTopics(scenario.workload.job.plan, run, sources)) {
+    for (const { partitionCount, topic, use } of describeTopics(scenario.workload.job.plan, run, sources)) {
+      this.#counts[topic] = partitionCount;
       if (!WRITTEN.has(use)) continue;
       if (use === 'exchange') this.#exchanges.add(topic);
-      const { partitions } = world.cluster.topics.get(topic)!;
+      const { partitions } = world.cluster.originals.get(topic)!;
       const records = partitions.flatMap(({ partition }) => committedRecords(world, topic, partition));
       this.#written.set(topic, records);
     }
@@ -100,7 +103,8 @@ class Judgement {
   }
 
   evidence(): Evidence {
-    const { coverage, damaged, scenario, tasks: records, world } = this.#installation;
+    const { coverage, damaged, overturned, scenario, tasks: records, world } = this.#installation;
+    const complete = !damaged && !overturned;
     const tasks = [...records].map(([name, { plan }]): TaskEvidence => {
       const { topic, partition } = plan.input;
       return { name, plan, chain: this.#chains.get(name)!, input: committedRecords(world, topic, partition) };
@@ -111,10 +115,10 @@ class Judgement {
       tasks,
       entryOf: entriesByTransaction(this.#chains),
       placement: new Placement(),
-      complete: !damaged,
-      closed: !damaged && scenario.closes,
+      complete,
+      closed: complete && scenario.closes,
       output: (topic) => this.#written.get(topic)!,
-      partitionCount: (topic) => world.cluster.topics.get(topic)!.partitions.length,
+      partitionCount: (topic) => this.#counts[topic],
     };
   }
 
@@ -142,12 +146,10 @@ class Judgement {
 
   async rerun(): Promise<void> {
     const { world, coverage, tasks } = this.#installation;
-    const counts: Record<string, number> = {};
-    for (const [topic, { partitions }] of world.cluster.topics) counts[topic] = partitions.length;
     const unsent = this.#scenario.workload.job.targets.size > 0 ? 1 : 0;
     for (const [name, task] of tasks) {
       const seen = statesSeen(task, this.#chains.get(name)!, unsent, coverage);
-      coverage.add('states compared', await rerun(world, task.plan, counts, seen));
+      coverage.add('states compared', await rerun(world, task.plan, this.#counts, seen));
     }
   }
 }

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { Coverage } from '#test/simulation/coverage.ts';
 import { Installation } from '#test/simulation/installation.ts';
 import type { Instance } from '#test/simulation/instance.ts';
-import { committedBatches } from '#test/simulation/oracle/archive.ts';
+import { committedIn } from '#test/simulation/oracle/archive.ts';
 import { drawScenario, type Scenario } from '#test/simulation/scenario.ts';
 import { NO_DISK_FAULTS } from '#test/simulation/world/disk.ts';
 import { NO_FAULTS } from '#test/simulation/world/log-faults.ts';
@@ -42,8 +42,8 @@ function entriesOf({ world, installation }: { world: World; installation: Instal
   const { cluster } = world;
   return new Map(
     plans.map(({ commitTopic, identity: { partition, stage } }) => {
-      const exists = cluster.partition({ topic: commitTopic, partition }) !== null;
-      return [`${stage}/${partition}`, exists ? committedBatches(world, commitTopic, partition).length : 0];
+      const stored = cluster.partition({ topic: commitTopic, partition });
+      return [`${stage}/${partition}`, stored === null ? 0 : committedIn(stored).length];
     }),
   );
 }

@@ -45,6 +45,8 @@ export interface Scenario {
   readonly troubles: number;
   /** In the end everything is left idle until whatever waits for time must have been put out. */
   readonly closes: boolean;
+  /** What befalls a topic in the end, so that the job must stop. */
+  readonly upheaval: 'topic re-created' | 'partitions added' | 'retention overtakes' | null;
 }
 
 /** Which workload a seed has; cheap. */
@@ -60,6 +62,7 @@ export function workloadOf(seed: number): WorkloadName {
 
 export function drawScenario(seed: number): Scenario {
   const random = new Random(seed * 7919 + 17);
+  const rare = new Random(seed * 15_731 + 29);
   const orderly = random.chance(0.4);
   const calm = random.chance(0.15);
   const clockJumps = !orderly && random.chance(0.3);
@@ -69,14 +72,20 @@ export function drawScenario(seed: number): Scenario {
     seed,
     workload,
     slots: random.range(1, 2),
-    faults: calm ? NO_FAULTS : drawLogFaults(random),
-    diskFaults: calm ? NO_DISK_FAULTS : drawDiskFaults(random),
+    faults: calm ? NO_FAULTS : { ...drawLogFaults(random), recordByRecord: rare.chance(0.1) },
+    diskFaults: calm ? NO_DISK_FAULTS : slowed(drawDiskFaults(random), rare),
     clockJumps,
     sliceBytes: random.pick([1, 500, 1_000_000]),
     digestEvery: random.pick([0, 0, 1, 3]),
     troubles: random.chance(0.1) ? random.range(7, 14) : random.range(2, 6),
     closes: workload.closingMs !== null && !clockJumps && random.chance(0.2),
+    upheaval: rare.chance(0.03) ? rare.pick(['topic re-created', 'partitions added', 'retention overtakes']) : null,
   };
+}
+
+/** A disk that takes as long as one that somebody else is busy with. */
+function slowed(faults: DiskFaults, random: Random): DiskFaults {
+  return random.chance(0.05) ? { ...faults, latencyMs: 150 } : faults;
 }
 
 /** What a producer id left open is beyond reach once its epochs have run out: not both in one world. */

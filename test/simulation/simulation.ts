@@ -10,6 +10,7 @@ import { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts
 import { require } from '#test/simulation/oracle/violation.ts';
 import { CHECKPOINTS, drawScenario, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
 import { Troubles } from '#test/simulation/troubles.ts';
+import { Upheaval, type UpheavalKind } from '#test/simulation/upheaval.ts';
 import type { Scene } from '#test/simulation/workloads/contract.ts';
 import { type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
 import { Occurrences } from '#test/simulation/world/occurrences.ts';
@@ -113,8 +114,10 @@ class SimulatedRun {
     this.#scene.heal?.();
     this.#world.disk(STORAGE).faults = HEALED_DISK;
     if (installation.owner === null || !installation.owner.alive || installation.owner.stopping) installation.launch();
+    installation.owner!.spare();
+    const { upheaval } = this.#scenario;
+    if (upheaval !== null && (await this.#overturn(installation.owner!, upheaval))) return;
     const owner = installation.owner!;
-    owner.spare();
     const drainMaxMs = Math.max(0, this.#scene.feed.lastMs - scheduler.nowMs) + DRAIN_MAX_MS;
     await this.#healthy(owner, 'does not drain', drainMaxMs, () => {
       return this.#drained() && !owner.paused && isRunning(owner);
@@ -134,6 +137,16 @@ class SimulatedRun {
     const next = installation.launch();
     await this.#healthy(next, 'does not start', START_MAX_MS, () => isRunning(next));
     if (!installation.damaged) this.#coverage.add('drained');
+  }
+
+  /** True: the job ended as it must. */
+  async #overturn(owner: Instance, kind: UpheavalKind): Promise<boolean> {
+    const { random } = this.#world;
+    if (!random.occurrences.happens(kind.replaceAll(' ', '-'))) return false;
+    await this.#world.until(() => !owner.paused, STOP_MAX_MS);
+    const ended = await new Upheaval(this.#installation, random.fork(), kind).run(owner);
+    if (!ended && this.#installation.owner?.alive !== true) this.#installation.launch();
+    return ended;
   }
 
   /** Waits in a healed world. */

@@ -1,7 +1,7 @@
 // Owns reading what a simulated log ever held, trimmed or not, by decoders that share nothing with the product: the
 // truth that the other oracles judge by.
 
-import type { StoredBatch } from '#test/simulation/world/log-partition.ts';
+import type { SimulatedPartition, StoredBatch } from '#test/simulation/world/log-partition.ts';
 import type { World } from '#test/simulation/world/world.ts';
 import { bodyOf, decodeRecords } from '#test/suites/log/bytes.ts';
 
@@ -17,13 +17,16 @@ export interface ArchivedRecord {
   readonly transaction: string | null;
 }
 
-/** Batches of one partition that were committed and hold records. */
+/** Batches that were committed and hold records. */
+export function committedIn({ archive }: Pick<SimulatedPartition, 'archive'>): StoredBatch[] {
+  return archive.filter(({ fate, control, bytes }) => fate === 'committed' && !control && bytes.readInt32BE(57) > 0);
+}
+
+/** Those of a partition of the topic that was the first of its name. */
 export function committedBatches(world: World, topic: string, partition: number): StoredBatch[] {
-  const stored = world.cluster.partition({ topic, partition });
-  if (stored === null) throw new Error(`${topic}/${partition} does not exist`);
-  return stored.archive.filter(({ fate, control, bytes }) => {
-    return fate === 'committed' && !control && bytes.readInt32BE(57) > 0;
-  });
+  const stored = world.cluster.originals.get(topic)?.partitions[partition];
+  if (stored === undefined) throw new Error(`${topic}/${partition} does not exist`);
+  return committedIn(stored);
 }
 
 /** Committed records of one partition in the order of their offsets. */

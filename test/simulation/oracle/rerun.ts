@@ -114,7 +114,7 @@ class SingleRecords implements PartitionReader {
     this.topic = topic;
     this.partition = partition;
     this.#batches = committedBatches(world, topic, partition);
-    this.#end = world.cluster.partition({ topic, partition })?.end ?? 0;
+    this.#end = world.cluster.originals.get(topic)?.partitions[partition]?.end ?? 0;
   }
 
   skipBelow(offset: number): void {

@@ -50,6 +50,8 @@ export class SimulatedCluster {
   readonly groups: SimulatedGroups;
   readonly identity: string;
   readonly topics = new Map<string, SimulatedTopic>();
+  /** The first of each name, whether it was deleted since or not; for those who judge afterwards. */
+  readonly originals = new Map<string, SimulatedTopic>();
   readonly publishedOffsets = new Map<string, bigint>();
   /** How long a fetch waits for something to come. */
   fetchWaitMs: () => number = () => FETCH_WAIT_MS;
@@ -70,6 +72,7 @@ export class SimulatedCluster {
       const topicId = `id-${++this.#topicIds}`;
       const created = { topic, topicId, config: { ...DEFAULT_CONFIG, ...config }, partitions: [] };
       this.topics.set(topic, created);
+      if (!this.originals.has(topic)) this.originals.set(topic, created);
       this.createPartitions(topic, partitionCount);
     }
   }

@@ -34,6 +34,8 @@ export interface Faults {
   readonly fetchLag: number;
   /** A batch is handed out in two parts, the second beginning below the position. */
   readonly batchSplit: number;
+  /** Every batch is handed out record by record. */
+  readonly recordByRecord: boolean;
   /** Per transactional id: begins with an epoch near the end, so that producer ids change in mid-run. */
   readonly epochsRunOut: number;
   /** A transaction that timed out also shuts out its owner (as below transaction.version 2). */
@@ -56,6 +58,7 @@ export const NO_FAULTS: Faults = {
   fetchCut: 0,
   fetchLag: 0,
   batchSplit: 0,
+  recordByRecord: false,
   epochsRunOut: 0,
   timeoutFences: false,
 };
@@ -92,6 +95,7 @@ export function drawFaults(random: Random): Faults {
     fetchCut: draw(0.2, 0.7),
     fetchLag: draw(0.1, 0.5),
     batchSplit: draw(0.1, 0.4),
+    recordByRecord: false,
     epochsRunOut: random.pick([0, 0, 1]),
     timeoutFences: random.chance(0.3),
   };

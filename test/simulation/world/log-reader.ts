@@ -220,7 +220,11 @@ class SimulatedPartitionReader implements PartitionReader {
       else {
         const first = Math.max(0, this.#fetchOffset - batch.baseOffset);
         const splits = count === nextOffset - batch.baseOffset && count - first > 1;
-        if (splits && random.happens('batch-split', faults.batchSplit)) {
+        if (splits && faults.recordByRecord && random.happens('record-by-record', 1)) {
+          for (let part = first + 1; part < count; part++) {
+            this.#ahead.push({ batch, count: part, nextOffset: batch.baseOffset + part });
+          }
+        } else if (splits && random.happens('batch-split', faults.batchSplit)) {
           const part = random.range(first + 1, count - 1);
           this.#ahead.push({ batch, count: part, nextOffset: batch.baseOffset + part });
         }
