@@ -18,7 +18,7 @@ const BY_STATE: Readonly<Record<DesiredStateName, OperationKind>> = {
   CANCELED: 'cancel',
 };
 
-const PATCH_OPTIONS = ['state', 'parallelism', 'commitInterval', 'checkpointInterval'];
+const PATCH_OPTIONS = ['state', 'drain', 'parallelism', 'commitInterval', 'checkpointInterval'];
 
 /** Error: request-invalid. */
 export function readPatch(patch: JobPatchView): ReadChange {
@@ -26,7 +26,7 @@ export function readPatch(patch: JobPatchView): ReadChange {
   const reader = new OptionReader(faults, '', patch, PATCH_OPTIONS);
   const commitIntervalMs = reader.duration('commitInterval', 0, COMMIT_INTERVAL);
   const checkpointIntervalMs = reader.duration('checkpointInterval', 0, CHECKPOINT_INTERVAL);
-  const { parallelism, state } = patch;
+  const { drain, parallelism, state } = patch;
   const parameters: OperationParameters = {
     ...(parallelism !== undefined && { parallelism }),
     ...(reader.has('commitInterval') && { commitIntervalMs }),
@@ -37,13 +37,16 @@ export function readPatch(patch: JobPatchView): ReadChange {
     const message = 'is given together with settings, and one of both may be refused alone';
     faults.push({ path: 'state', message, remedy: 'change the state and the settings one after the other' });
   }
+  if (drain !== undefined && state !== 'STOPPED') {
+    faults.push({ path: 'drain', message: 'is a way to stop', remedy: 'give it with "state": "STOPPED"' });
+  }
   if (faults.length > 0) {
     const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`;
     const told = faults.map(({ message, path }) => `${path}: ${message}`).join('; ');
     const remedies = [...new Set(faults.map(({ remedy }) => remedy))].join('; ');
     throw new StreamError('request-invalid', `the change has ${count}: ${told}`, remedies);
   }
-  if (state !== undefined) return { operation: BY_STATE[state], parameters: {} };
+  if (state !== undefined) return { operation: BY_STATE[state], parameters: drain ? { drain } : {} };
   const only = settings.length === 1 && parallelism !== undefined;
   return { operation: only ? 'rescale' : 'configure', parameters };
 }

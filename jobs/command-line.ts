@@ -54,6 +54,7 @@ export interface ChangeAsked {
   /** Of rescale only. */
   readonly parallelism: number | null;
   readonly purge: boolean;
+  readonly drain: boolean;
 }
 
 export interface StateAsked {
@@ -184,7 +185,16 @@ function parseChange(command: ChangeCommandName, job: string, values: Values, wr
     if (parallelism === null)
       return wrong(`--parallelism takes a whole number from 1 to ${SLOTS_MAX}, not '${values.parallelism}'`);
   }
-  return { kind: 'change', command, job, requestId, parallelism, purge: values.purge === true, ...api };
+  return {
+    kind: 'change',
+    command,
+    job,
+    requestId,
+    parallelism,
+    purge: values.purge === true,
+    drain: values.drain === true,
+    ...api,
+  };
 }
 
 /** What is wrong with them, if anything is. */

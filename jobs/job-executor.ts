@@ -109,6 +109,11 @@ export class JobExecutor {
     if (job.state !== 'FAILED' || then === 'CANCELED') job.state = then;
   }
 
+  /** Asks tasks to read what is there, to fire every timer and to stop then; asked twice it is the same. */
+  drain(tasks: readonly TaskAssignment[]): void {
+    this.#pool.tellAll({ kind: 'drain', tasks });
+  }
+
   /** Spreads a running job over so many slots, and says how many moved so far. Error: slot-not-started, and none has. */
   async rescale(job: RunningJob, parallelism: number, moved: MoveProgress): Promise<readonly MovedTask[]> {
     try {

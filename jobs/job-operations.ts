@@ -29,6 +29,8 @@ export interface JobOperationsParts {
 const PREPARING_MS = 10_000;
 const CHECKPOINT_MS = 600_000;
 
+const DRAIN_LOOK_MS = 250;
+
 /** One operation at work. */
 export interface OperationAtWork {
   readonly operation: Operation;
@@ -131,12 +133,30 @@ export class JobOperations {
         total: run.taskCount,
       };
     }
+    if (work.operation.parameters.drain) await this.#drain(work);
     const hadFailed = job.state === 'FAILED';
     await executor.stop(job, 'stop', then);
     if (job.state === 'FAILED' && !hadFailed && job.failure !== null) throw faultOf(job.failure);
     jobs.created(job);
     job.state = then;
     return run === null ? 'no task of it ran' : this.#checkpointsText(job);
+  }
+
+  // A stage ends behind those that write its input: what they had open comes out into it.
+  async #drain({ job, signal }: OperationAtWork): Promise<void> {
+    const { clock, executor } = this.#parts;
+    const run = executor.runOf(job);
+    if (job.state === 'RUNNING') job.state = 'STOPPING';
+    for (const stage of job.loaded.compiled.plan.stages) {
+      const tasks = job.prepared?.tasks.filter((task) => task.stage === stage.id) ?? [];
+      for (;;) {
+        const left = tasks.filter((task) => run !== null && !run.hasEnded(task));
+        if (left.length === 0 || run?.over || signal.aborted) break;
+        // Again and again: a slot that dies is made again, and does not know.
+        executor.drain(left);
+        await clock.sleep(DRAIN_LOOK_MS, signal);
+      }
+    }
   }
 
   async #checkpointsText(job: RunningJob): Promise<string> {

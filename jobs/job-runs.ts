@@ -39,6 +39,10 @@ export class JobRun {
     return this.#allEnded.promise;
   }
 
+  hasEnded(task: TaskAssignment): boolean {
+    return this.#ended.has(assignmentKey(task));
+  }
+
   live(task: TaskAssignment): void {
     this.#live.add(assignmentKey(task));
     if (this.#live.size >= this.taskCount) this.#allLive.resolve('live');

@@ -43,11 +43,13 @@ export async function change(command: ChangeAsked & ApiFlags, edges: ChangeEdges
 
 function wordsOf({
   command,
+  drain,
   parallelism,
   purge,
 }: ChangeAsked): Pick<ApiChange, 'method' | 'body'> & { query?: string } {
   if (command === 'cancel') return { method: 'DELETE', body: null, ...(purge && { query: '?purge=true' }) };
-  const body: JobPatchView = command === 'rescale' ? { parallelism: parallelism ?? 1 } : { state: STATES[command] };
+  const body: JobPatchView =
+    command === 'rescale' ? { parallelism: parallelism ?? 1 } : { state: STATES[command], ...(drain && { drain }) };
   return { method: 'PATCH', body };
 }
 

@@ -39,6 +39,7 @@ export const FLAGS = {
   limit: { value: 'N', summary: 'keys at most, 1 to 1000 (default 20)', completes: 'nothing' },
   after: { value: 'X', summary: 'the next page, as the one before names it', completes: 'nothing' },
   parallelism: { value: 'N', summary: 'slots its tasks are spread over', completes: 'nothing' },
+  drain: { value: null, summary: 'read what is there and fire every window before' },
   purge: { value: null, summary: 'delete its internal topics and checkpoints, too' },
   'request-id': { value: 'ID', summary: 'asked again with the same id it is done once', completes: 'nothing' },
   url: {
@@ -134,11 +135,16 @@ export const COMMANDS = {
   },
   stop: {
     argument: A_JOB,
-    flags: CHANGE_FLAGS,
+    flags: ['drain', ...CHANGE_FLAGS],
     summary: 'stop a job, with a checkpoint at its last entry',
-    details: ['It stays stopped, also when the process is started again, until it is started.'],
+    details: [
+      'It stays stopped, also when the process is started again, until it is started.',
+      'With --drain its tasks read what is there now, and all windows fire at once.',
+      'What comes for these windows when the job is started again is late.',
+    ],
     examples: [
       ['millrace stop rollups', 'waits until all of its tasks have stopped'],
+      ['millrace stop rollups --drain', 'for good: nothing is left open'],
       ['millrace stop rollups --request-id stop-of-monday', 'may be repeated safely'],
     ],
   },

@@ -220,6 +220,8 @@ export interface ReadinessView {
 /** What a change says; what is left out stays as it is. */
 export interface JobPatchView {
   readonly state?: DesiredStateName | undefined;
+  /** With the state STOPPED: what is there is read before, and every window fires. @default false */
+  readonly drain?: boolean | undefined;
   readonly parallelism?: number | undefined;
   /** `200ms`, `1s`, … */
   readonly commitInterval?: string | undefined;

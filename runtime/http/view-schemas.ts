@@ -151,11 +151,12 @@ export const SCHEMAS = {
   JobPatch: view<JobPatchView>(
     {
       state: oneOf(DESIRED_STATES, 'what it is to be: given alone'),
+      drain: flag('with the state STOPPED: what is there is read before, and every window fires'),
       parallelism: { type: 'integer', minimum: 1, maximum: 256, description: 'slots its tasks are spread over' },
       commitInterval: text('longest wait of output for its commit: 200ms, 1s, …'),
       checkpointInterval: text('between two checkpoints: 30s, 5m, …'),
     },
-    ['state', 'parallelism', 'commitInterval', 'checkpointInterval'],
+    ['state', 'drain', 'parallelism', 'commitInterval', 'checkpointInterval'],
   ),
   Request: view<RequestView>({
     requestId: text('id'),

@@ -26,6 +26,8 @@ export type ToSlot =
   | { readonly kind: 'stop-tasks'; readonly tasks: readonly TaskAssignment[] }
   /** A checkpoint of each task of one job, now. */
   | { readonly kind: 'checkpoint'; readonly job: string }
+  /** Clean stop of these tasks, when what is in their input now is read and every timer has fired. */
+  | { readonly kind: 'drain'; readonly tasks: readonly TaskAssignment[] }
   /** The tasks of one job end at once, without a checkpoint. */
   | { readonly kind: 'abort'; readonly job: string }
   /** From now on the job is started as `plan` says, which is the slot's entry point's affair. */

@@ -36,6 +36,7 @@ interface HostedTask {
   supervisor: TaskSupervisor | null;
   readonly savepoint: TaskSavepoint;
   stopping: boolean;
+  draining: boolean;
   ended: Promise<void>;
 }
 
@@ -64,6 +65,9 @@ export class SlotHost {
       case 'savepoint':
         this.#tellPart(message);
         break;
+      case 'drain':
+        for (const assignment of message.tasks) drain(this.#tasks.get(assignmentKey(assignment)));
+        break;
       case 'abort':
         for (const task of this.#of(message.job)) abort(task);
         break;
@@ -85,7 +89,14 @@ export class SlotHost {
     if (this.#tasks.has(key)) return;
     const { job, stage, partition } = assignment;
     const savepoint = new TaskSavepoint(`${job}/${stage}/${partition}`, this.#parts.environment.clock);
-    const task: HostedTask = { assignment, supervisor: null, savepoint, stopping: false, ended: Promise.resolve() };
+    const task: HostedTask = {
+      assignment,
+      supervisor: null,
+      savepoint,
+      stopping: false,
+      draining: false,
+      ended: Promise.resolve(),
+    };
     this.#tasks.set(key, task);
     task.ended = this.#run(task).then((last) => {
       task.savepoint.end();
@@ -105,6 +116,7 @@ export class SlotHost {
       if (task.stopping) return stopped();
       const live = () => this.#parts.say({ kind: 'task-live', assignment });
       task.supervisor = new TaskSupervisor(plan, options, environment, live, task.savepoint);
+      if (task.draining) task.supervisor.drain();
       const outcome = await task.supervisor.run();
       return outcome.kind === 'failed' ? failed(outcome.failure) : stopped();
     } catch (error) {
@@ -174,6 +186,12 @@ function stop(task: HostedTask | undefined): void {
   if (task === undefined) return;
   task.stopping = true;
   task.supervisor?.stop();
+}
+
+function drain(task: HostedTask | undefined): void {
+  if (task === undefined) return;
+  task.draining = true;
+  task.supervisor?.drain();
 }
 
 function abort(task: HostedTask): void {

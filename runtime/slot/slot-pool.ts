@@ -178,8 +178,8 @@ export class SlotPool {
     this.#slots.splice(this.#slots.indexOf(slot), 1);
   }
 
-  /** Tells every slot: how a job is started from now on, which slots that are made later know; what its tasks are to do. */
-  tellAll(message: Extract<ToSlot, { readonly kind: 'plan' | 'checkpoint' | 'state-memory' }>): void {
+  /** Tells every slot: how a job is started from now on, which slots that are made later know; what tasks are to do. */
+  tellAll(message: Extract<ToSlot, { readonly kind: 'plan' | 'checkpoint' | 'drain' | 'state-memory' }>): void {
     for (const slot of this.#slots) this.#say(slot, message);
   }
 

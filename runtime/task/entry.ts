@@ -31,6 +31,8 @@ export interface Entry {
   readonly clockMs: number;
   /** The source was idle when the entry began, since this moment of the clock. */
   readonly idle?: { readonly sinceMs: number };
+  /** Behind the clock's timers the watermark was lifted there, to close what is open. */
+  readonly drain?: { readonly watermarkMs: number };
   readonly timersFired: { readonly clock: number; readonly event: number };
   /** Ids of schemas that the registry said do not exist, ascending. */
   readonly schemaMisses?: readonly number[];

@@ -7,6 +7,7 @@ import type { ChainHead } from '#runtime/task/attempt-start.ts';
 import type { Checkpointing } from '#runtime/task/checkpointing.ts';
 import { tellClockBehind } from '#runtime/task/clock-behind.ts';
 import type { Committer } from '#runtime/task/committer.ts';
+import { Drain } from '#runtime/task/drain.ts';
 import { type Entry, writeEntry } from '#runtime/task/entry.ts';
 import { EntryClock } from '#runtime/task/entry-clock.ts';
 import { Idleness } from '#runtime/task/idleness.ts';
@@ -59,6 +60,7 @@ export class LiveLoop {
   readonly #clock: EntryClock;
   readonly #setAside: SetAside;
   readonly #hold: SavepointHold;
+  readonly #drain: Drain;
   /** Null behind an exchange, whose writers say themselves when they are idle. */
   readonly #idleness: Idleness | null;
   #stopping = false;
@@ -67,6 +69,8 @@ export class LiveLoop {
   /** The next record waits for a schema. */
   #blocked = false;
   #idleSinceMs: number | null = null;
+  /** Of the open entry, when it lifts the watermark. */
+  #drainMs: number | null = null;
   #openedMs = 0;
   #committedMs: number;
   #lookedMs: number;
@@ -81,7 +85,9 @@ export class LiveLoop {
       logger: parts.environment.logger,
       wake: () => this.#waiting.wake(),
     });
-    const { clock } = parts.environment;
+    const { clock, log } = parts.environment;
+    const wake = () => this.#waiting.wake();
+    this.#drain = new Drain({ admin: log.admin, input: parts.plan.input, clock, signal: parts.signal, wake });
     const { rule } = parts.runner;
     const { idleGapMaxMs } = parts.options;
     this.#clock = new EntryClock(clock);
@@ -97,6 +103,11 @@ export class LiveLoop {
   stop(): void {
     this.#stopping = true;
     this.#waiting.wake();
+  }
+
+  /** Reads what is there now, fires every timer, and stops then. */
+  drain(): void {
+    this.#drain.begin();
   }
 
   /** Asks for a checkpoint now: at the end of the entry in hand. */
@@ -117,6 +128,7 @@ export class LiveLoop {
     let sliceBytes = 0;
     while (!signal.aborted) {
       const before = runner.bytesConsumed;
+      this.#drainOn();
       const worked = this.#mayGoOn() && !this.#full && !this.#stopping && !this.#stale && this.#work();
       if (worked) sliceBytes += Math.max(64, runner.bytesConsumed - before);
       if (this.#sealDue()) await this.#seal();
@@ -137,6 +149,15 @@ export class LiveLoop {
     if (signal.aborted) return;
     await this.#hold.stop();
     await checkpointing.finish(this.#lastEntry, head.chainHash, head.offset, runner);
+  }
+
+  // Once the input is read as far as it is to be, every entry lifts the watermark.
+  #drainOn(): void {
+    const { runner } = this.#parts;
+    if (this.#open || this.#stopping || this.holds || !this.#drain.reached(runner)) return;
+    const toMs = this.#drain.nextMs(runner);
+    if (toMs === null) this.stop();
+    else this.#begin(null, toMs);
   }
 
   /** Whether it stands at its part of a savepoint. */
@@ -235,13 +256,14 @@ export class LiveLoop {
     return { ...page, partition: plan.identity.partition, entry: head.number, watermarkMs, clockMs: runner.clockMs };
   }
 
-  #begin(idleSinceMs: number | null): void {
+  #begin(idleSinceMs: number | null, drainMs: number | null = null): void {
     const { runner, environment } = this.#parts;
     const clockMs = this.#clock.next(runner.clockMs);
     this.#idleSinceMs = idleSinceMs;
+    this.#drainMs = drainMs;
     this.#open = true;
     this.#openedMs = environment.clock.monotonicMs();
-    this.#full = !runner.begin({ clockMs, idleSinceMs });
+    this.#full = !runner.begin({ clockMs, idleSinceMs, ...(drainMs === null ? {} : { drainMs }) });
   }
 
   // The machine slept, or its clock jumped: what arrives now must not be judged by the clock of before.
@@ -252,7 +274,8 @@ export class LiveLoop {
 
   #sealDue(): boolean {
     if (!this.#open) return false;
-    if (this.#full || this.#stopping || this.#stale || this.#idleSinceMs !== null) return true;
+    if (this.#full || this.#stopping || this.#stale || this.#idleSinceMs !== null || this.#drainMs !== null)
+      return true;
     if (this.#hold.dueBehind(this.#lastEntry) !== null) return true;
     const { options, environment, runner, questions } = this.#parts;
     const nowMs = environment.clock.monotonicMs();
@@ -310,6 +333,7 @@ export class LiveLoop {
       inputs: [this.#inputPosition()],
       clockMs: runner.clockMs,
       ...(this.#idleSinceMs === null ? {} : { idle: { sinceMs: this.#idleSinceMs } }),
+      ...(this.#drainMs === null ? {} : { drain: { watermarkMs: this.#drainMs } }),
       timersFired: { ...runner.timersFired },
       ...(misses.length === 0 ? {} : { schemaMisses: misses }),
       ...(savepoint === undefined ? {} : { savepoint }),
@@ -337,6 +361,7 @@ export class LiveLoop {
     this.#open = false;
     this.#full = false;
     this.#idleSinceMs = null;
+    this.#drainMs = null;
     this.#committedMs = clock.monotonicMs();
     meter.committed(counters, this.#committedMs - sentMs, newestMs);
     this.#tellSetAside(this.#committedMs);

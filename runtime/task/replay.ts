@@ -36,7 +36,7 @@ export async function replay(step: ReplayStep): Promise<void> {
   const recordedCount = entry.timersFired.clock + entry.timersFired.event;
   const recordedFirings = step.compare ? recordedCount : Number.POSITIVE_INFINITY;
   const { clockMs, schemaMisses } = entry;
-  const start = { clockMs, idleSinceMs: entry.idle?.sinceMs ?? null, schemaMisses };
+  const start = { clockMs, idleSinceMs: entry.idle?.sinceMs ?? null, schemaMisses, drainMs: entry.drain?.watermarkMs };
   const begun = runner.begin(start, recordedFirings);
   const endOffset = BigInt(entry.inputs[0].endOffset);
   if (begun) await consumeTo(step, endOffset);

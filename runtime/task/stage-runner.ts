@@ -52,6 +52,8 @@ export interface EntryStart {
   readonly idleSinceMs: number | null;
   /** Of the recorded entry, when it is replayed. */
   readonly schemaMisses?: readonly number[] | undefined;
+  /** The watermark is lifted there. */
+  readonly drainMs?: number | undefined;
 }
 
 export class StageRunner {
@@ -129,6 +131,10 @@ export class StageRunner {
     const previousMs = this.clockMs;
     this.clockMs = start.clockMs;
     if (!this.#timers.fireClock(this.clockMs)) return false;
+    if (start.drainMs !== undefined) {
+      this.watermark.lift(start.drainMs);
+      return this.#fireDue();
+    }
     if (start.idleSinceMs === null) return true;
     this.#idleAtStart = true;
     const fromMs = Math.max(previousMs, start.idleSinceMs);
@@ -153,6 +159,11 @@ export class StageRunner {
   /** Whether due timers wait for the next entry. */
   get firingUnfinished(): boolean {
     return this.#timers.isDue(this.watermark.valueMs) || this.clockTimerDue(this.clockMs);
+  }
+
+  /** When the watermark would put something out that waits for it; Infinity: nothing does. */
+  get nextOutputMs(): number {
+    return Math.min(...this.#program.operators.map((one) => one.nextOutputMs?.() ?? one.nextTimerMs()));
   }
 
   /** Whether a timer would fire if the clock moved there. */

@@ -49,6 +49,7 @@ export class TaskAttempt {
   #start: AttemptStart | null = null;
   #loop: LiveLoop | null = null;
   #stopRequested = false;
+  #drainRequested = false;
 
   /** @param meter of the task, told by one attempt after the other; so is `savepoint` */
   constructor(
@@ -86,6 +87,12 @@ export class TaskAttempt {
       progress: () => this.#progress(),
       giveUp: () => this.abort(),
     });
+  }
+
+  /** As `stop`, but what is in the input now is read before, and every timer fires. */
+  drain(): void {
+    this.#drainRequested = true;
+    this.#loop?.drain();
   }
 
   /** Asks for a checkpoint now; before new input is taken there is none to make. */
@@ -193,6 +200,7 @@ export class TaskAttempt {
     });
     this.#loop = loop;
     if (this.#stopRequested) loop.stop();
+    if (this.#drainRequested) loop.drain();
     await loop.run();
     if (this.#abort.signal.aborted) throw stoppedWhile('running');
   }

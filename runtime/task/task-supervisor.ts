@@ -48,6 +48,7 @@ export class TaskSupervisor {
   readonly #savepoint: TaskSavepoint;
   #attempt: TaskAttempt | null = null;
   #outcome: TaskOutcome | null = null;
+  #draining = false;
   #crashes = 0;
   /** Failures of any kind since an attempt was healthy. */
   #inARow = 0;
@@ -82,6 +83,7 @@ export class TaskSupervisor {
     while (!this.#stopping.signal.aborted) {
       const attempt = new TaskAttempt(this.#plan, this.#options, this.#environment, this.#meter, this.#savepoint);
       this.#attempt = attempt;
+      if (this.#draining) attempt.drain();
       try {
         await attempt.run();
         break;
@@ -104,6 +106,12 @@ export class TaskSupervisor {
   stop(): void {
     this.#stopping.abort();
     this.#attempt?.stop();
+  }
+
+  /** Stops it when what is in its input now is read and every timer has fired, in whatever attempt. */
+  drain(): void {
+    this.#draining = true;
+    this.#attempt?.drain();
   }
 
   /** Asks for a checkpoint now; a task that takes no input makes none. */

@@ -42,6 +42,11 @@ export class Watermark {
     this.valueMs += elapsedMs;
   }
 
+  /** Whatever was seen of the input: nothing before is to come. */
+  lift(toMs: number): void {
+    if (toMs > this.valueMs) this.valueMs = toMs;
+  }
+
   /** A writer of the exchange spoke. */
   hear(control: ExchangeControl): void {
     const { writer, watermarkMs, idle } = control;

@@ -34,6 +34,7 @@ const CHANGE = {
   requestId: null,
   parallelism: null,
   purge: false,
+  drain: false,
   url: null,
   json: false,
 };
@@ -68,6 +69,7 @@ describe('meaning', () => {
     [['state', 'j', '--key', ''], { ...STATE, key: '' }],
     [['state', 'j', '--key', 'cpu{host="ä=b"}'], { ...STATE, key: 'cpu{host="ä=b"}' }],
     [['stop', 'j'], CHANGE],
+    [['stop', 'j', '--drain'], { ...CHANGE, drain: true }],
     [['pause', 'j', '--request-id', 'of-1'], { ...CHANGE, command: 'pause', requestId: 'of-1' }],
     [['resume', 'j', '--json'], { ...CHANGE, command: 'resume', json: true }],
     [['start', 'j', '--url', 'http://h:1'], { ...CHANGE, command: 'start', url: 'http://h:1' }],

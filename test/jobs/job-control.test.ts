@@ -1,6 +1,8 @@
 // Jobs that are changed while the process runs, on the embedded log with real slots: what is told is done, is there after
 // a restart, and no row is lost or doubled by it.
 
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { adminPort } from '#jobs/admin-port.ts';
 import type { MillraceProcess } from '#jobs/run-process.ts';
@@ -181,6 +183,32 @@ test('what a job is in no state for is refused with what to do', async () => {
   });
   expect(await port.patchJob('nobody', { parallelism: 1 }, TERMS)).toBeNull();
 }, 60_000);
+
+test.each(['steady', 'exchanged'])(
+  '%s that is drained leaves no window open, and replays to the same',
+  async (name) => {
+    const { process, port, job, over } = await start([name]);
+    await feedMinutes(process.log, 9);
+    await allRows(process, 9, name);
+    const change = { state: 'STOPPED', drain: true } as const;
+    const done = await over(await port.patchJob(name, change, TERMS));
+    expect(done).toMatchObject({ operation: 'stop', state: 'DONE', parameters: { drain: true }, failure: null });
+    const last = [0, 1, 2, 3].map((partition) => `h-${partition} 29 1 1`);
+    expect(await rowsOf(process.log, name)).toEqual([...expected(9), ...last].sort());
+    expect(await job(name)).toMatchObject({ state: 'STOPPED', tasks: { running: 0 } });
+    await expect(port.patchJob(name, change, TERMS)).rejects.toMatchObject({ code: 'job-state-wrong' });
+    // Without checkpoints every entry is replayed, those of the drain, too.
+    await process.stop();
+    running = null;
+    await rm(join(world.directory, 'checkpoints', 'millrace'), { recursive: true });
+    const again = await start([name]);
+    expect(await again.patch({ state: 'RUNNING' }, name)).toMatchObject({ state: 'DONE', failure: null });
+    const tasks = await again.process.reports();
+    expect(tasks.every(({ status }) => (status?.replayedEntries ?? 0) > 0)).toBe(true);
+    expect(await rowsOf(again.process.log, name)).toEqual([...expected(9), ...last].sort());
+  },
+  60_000,
+);
 
 test('a checkpoint is made when somebody asks for one, also of a job that has nothing to do', async () => {
   const { process, port, job, over, patch } = await start(['steady']);

@@ -26,6 +26,7 @@ const ANY_ID = { requestId: expect.stringMatching(/^[a-z0-9-]{1,64}$/) };
 
 test.each<[readonly string[], object]>([
   [['stop', 'rollups'], { state: 'STOPPED' }],
+  [['stop', 'rollups', '--drain'], { state: 'STOPPED', drain: true }],
   [['start', 'rollups'], { state: 'RUNNING' }],
   [['pause', 'rollups'], { state: 'PAUSED' }],
   [['resume', 'rollups'], { state: 'RUNNING' }],

@@ -47,7 +47,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
 
 /** Changes by method and path: what is sent, and where to. */
 const CHANGES: readonly (readonly ['PATCH' | 'POST' | 'DELETE', string, unknown?])[] = [
-  ['PATCH', '/jobs/rollups', { state: 'PAUSED' }],
+  ['PATCH', '/jobs/rollups', { state: 'STOPPED', drain: true }],
   ['PATCH', '/jobs/rollups', { parallelism: 4, commitInterval: '1s', checkpointInterval: '5m' }],
   ['PATCH', '/jobs/nobody', { parallelism: 4 }],
   ['DELETE', '/jobs/rollups'],

@@ -45,7 +45,12 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
     }
   } else if (message.kind === 'prepare') {
     say({ kind: 'prepared', request: message.request });
-  } else if (message.kind === 'plan' || message.kind === 'checkpoint' || message.kind === 'state-memory') {
+  } else if (
+    message.kind === 'plan' ||
+    message.kind === 'checkpoint' ||
+    message.kind === 'drain' ||
+    message.kind === 'state-memory'
+  ) {
     told.push(message.kind);
   } else if (message.kind === 'state') {
     const { request, assignment } = message;
