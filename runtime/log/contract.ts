@@ -194,13 +194,15 @@ export interface GroupSession {
    * Takes part in the next round with this metadata. Answers when the round has begun: when all members of the one
    * before came or were given up, so it may take as long as `rebalanceTimeoutMs`. One `join` or `sync` at a time.
    * A leader that joins, and anybody whose metadata changed, begins a new round; others may be told the one under way.
+   * `signal` ends the wait with log-unavailable; what was sent stands, and the same may be sent again.
    */
-  join(metadata: Uint8Array): Promise<GroupRound>;
+  join(metadata: Uint8Array, signal?: AbortSignal): Promise<GroupRound>;
   /**
    * Gives everybody's assignment by member id (leader) and answers with the own one (everybody), empty if the leader
-   * gave none. Errors: rebalance-in-progress (a new round has begun: join again), generation-ended.
+   * gave none. What the leader gave first stands. Errors: rebalance-in-progress (a new round has begun: join again),
+   * generation-ended.
    */
-  sync(generation: number, assignments: ReadonlyMap<string, Uint8Array>): Promise<Buffer>;
+  sync(generation: number, assignments: ReadonlyMap<string, Uint8Array>, signal?: AbortSignal): Promise<Buffer>;
   /**
    * Says that the member lives; at any time, while a `join` waits too. The answer is of a moment after the call.
    * Error: generation-ended (another round was settled: join again to learn of it).
@@ -208,6 +210,8 @@ export interface GroupSession {
   heartbeat(generation: number): Promise<GroupState>;
   /** Gives up the place at once: the others hear of it with their next heartbeat. Nothing when there is none. */
   leave(): Promise<void>;
+  /** Gives up the place of another member, which is dead for sure: nobody waits for the end of its session then. */
+  dismiss(memberId: string): Promise<void>;
   /** Ends the connections, and calls on their way with log-unavailable; without `leave` the place stays until it times out. */
   close(): Promise<void>;
 }

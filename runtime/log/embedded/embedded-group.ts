@@ -53,6 +53,9 @@ export class EmbeddedGroupSession implements GroupSession {
     this.#memberId = null;
   }
 
+  /** Who else was a member had the lock, and is gone with it. */
+  async dismiss(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#closed = true;
   }

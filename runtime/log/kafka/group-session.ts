@@ -65,9 +65,9 @@ export class KafkaGroupSession implements GroupSession {
     return this.#memberId;
   }
 
-  join(metadata: Uint8Array): Promise<GroupRound> {
+  join(metadata: Uint8Array, signal?: AbortSignal): Promise<GroupRound> {
     const timeoutMs = this.#rebalanceTimeoutMs + JOIN_MARGIN_MS;
-    return this.#exclusively(async () => {
+    return this.#exclusively(signal, async () => {
       for (;;) {
         const asked = this.#memberId;
         const request = joinGroupRequest({
@@ -91,8 +91,8 @@ export class KafkaGroupSession implements GroupSession {
     });
   }
 
-  sync(generation: number, assignments: ReadonlyMap<string, Uint8Array>): Promise<Buffer> {
-    return this.#exclusively(async () => {
+  sync(generation: number, assignments: ReadonlyMap<string, Uint8Array>, signal?: AbortSignal): Promise<Buffer> {
+    return this.#exclusively(signal, async () => {
       const place = this.#place(generation);
       const request = syncGroupRequest(place, assignments);
       const timeoutMs = this.#rebalanceTimeoutMs + JOIN_MARGIN_MS;
@@ -114,10 +114,14 @@ export class KafkaGroupSession implements GroupSession {
   async leave(): Promise<void> {
     const memberId = this.#memberId;
     if (memberId === null) return;
+    await this.dismiss(memberId);
+    if (this.#memberId === memberId) this.#memberId = null;
+  }
+
+  async dismiss(memberId: string): Promise<void> {
     const request = leaveGroupRequest(this.#group, memberId);
     const { error } = await this.#ask(this.#signs, request, this.#signTimeoutMs);
     if (error !== NONE && error !== UNKNOWN_MEMBER_ID) throw this.#fault(request.name, error, memberId);
-    if (this.#memberId === memberId) this.#memberId = null;
   }
 
   async close(): Promise<void> {
@@ -167,12 +171,16 @@ export class KafkaGroupSession implements GroupSession {
     }
   }
 
-  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+  /** The signal ends what waits for the other members; looking up and connecting end by themselves. */
+  async #exclusively<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     invariant(!this.#inRound, `two rounds at once in group ${this.#group}`);
     this.#inRound = true;
+    const abort = () => this.#rounds.closeAll();
+    signal?.addEventListener('abort', abort, { once: true });
     try {
       return await work();
     } finally {
+      signal?.removeEventListener('abort', abort);
       this.#inRound = false;
     }
   }

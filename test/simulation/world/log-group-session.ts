@@ -37,9 +37,9 @@ export class SimulatedGroupSession implements GroupSession {
     return this.#memberId;
   }
 
-  join(metadata: Uint8Array): Promise<GroupRound> {
+  join(metadata: Uint8Array, signal?: AbortSignal): Promise<GroupRound> {
     const { groups } = this.#cluster;
-    return this.#exclusively(async () => {
+    return this.#exclusively(signal, async () => {
       for (;;) {
         const asked = this.#memberId;
         const request = {
@@ -64,8 +64,8 @@ export class SimulatedGroupSession implements GroupSession {
     });
   }
 
-  sync(generation: number, assignments: ReadonlyMap<string, Uint8Array>): Promise<Buffer> {
-    return this.#exclusively(async () => {
+  sync(generation: number, assignments: ReadonlyMap<string, Uint8Array>, signal?: AbortSignal): Promise<Buffer> {
+    return this.#exclusively(signal, async () => {
       const at = this.#place(generation);
       const copies = new Map(Array.from(assignments, ([id, bytes]) => [id, Buffer.from(bytes)]));
       const deadlineMs = this.#rebalanceMs + JOIN_MARGIN_MS;
@@ -90,10 +90,14 @@ export class SimulatedGroupSession implements GroupSession {
   async leave(): Promise<void> {
     const memberId = this.#memberId;
     if (memberId === null) return;
+    await this.dismiss(memberId);
+    if (this.#memberId === memberId) this.#memberId = null;
+  }
+
+  async dismiss(memberId: string): Promise<void> {
     await this.#ask<Asked>('group-sign', this.#signMs, (reply) =>
       reply({ error: this.#cluster.groups.leave(this.#group, memberId) }),
     );
-    if (this.#memberId === memberId) this.#memberId = null;
   }
 
   async close(): Promise<void> {
@@ -132,12 +136,19 @@ export class SimulatedGroupSession implements GroupSession {
     }
   }
 
-  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+  async #exclusively<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     invariant(!this.#inRound, `two rounds at once in group ${this.#group}`);
     this.#inRound = true;
+    const ended = Promise.withResolvers<never>();
+    const abort = () => ended.reject(new StreamError('log-unavailable', 'the wait was ended', 'join again'));
+    signal?.addEventListener('abort', abort, { once: true });
     try {
-      return await work();
+      if (signal?.aborted) abort();
+      const working = work();
+      working.catch(() => {});
+      return await Promise.race([working, ended.promise]);
     } finally {
+      signal?.removeEventListener('abort', abort);
       this.#inRound = false;
     }
   }

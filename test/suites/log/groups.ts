@@ -195,6 +195,17 @@ export function severalMembersTests(bench: LogBench): void {
     expect(said((await join(a, 'a')).members)).toEqual(['a']);
   });
 
+  it('gives up a member at once when another one says that it is dead', async () => {
+    const group = bench.name('dead');
+    const [a, b] = [member(bench, group), member(bench, group)];
+    const rounds = await together(bench, { a, b });
+    await a.dismiss(rounds['b'].memberId);
+    expect(await a.heartbeat(rounds['a'].generation)).toBe('rebalance');
+    expect(said((await join(a, 'a')).members)).toEqual(['a']);
+    expect(await codeOf(b.heartbeat(rounds['b'].generation))).toBe('member-unknown');
+    await a.dismiss(rounds['b'].memberId);
+  });
+
   it('gives up a member that says nothing for the length of its session, and lets it know when it speaks', async () => {
     const group = bench.name('silent');
     const [a, b] = [member(bench, group, 30_000), member(bench, group, 30_000)];
@@ -212,6 +223,20 @@ export function severalMembersTests(bench: LogBench): void {
     const rounds = await together(bench, { a, b });
     expect(said((await join(a, 'a, changed')).members)).toEqual(['a, changed']);
     expect(await codeOf(b.heartbeat(rounds['b'].generation))).toBe('member-unknown');
+  });
+
+  it('ends a join that waits by a signal, and takes it up again where it was', async () => {
+    const group = bench.name('signal');
+    const [a, b] = [member(bench, group, 30_000), member(bench, group, 30_000)];
+    const rounds = await together(bench, { a });
+    const end = new AbortController();
+    const failed = codeOf(b.join(Buffer.from('b'), end.signal));
+    await untilRebalance(bench, a, rounds['a'].generation);
+    end.abort();
+    expect(await failed).toBe('log-unavailable');
+    const [first, second] = await Promise.all([join(a, 'a'), join(b, 'b')]);
+    expect(said(first.members)).toEqual(['a', 'b']);
+    expect(second.generation).toBe(first.generation);
   });
 
   it('ends a join that waits when the member is closed', async () => {
