@@ -27,18 +27,23 @@ export interface AssignmentAsked {
   readonly tasks: readonly AssignableTask[];
   /** Where tasks run now: moving one has a price. Places that do not exist count as none. */
   readonly held: ReadonlyMap<string, Place>;
-  /** Where tasks that run nowhere were meant to go: costs nothing to change. */
+  /** Where tasks that run nowhere were meant to go: plans change only for a gain, too. */
   readonly intended: ReadonlyMap<string, Place>;
 }
 
-/** A held task moves only for a gain of this part of the mean load of a slot. */
+/**
+ * A task leaves its place only for a gain, for each unit of its weight, of this part of the mean load of a slot, or of the
+ * heaviest task if that is more.
+ */
 export const MOVE_TOLERANCE = 0.1;
-/** What an even load of processes counts beside an even load of slots: little, but where slots are enough it decides. */
-export const PROCESS_SHARE = 0.25;
+/** What an even load of processes counts beside an even load of slots: half, so that it decides where slots are enough. */
+export const PROCESS_SHARE = 0.5;
 /** Gains below are rounding. */
 const NOTHING = 1e-9;
 
 interface Task extends AssignableTask {
+  /** Where it runs, or was meant to. */
+  readonly home: Slot | null;
   readonly held: boolean;
 }
 
@@ -76,21 +81,15 @@ export function assign(asked: AssignmentAsked): Map<string, Place> {
   const jobs = board.jobsOf(asked);
   const free: Task[] = [];
   for (const job of jobs) {
-    for (const task of job.tasks) {
-      const slot = task.held ? board.find(asked.held.get(task.task)) : null;
-      if (slot === null) free.push(task);
-      else board.put(job, task, slot);
-    }
+    for (const task of job.tasks) if (task.held && task.home !== null) board.put(job, task, task.home);
     free.push(...board.trim(job));
+    for (const task of job.tasks) {
+      if (task.held) continue;
+      if (task.home !== null && mayUse(job, task.home)) board.put(job, task, task.home);
+      else free.push(task);
+    }
   }
-  const homeless = free.filter((task) => {
-    const job = board.jobOf(task);
-    const slot = board.find(asked.intended.get(task.task));
-    if (slot === null || !mayUse(job, slot)) return true;
-    board.put(job, task, slot);
-    return false;
-  });
-  for (const task of homeless) board.put(board.jobOf(task), task, board.cheapest(board.jobOf(task), task.weight));
+  for (const task of free) board.put(board.jobOf(task), task, board.cheapest(board.jobOf(task), task.weight));
   board.even();
   return board.places();
 }
@@ -109,6 +108,7 @@ class Board {
   readonly #bySlot = new Map<string, Slot>();
   readonly #jobs = new Map<string, Job>();
   #totalWeight = 0;
+  #heaviest = 0;
   #taskCount = 0;
 
   constructor(members: readonly AssignableMember[]) {
@@ -129,15 +129,19 @@ class Board {
   }
 
   /** Those that may use the fewest slots first, then the heaviest; tasks from heavy to light. */
-  jobsOf({ tasks, held }: AssignmentAsked): readonly Job[] {
+  jobsOf({ tasks, held, intended }: AssignmentAsked): readonly Job[] {
     const ordered = tasks
-      .map((task) => ({ ...task, held: this.find(held.get(task.task)) !== null }))
+      .map((task) => {
+        const there = this.find(held.get(task.task));
+        return { ...task, held: there !== null, home: there ?? this.find(intended.get(task.task)) };
+      })
       .sort((a, b) => b.weight - a.weight || compare(a.task, b.task));
     for (const [name, own] of Map.groupBy(ordered, ({ job }) => job)) {
       const slotsMax = Math.max(1, Math.min(this.slots.length, ...own.map(({ parallelism }) => parallelism)));
       const weight = own.reduce((sum, task) => sum + task.weight, 0);
       this.#jobs.set(name, { slotsMax, weight, tasks: own, on: new Map() });
       this.#totalWeight += weight;
+      this.#heaviest = Math.max(this.#heaviest, own[0].weight);
       this.#taskCount += own.length;
     }
     return [...this.#jobs]
@@ -236,7 +240,7 @@ class Board {
     const there = [...job.on.get(from)!];
     const kinds = new Map<string, Task>();
     for (const task of there) {
-      const kind = `${task.weight} ${task.held}`;
+      const kind = `${task.weight} ${task.home?.index}`;
       if (!kinds.has(kind)) kinds.set(kind, task);
     }
     const single = Array.from(kinds.values(), (task) => [task]);
@@ -250,14 +254,21 @@ class Board {
     return mayUse(job, to) || whole;
   }
 
-  /** By how much the sum of squared loads, of slots and of processes, becomes smaller; 0 when it is not worth it. */
+  /**
+   * By how much the sum of squared loads, of slots and of processes, becomes smaller, less what it costs to leave home
+   * and plus what it spares to go back; 0 when that is nothing.
+   */
   #gain(tasks: readonly Task[], from: Slot, to: Slot): number {
     const weight = sum(tasks);
     const parts = from.owner === to.owner ? 0 : (1 / from.owner.slots + 1 / to.owner.slots) / 2;
-    const gain = loadOf(from) - loadOf(to) - weight * (1 + PROCESS_SHARE * parts);
-    const held = tasks.some((task) => task.held);
-    const tolerance = held ? (MOVE_TOLERANCE * this.#totalWeight) / this.slots.length : 0;
-    return gain > Math.max(tolerance, NOTHING * this.#totalWeight) ? gain * weight : 0;
+    const even = (loadOf(from) - loadOf(to) - weight * (1 + PROCESS_SHARE * parts)) * weight;
+    let price = 0;
+    for (const task of tasks) {
+      if (task.home === from) price += task.weight;
+      else if (task.home === to) price -= task.weight;
+    }
+    const gain = even - price * MOVE_TOLERANCE * Math.max(this.#totalWeight / this.slots.length, this.#heaviest);
+    return gain > NOTHING * this.#totalWeight * weight ? gain : 0;
   }
 
   places(): Map<string, Place> {

@@ -144,10 +144,12 @@ export class Membership {
    */
   async owns(task: string): Promise<boolean> {
     const lastMs = this.#clock.monotonicMs() + OWNS_PATIENCE_MS;
-    while (this.#claims.has(task)) {
+    const claim = this.#claims.get(task);
+    // Lost and given anew, it belongs to another attempt than the one that asked.
+    while (claim !== undefined && this.#claims.get(task) === claim) {
       const { sign, life, generation } = await this.#question();
-      if (life !== this.#life) return false;
-      if (sign === 'stable' || sign === 'rebalance') return this.#claims.has(task);
+      if (this.#claims.get(task) !== claim) return false;
+      if (sign === 'stable' || sign === 'rebalance') return true;
       if (sign instanceof StreamError) throw sign;
       if (sign === 'unknown') this.#lose(life);
       else if (generation === this.#generation) await this.#untilSettled(lastMs);

@@ -38,6 +38,8 @@ interface Holding {
   readonly slot: number;
   readonly generation: number;
   readonly releasing: boolean;
+  /** The member itself does not say so: it may not even know, and nothing will come of waiting for it. */
+  readonly implied: boolean;
 }
 
 /** Least part of the mean weight that a task counts: one that is idle now may not be so for ever. */
@@ -66,7 +68,7 @@ export function planRound(asked: RoundAsked): Picture {
     const row = { task, member: indexes.get(target?.member ?? '') ?? -1, slot: target?.slot ?? NO_SLOT, weight };
     if (stays) tasks.push(row);
     else moving.push({ ...row, holder: indexes.get(holding?.memberId ?? '') ?? -1 });
-    if (holding === undefined && blind) unfinished = true;
+    if (holding === undefined ? blind : holding.implied && !stays) unfinished = true;
   }
   return {
     members: members.map(({ memberId, word: { processId, address, slots, engineVersion } }) => {
@@ -95,7 +97,7 @@ function holdingsOf(
     for (const { task, slot, releasing } of claims) {
       const other = holdings.get(task);
       if (other !== undefined && other.generation >= generation) continue;
-      holdings.set(task, { memberId, slot, generation, releasing });
+      holdings.set(task, { memberId, slot, generation, releasing, implied: false });
     }
   }
   if (picture === null) return holdings;
@@ -103,8 +105,9 @@ function holdingsOf(
     const memberId = picture.members[member]?.memberId ?? '';
     const other = holdings.get(task);
     if (!older.has(memberId) || (other !== undefined && other.generation >= latest)) return;
-    const releasing = released || (other?.memberId === memberId && other.releasing);
-    holdings.set(task, { memberId, slot, generation: latest, releasing });
+    const own = other?.memberId === memberId;
+    const releasing = released || (own && other.releasing);
+    holdings.set(task, { memberId, slot, generation: latest, releasing, implied: !own });
   };
   for (const { task, member, slot } of picture.tasks) imply(task, slot, member, false);
   for (const { task, holder, slot } of picture.moving) imply(task, slot, holder, true);

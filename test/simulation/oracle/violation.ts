@@ -11,6 +11,7 @@ export type OracleName =
   | 'late'
   | 'liveness'
   | 'memory'
+  | 'needless-stop'
   | 'order-free-rows'
   | 'ownership'
   | 'receiver'
