@@ -151,8 +151,11 @@ export class Membership {
       if (this.#claims.get(task) !== claim) return false;
       if (sign === 'stable' || sign === 'rebalance') return true;
       if (sign instanceof StreamError) throw sign;
-      if (sign === 'unknown') this.#lose(life);
-      else if (generation === this.#generation) await this.#untilSettled(lastMs);
+      if (sign === 'unknown') {
+        this.#lose(life);
+        return false;
+      }
+      if (generation === this.#generation) await this.#untilSettled(lastMs);
     }
     return false;
   }

@@ -76,6 +76,8 @@ class Run {
   readonly #troubles = new Map<string, number>();
   /** Slots of all processes where jobs may use all of them; 0 where processes differ and jobs are bounded. */
   readonly #slots: number;
+  /** On their way, or about to be said. */
+  #lateWords = 0;
   #shared = 0;
   #watching = true;
 
@@ -147,6 +149,14 @@ class Run {
         if (owner === undefined) return;
         this.#work.tasks = drawTasks(random, this.#members.length, this.#slots > 0);
         owner.membership.rebalance();
+      },
+      // The word comes long after its sender gave it up, and perhaps said another.
+      'late words': () => {
+        if (this.#lateWords === 0) {
+          this.#lateWords++;
+          this.#world.channel.arm('group-join', 'request-late', () => this.#lateWords--);
+        }
+        one?.membership.rebalance();
       },
       'tasks unknown': () => {
         this.#work.tasksUnknown = true;
