@@ -49,6 +49,8 @@ export class MemberProcess {
   readonly membership: Membership;
   readonly running = new Map<string, RunningTask>();
   view: MembershipView | null = null;
+  /** What the group calls it. */
+  memberId: string | null = null;
   /** Told to leave, or killed. */
   leaving = false;
   readonly #work: SharedWork;
@@ -132,6 +134,9 @@ export class MemberProcess {
             if (this.running.get(task) === before) this.running.delete(task);
           }),
         );
+      },
+      named: (memberId) => {
+        this.memberId = memberId;
       },
       lost: () => {
         work.counts.lost++;
