@@ -144,11 +144,14 @@ class Run {
       'log away': () => this.#world.logAway(random.range(100, 15_000)),
       'coordinator restarts': () => cluster.groups.restart(),
       'tasks change': () => {
-        // Only who has the control partition changes anything; the end of that process is a new round anyway.
-        const owner = some.find(({ running }) => running.get(CONTROL_TASK)?.stopping === false);
-        if (owner === undefined) return;
-        this.#work.tasks = drawTasks(random, this.#members.length, this.#slots > 0);
-        owner.membership.rebalance();
+        // Only who has the control partition can change anything; the end of that process is a new round anyway.
+        const owner = some.find((own) => !own.paused && own.running.get(CONTROL_TASK)?.stopping === false);
+        const changed = drawTasks(random, this.#members.length, this.#slots > 0);
+        owner?.owns(CONTROL_TASK).then((owns) => {
+          if (owns !== true) return;
+          this.#work.tasks = changed;
+          owner.membership.rebalance();
+        });
       },
       // The word comes long after its sender gave it up, and perhaps said another.
       'late words': () => {
