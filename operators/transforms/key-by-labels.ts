@@ -52,7 +52,7 @@ export class KeyByLabels implements Operator {
   process(batch: Batch): void {
     if (batch.count === 0) return;
     const { series, keys, next } = this.#options;
-    this.#expiry.begin(batch.timestampMs[0]);
+    this.#expiry.begin(batch.timestampMs[0], this.#context!.watermarkMs());
     series.markSeen(batch.key, batch.count);
     if (this.#key.length < batch.count) this.#key = new Int32Array(batch.capacity);
     if (this.#keyOf.length < series.slotCount) this.#widen(series.slotCount);

@@ -47,7 +47,7 @@ export class KeyByRecord implements Operator {
   process(batch: Batch): void {
     if (batch.count === 0) return;
     const { keys, view = recordOf, next } = this.#options;
-    this.#expiry.begin(batch.timestampMs[0]);
+    this.#expiry.begin(batch.timestampMs[0], this.#context!.watermarkMs());
     if (this.#key.length < batch.count) this.#key = new Int32Array(batch.capacity);
     const key = this.#key;
     const records = batch.records ?? this.#records;

@@ -40,7 +40,7 @@ export class KeyBySeries implements Operator {
 
   process(batch: Batch): void {
     if (batch.count === 0) return;
-    this.#expiry.begin(batch.timestampMs[0]);
+    this.#expiry.begin(batch.timestampMs[0], this.#context!.watermarkMs());
     this.#table.markSeen(batch.key, batch.count);
     for (let i = 0; i < this.#next.length; i++) this.#next[i].process(batch);
   }

@@ -23,9 +23,13 @@ export class KeyExpiry implements PagedState {
     this.#tracker = state.register(this);
   }
 
-  /** Sets the first time, from the first record there is. */
-  begin(timestampMs: number): void {
-    if (this.nextSweepMs === Number.POSITIVE_INFINITY) this.#set(this.#multipleAbove(timestampMs));
+  /**
+   * Sets the first time, from the first record there is and above the watermark: one that was due already would come after
+   * the batch, wherever that ends.
+   */
+  begin(timestampMs: number, watermarkMs: number): void {
+    if (this.nextSweepMs !== Number.POSITIVE_INFINITY) return;
+    this.#set(this.#multipleAbove(Math.max(timestampMs, watermarkMs)));
   }
 
   nextBoundaryMs(watermarkMs: number): number {
