@@ -70,6 +70,14 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness', 'clean-stop'],
   },
   {
+    name: 'trusts a coordinator that came back to take the end',
+    patches: at('runtime/log/kafka/transaction-ends.ts', [
+      'this.#settledIn = life === this.#begunIn ? life : null;',
+      'this.#settledIn = life;',
+    ]),
+    killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness', 'clean-stop'],
+  },
+  {
     name: 'forgets what it may not end by hand',
     patches: at('runtime/log/kafka/transaction-ends.ts', [
       'if (!(await this.#port.commit(missing))) this.#owed = missing;',

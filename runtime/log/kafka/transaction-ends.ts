@@ -35,6 +35,8 @@ export class TransactionEnds<Life> {
   readonly #port: EndsPort<Life>;
   /** Where all ends so far are known to be written: while the coordinator lives it sees to them, the next may not. */
   #settledIn: Life | null = null;
+  /** Which coordinator the transaction under way was begun at, when its predecessors were seen to be ended. */
+  #begunIn: Life | null = null;
   /** Whose transactions can hang after an initialisation; -1n when nobody's. */
   #hangingId = -1n;
   /** What hangs as committed and may be ended only by a transaction of our own. Once initialised, nobody else knows of it. */
@@ -48,12 +50,16 @@ export class TransactionEnds<Life> {
   /** Nothing is known any more: an initialisation begins. */
   begin(): void {
     this.#settledIn = null;
+    this.#begunIn = null;
     this.byHand = 0;
   }
 
-  /** The coordinator has answered to an end of ours in that life. */
+  /**
+   * The coordinator has answered to an end of ours in that life. One that took the end only, having come back in between,
+   * may have left out the markers in this very life.
+   */
   settled(life: Life | null): void {
-    this.#settledIn = life;
+    this.#settledIn = life === this.#begunIn ? life : null;
   }
 
   /**
@@ -91,6 +97,7 @@ export class TransactionEnds<Life> {
     if (this.#owed.length > 0) {
       throw this.#port.dead('the last one has no markers and this client may not write them');
     }
+    this.#begunIn = life;
     return error;
   }
 

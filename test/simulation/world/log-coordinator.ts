@@ -34,6 +34,8 @@ interface TransactionalId {
   lastEnd: 'commit' | 'abort' | null;
   timeoutMs: number;
   startedMs: number;
+  /** The coordinator restarted while the transaction was under way. */
+  cameBack: boolean;
   partitions: Set<SimulatedPartition>;
 }
 
@@ -149,6 +151,15 @@ export class SimulatedCoordinator {
     return { error: KAFKA.none, producerId: entry.producerId, epoch: entry.epoch };
   }
 
+  /** Back from a restart when the end of a transaction arrives: its markers may be left out in the life that takes it. */
+  comeBack(id: string): void {
+    const entry = this.#ids.get(id);
+    if (entry?.state !== 'ongoing') return;
+    if (!this.#random.happens('coordinator-came-back', this.#faults().markersLost)) return;
+    this.life++;
+    entry.cameBack = true;
+  }
+
   #create(id: string): TransactionalId {
     const late = this.#random.happens('epochs-run-out', this.#faults().epochsRunOut);
     return {
@@ -162,6 +173,7 @@ export class SimulatedCoordinator {
       lastEnd: null,
       timeoutMs: 0,
       startedMs: 0,
+      cameBack: false,
       partitions: new Set(),
     };
   }
@@ -201,7 +213,12 @@ export class SimulatedCoordinator {
     entry.partitions = new Set();
     if (commit) for (const partition of partitions) partition.decide(producerId);
     const lost = this.#faults().markersLost * (commit ? 1 : ABORTS_ARE_RARE);
-    if (this.#random.happens('markers-lost', lost)) partitions = this.#restart(partitions, commit);
+    if (entry.cameBack) partitions = this.#leaveOut(partitions, commit);
+    else if (this.#random.happens('markers-lost', lost)) {
+      this.life++;
+      partitions = this.#leaveOut(partitions, commit);
+    }
+    entry.cameBack = false;
     if (partitions.length === 0) {
       entry.state = 'empty';
       return;
@@ -219,9 +236,8 @@ export class SimulatedCoordinator {
     }
   }
 
-  /** The coordinator restarts in the middle, and takes for ended what it ended nowhere or not everywhere. */
-  #restart(partitions: readonly SimulatedPartition[], commit: boolean): SimulatedPartition[] {
-    this.life++;
+  /** The coordinator restarted in the middle, and takes for ended what it ended nowhere or not everywhere. */
+  #leaveOut(partitions: readonly SimulatedPartition[], commit: boolean): SimulatedPartition[] {
     const marked = this.#random.chance(0.5) ? [] : partitions.filter(() => this.#random.chance(0.5));
     if (marked.length < partitions.length) this.counts[commit ? 'commitMarkersLost' : 'abortMarkersLost']++;
     if (marked.length > 0 && marked.length < partitions.length) this.counts.markersLostInPart++;

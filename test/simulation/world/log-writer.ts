@@ -278,6 +278,7 @@ export class SimulatedLogWriter implements LogWriter {
     const [producerId, epoch] = [this.#producerId, this.#epoch];
     const { coordinator } = this.#cluster;
     return this.#ask('commit', () => {
+      coordinator.comeBack(this.transactionalId);
       // Before it: what it does to its life happens after it took the commit.
       served(coordinator.life);
       return coordinator.endTransaction(this.transactionalId, producerId, epoch, commit);

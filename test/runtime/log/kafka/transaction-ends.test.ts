@@ -69,3 +69,20 @@ test('a transaction that is to stand for a missing end, and whose own end was lo
   expect(await transactions.completeCommitted('second')).toBe(51);
   expect(ends).toEqual([true]);
 });
+
+test('an end that a coordinator took which did not take the beginning is looked after before the next transaction', async () => {
+  const { port } = forgetfulLog(0);
+  const described: string[] = [];
+  const describe = async (life: string) => {
+    described.push(life);
+    return { error: 0, state: 'Empty', producerId: 7n, epoch: 1, startMs: 5n };
+  };
+  const transactions = new TransactionEnds([], { ...port, describe });
+  await transactions.beforeTransaction('first');
+  transactions.settled('first');
+  await transactions.beforeTransaction('first');
+  expect(described, 'nothing to look for within one life').toEqual(['first']);
+  transactions.settled('second');
+  await transactions.beforeTransaction('second');
+  expect(described).toEqual(['first', 'second']);
+});
