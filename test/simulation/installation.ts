@@ -10,6 +10,7 @@ import type { Receiver } from '#runtime/effect/contract.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
 import type { Coverage } from '#test/simulation/coverage.ts';
 import { Instance } from '#test/simulation/instance.ts';
+import { lastEntry } from '#test/simulation/oracle/archive.ts';
 import type { Violation } from '#test/simulation/oracle/violation.ts';
 import { NAMESPACE, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
 import { nameOf, type TaskRecord } from '#test/simulation/task-record.ts';
@@ -37,6 +38,10 @@ export class Installation {
   damaged = false;
   /** A topic that it cannot do without is gone, or no more what it was: the job ended, with a remedy. */
   overturned = false;
+  /** The log was set back to what it held before. */
+  setBack = false;
+  /** Told of that. */
+  onSetBack: () => void = () => {};
   /** Of the next process. */
   version = 1;
   /** How tasks of the owner may end, too, because of what was done to them. */
@@ -51,6 +56,8 @@ export class Installation {
   };
   /** Before files of a task are deleted because an entry listed them. */
   listedDeleted: (task: string, files: readonly string[]) => void = () => {};
+  /** Before an attempt at a task looks at the files that are there. */
+  restores: (task: string, attempt: string) => void = () => {};
   /** Where pages lie that are not in memory: on the machine, and worth nothing after a crash. */
   readonly coldStorage: ColdStorage;
   readonly #tell: Tell | null;
@@ -120,6 +127,35 @@ export class Installation {
     const callback = this.next[what];
     this.next[what] = null;
     callback?.();
+  }
+
+  /**
+   * Marks where the log and what is noted of the tasks stand; calling what is returned goes back there, and tells which
+   * entry the newest checkpoint of what is undone stands at, by task. Nobody runs.
+   */
+  mark(): () => ReadonlyMap<string, number> {
+    const restore = this.world.cluster.copy();
+    const marks = [...this.tasks.values()].map((task) => {
+      return { task, traces: task.traces.length, published: task.published.length };
+    });
+    return () => {
+      restore();
+      const undone = new Map<string, number>();
+      for (const { task, traces, published } of marks) {
+        for (const { entry } of task.published.slice(published)) undone.set(nameOf(task.plan.identity), entry);
+        task.traces.length = traces;
+        task.published.length = published;
+      }
+      this.setBack = true;
+      this.onSetBack();
+      return undone;
+    };
+  }
+
+  /** Number of the last entry of a task; -1 before any. */
+  lastEntryOf(task: string): number {
+    const { commitTopic, identity } = this.tasks.get(task)!.plan;
+    return Number(lastEntry(this.world, commitTopic, identity.partition)?.['number'] ?? -1);
   }
 
   launch(clockOffsetMs = 0): Instance {

@@ -163,8 +163,11 @@ export class Instance {
       this.kill();
       return;
     }
-    const bitsFlipped = DAMAGE.has(code) && world.disk(STORAGE).counts.bitsFlipped > 0;
-    if (this.isOwner && bitsFlipped) {
+    const { bitsFlipped } = world.disk(STORAGE).counts;
+    const damaged = bitsFlipped > 0 && DAMAGE.has(code);
+    // Set back to before its first entry, or before files went that were needed then: it says so and stops.
+    const setBack = this.#installation.setBack && (DAMAGE.has(code) || code === 'commit-log-lost');
+    if (this.isOwner && (damaged || setBack)) {
       this.#installation.damaged = true;
       return;
     }
@@ -212,6 +215,7 @@ export class Instance {
         return new WatchedCheckpoints({ store, identity, attempt, clock, logger, swap }, trace, {
           coverage,
           sliceBytes: scenario.sliceBytes,
+          restores: () => this.#installation.restores(nameOf(identity), attempt),
           listedDeleted: (files) => this.#installation.listedDeleted(nameOf(identity), files),
           published: (state) => {
             record.published.push(state);

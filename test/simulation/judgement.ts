@@ -127,7 +127,9 @@ class Judgement {
    * log that shows its true end.
    */
   idleness(arrivals: readonly Arrival[]): void {
-    if (this.#scenario.clockJumps || this.#scenario.faults.fetchLag > 0) return;
+    // What was written and lost again was there, and may be unread.
+    const { setBack } = this.#installation;
+    if (setBack || this.#scenario.clockJumps || this.#scenario.faults.fetchLag > 0) return;
     for (const [name, { plan }] of this.#installation.tasks) {
       const { input } = plan;
       if (input.internal) continue;

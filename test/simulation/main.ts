@@ -7,9 +7,10 @@ import { huntAll, huntedText } from '#test/simulation/mutant-hunt.ts';
 import { MUTANTS } from '#test/simulation/mutants.ts';
 import { HELP, readCommand, type SimulationCommand } from '#test/simulation/options.ts';
 import { Progress } from '#test/simulation/progress.ts';
-import { attemptSeed, type SeedBroken } from '#test/simulation/seed-attempt.ts';
+import { attemptSeed, type SeedBroken, type SeedOutcome } from '#test/simulation/seed-attempt.ts';
 import { SeedPool } from '#test/simulation/seed-pool.ts';
 import { smallerFaults } from '#test/simulation/smaller-faults.ts';
+import { SIDES, type SweepResult, sweep, sweepText } from '#test/simulation/sweep.ts';
 
 const SEEDS = 1000;
 /** So many seeds must have met every fault and every branch of recovery. */
@@ -81,10 +82,7 @@ async function runOne(command: SimulationCommand, say: Say): Promise<number> {
   const outcome = await attemptSeed({ seed, only }, command.verbose ? tell : null);
   const absent = only?.filter((name) => !outcome.happened.some((one) => one === name || one.startsWith(`${name}@`)));
   if (absent !== undefined && absent.length > 0) say(`did not happen: ${absent.join(', ')}`);
-  if (command.json) {
-    const plain = outcome.broken ? outcome : { ...outcome, counts: Object.fromEntries([...outcome.counts].sort()) };
-    console.log(JSON.stringify(plain));
-  }
+  if (command.json) console.log(JSON.stringify(plainOutcome(outcome)));
   if (!outcome.broken) {
     const coverage = new Coverage();
     coverage.addAll(outcome.counts);
@@ -104,7 +102,8 @@ async function runOne(command: SimulationCommand, say: Say): Promise<number> {
 async function runMutants(command: SimulationCommand, say: Say): Promise<number> {
   const options = { seedsMax: command.count ?? MUTANT_SEEDS_MAX, atOnce: command.workers ?? availableParallelism() };
   const startedMs = performance.now();
-  const hunted = await huntAll(MUTANTS, options, (one) => say(huntedText(one)));
+  const named = MUTANTS.filter(({ name }) => name.includes(command.mutant ?? ''));
+  const hunted = await huntAll(named, options, (one) => say(huntedText(one)));
   const lost = hunted.filter(({ seed }) => seed === null);
   const seeds = hunted.reduce((sum, { runs }) => sum + runs, 0);
   const seconds = (performance.now() - startedMs) / 1000;
@@ -116,6 +115,42 @@ async function runMutants(command: SimulationCommand, say: Say): Promise<number>
     console.log(JSON.stringify({ mutants: table, seconds }));
   }
   return lost.length === 0 ? KEPT : BROKEN;
+}
+
+async function runSweep(command: SimulationCommand, say: Say): Promise<number> {
+  if (command.points !== null) return await runPoints(command, say);
+  const pool = new SeedPool({ workers: command.workers ?? undefined });
+  const results: SweepResult[] = [];
+  for (const golden of command.golden === null ? (['small', 'tiny'] as const) : [command.golden]) {
+    let progress = new Progress('runs', 1);
+    const told = {
+      more: (runs: number) => {
+        progress = new Progress('runs', runs);
+      },
+      one: () => progress.one(),
+    };
+    results.push(await sweep(pool, golden, golden === 'tiny' ? SIDES : [], told));
+    progress.end();
+    say(sweepText(results[results.length - 1]));
+  }
+  await pool.close();
+  if (command.json) console.log(JSON.stringify(results));
+  return results.every(({ broken }) => broken === null) ? KEPT : BROKEN;
+}
+
+async function runPoints(command: SimulationCommand, say: Say): Promise<number> {
+  const { golden, points } = command;
+  const tell = (timeMs: number, what: string) => say(`${timeMs.toFixed(1).padStart(10)} ${what}`);
+  const order = { seed: 1, only: null, sweep: { golden: golden ?? 'small', points: points ?? [] } };
+  const outcome = await attemptSeed(order, tell);
+  if (outcome.broken) say(outcome.stack);
+  else say(`${outcome.operations} operations, ${outcome.crashes} crashes: every promise kept`);
+  if (command.json) console.log(JSON.stringify(plainOutcome(outcome)));
+  return outcome.broken ? BROKEN : KEPT;
+}
+
+function plainOutcome(outcome: SeedOutcome): object {
+  return outcome.broken ? outcome : { ...outcome, counts: Object.fromEntries([...outcome.counts].sort()) };
 }
 
 async function main(): Promise<number> {
@@ -132,6 +167,7 @@ async function main(): Promise<number> {
   }
   const say: Say = command.json ? (line) => console.error(line) : (line) => console.log(line);
   if (command.kind === 'mutants') return await runMutants(command, say);
+  if (command.kind === 'sweep') return await runSweep(command, say);
   if (command.count === 1) return await runOne(command, say);
   return await runSeeds(command, say);
 }

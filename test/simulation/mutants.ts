@@ -284,5 +284,83 @@ export const MUTANTS: readonly Mutant[] = [
     patches: at('runtime/task/committer.ts', ['await this.#initialiseAgain();\n    const last', 'const last']),
     killedBy: ['liveness', 'task-failed', 'commit-log'],
   },
+  {
+    name: 'shuts out whoever has its id after a time-out, instead of coming back with its own epoch',
+    patches: at('runtime/task/committer.ts', ['() => this.#writer.initialiseAgain()', '() => this.#writer.fence()']),
+    killedBy: ['ownership'],
+  },
+  {
+    name: 'counts checkpoints of another chain among those it keeps',
+    patches: at('checkpoint/task-checkpoints.ts', [
+      "'checkpoint is not on the chain of the commit log');",
+      "'checkpoint is not on the chain of the commit log'); this.#retention.accept(stored);",
+    ]),
+    killedBy: ['deletion', 'task-failed'],
+  },
+  {
+    name: 'takes a checkpoint for its own that is of another chain',
+    patches: at('runtime/task/attempt-start.ts', [
+      'byNumber.get(candidate.entry)?.chainHash === candidate.chainHash',
+      'byNumber.has(candidate.entry)',
+    ]),
+    killedBy: ['digest', 'task-failed', 'replay', 'rows'],
+  },
+  {
+    name: 'takes any checkpoint that it finds',
+    patches: at('runtime/task/attempt-start.ts', [
+      'byNumber.get(candidate.entry)?.chainHash === candidate.chainHash',
+      'candidate.entry >= 0 || byNumber.has(0)',
+    ]),
+    killedBy: ['digest', 'task-failed', 'replay', 'rows', 'liveness', 'commit-log'],
+  },
+  {
+    name: 'records the clock of when an entry ends',
+    patches: at('runtime/task/live-loop.ts', [
+      'clockMs: runner.clockMs,\n      ...(',
+      'clockMs: clock.nowMs(),\n      ...(',
+    ]),
+    killedBy: ['replay', 'digest', 'task-failed', 'commit-log', 'rows', 'exchange', 'dead-letters'],
+  },
+  {
+    name: 'forgets the timers of windows that it restores',
+    patches: at('operators/windows/pane-rows.ts', [
+      'this.marks[row] = mark;\n    if (mark !== UNFIRED) this.find(number)!.unfired--;',
+      'this.marks[row] = mark;\n    this.find(number)!.unfired--;',
+    ]),
+    killedBy: ['rows', 'digest', 'replay', 'task-failed'],
+  },
+  {
+    name: 'takes a writer for idle that speaks again',
+    patches: at(
+      'runtime/task/watermark.ts',
+      ['const said = idle ?', 'const said = idle || this.#idle[writer] === 1 ?'],
+      ['this.#idle[writer] = idle ? 1 : 0;', 'if (idle) this.#idle[writer] = 1;'],
+    ),
+    killedBy: ['rows', 'late', 'replay', 'digest'],
+  },
+  {
+    name: 'sends a late sample twice',
+    patches: at('operators/windows/tumbling-window.ts', [
+      'this.#addLate(batch, i);',
+      'this.#addLate(batch, i); this.#addLate(batch, i);',
+    ]),
+    killedBy: ['late'],
+  },
+  {
+    name: 'leaves out the sync of directories',
+    patches: at('checkpoint/directory-store.ts', [
+      '    await this.#disk.syncDirectory(directory);\n  }\n\n  async #makeTaskDirectory',
+      '  }\n\n  async #makeTaskDirectory',
+    ]),
+    killedBy: ['task-failed', 'deletion', 'clean-stop'],
+  },
+  {
+    name: 'closes the gaps in the order of keys when it restores',
+    patches: at('operators/series/series-table.ts', [
+      'if (size === 0) continue;\n      const bytes',
+      'if (size === 0) {\n        slot--;\n        continue;\n      }\n      const bytes',
+    ]),
+    killedBy: ['digest', 'replay', 'rows', 'task-failed'],
+  },
   ...WORKLOAD_MUTANTS,
 ];

@@ -8,7 +8,9 @@ const USUAL = {
   from: 1,
   count: null,
   only: null,
+  golden: null,
   points: null,
+  mutant: null,
   workers: null,
   verbose: false,
   coverage: false,
@@ -22,7 +24,12 @@ test('seeds, from where, and one alone', () => {
   expect(readCommand(['--seed', '7', '--verbose'])).toEqual({ ...USUAL, from: 7, count: 1, verbose: true });
   expect(readCommand(['--seed', '7', '--only', 'a@1,b'])).toEqual({ ...USUAL, from: 7, count: 1, only: ['a@1', 'b'] });
   expect(readCommand(['--seed', '7', '--only', 'none'])).toMatchObject({ only: [] });
-  expect(readCommand(['--sweep', '--point', '17-before'])).toMatchObject({ kind: 'sweep', points: ['17-before'] });
+  expect(readCommand(['--sweep', '--golden', 'tiny', '--point', '17-before'])).toMatchObject({
+    kind: 'sweep',
+    golden: 'tiny',
+    points: [{ operation: 17, side: 'before' }],
+  });
+  expect(readCommand(['--mutant', 'clock'])).toMatchObject({ kind: 'mutants', mutant: 'clock' });
   expect(readCommand(['--help'])).toBe('help');
 });
 
@@ -36,13 +43,29 @@ test.each([
   [['--mutants', '--seed', '3'], 'their own seeds'],
   [['--only', 'a@1'], 'one alone'],
   [['--seeds', '3', '--verbose'], 'one alone'],
-  [['--point', '3-after'], '--sweep'],
+  [['--sweep', '--point', '3-after'], '--golden'],
+  [['--golden', 'tiny'], '--sweep'],
+  [['--sweep', '--golden', 'huge'], 'small or tiny'],
+  [['--sweep', '--golden', 'tiny', '--point', '3'], 'no point'],
 ] as const)('%j is refused', (args, why) => {
   expect(() => readCommand([...args])).toThrow(why);
 });
 
 test('the help names every option', () => {
-  for (const name of ['seeds', 'seed', 'from', 'only', 'workers', 'coverage', 'json', 'mutants', 'sweep', 'point']) {
+  for (const name of [
+    'seeds',
+    'seed',
+    'from',
+    'only',
+    'workers',
+    'coverage',
+    'json',
+    'mutants',
+    'mutant',
+    'sweep',
+    'golden',
+    'point',
+  ]) {
     expect(HELP).toContain(`--${name} `);
   }
 });

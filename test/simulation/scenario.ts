@@ -88,11 +88,19 @@ function slowed(faults: DiskFaults, random: Random): DiskFaults {
   return random.chance(0.05) ? { ...faults, latencyMs: 150 } : faults;
 }
 
-/** What a producer id left open is beyond reach once its epochs have run out: not both in one world. */
+/**
+ * What a producer id left open is beyond reach once its epochs have run out: not both in one world. Nor do
+ * connections break where clients may not write markers: what they owe is known to one initialisation alone, and an old
+ * one aborts what pays for it.
+ */
 function drawLogFaults(random: Random): Faults {
   const faults = drawFaults(random);
   const markersLost = faults.epochsRunOut > 0 ? 0 : random.pick([0, 0.03]);
-  return { ...faults, markersLost, markersRefused: markersLost > 0 && random.chance(0.3) };
+  const markersRefused = markersLost > 0 && random.chance(0.3);
+  if (!markersRefused) return { ...faults, markersLost };
+  const { answerLost, closedAfter, closedBefore, requestLate, requestLost } = NO_FAULTS;
+  const connections = { answerLost, closedAfter, closedBefore, requestLate, requestLost };
+  return { ...faults, ...connections, markersLost, markersRefused };
 }
 
 function drawSettings(random: Random): Partial<JobSettings> {

@@ -1,13 +1,17 @@
 // Owns one run of a seed as those see it who run many: kept or broken, in values that can be sent between threads.
 
+import { type GoldenName, goldenScenario } from '#test/simulation/golden.ts';
 import type { Tell } from '#test/simulation/installation.ts';
-import { simulate } from '#test/simulation/simulation.ts';
+import { crashAt, simulate } from '#test/simulation/simulation.ts';
 import { Occurrences } from '#test/simulation/world/occurrences.ts';
+import { type CrashPoint, Operations } from '#test/simulation/world/operations.ts';
 
 export interface SeedOrder {
   readonly seed: number;
   /** Faults that may happen, by kind or one by one; null: all that the seed draws. */
   readonly only: readonly string[] | null;
+  /** Not a seed but a golden run, crashed at these points. */
+  readonly sweep?: { readonly golden: GoldenName; readonly points: readonly CrashPoint[] };
 }
 
 export interface SeedKept {
@@ -18,6 +22,9 @@ export interface SeedKept {
   readonly counts: ReadonlyMap<string, number>;
   /** Faults that happened. */
   readonly happened: readonly string[];
+  /** Requests and disk operations that a golden run began, and its crashes; 0 in a seed. */
+  readonly operations: number;
+  readonly crashes: number;
 }
 
 export interface SeedBroken {
@@ -35,11 +42,26 @@ export type SeedOutcome = SeedKept | SeedBroken;
 
 const MESSAGE_MAX = 4_000;
 
-export async function attemptSeed({ seed, only }: SeedOrder, tell: Tell | null = null): Promise<SeedOutcome> {
+export async function attemptSeed(order: SeedOrder, tell: Tell | null = null): Promise<SeedOutcome> {
+  const { only, seed, sweep } = order;
   const occurrences = new Occurrences(only);
+  const operations = new Operations(sweep?.points ?? []);
   try {
-    const { traceHash, steps, coverage } = await simulate(seed, { occurrences, tell });
-    return { broken: false, seed, traceHash, steps, counts: coverage.counts, happened: [...occurrences.happened] };
+    const { traceHash, steps, coverage } =
+      sweep === undefined
+        ? await simulate(seed, { occurrences, tell })
+        : await crashAt(goldenScenario(sweep.golden), operations, tell);
+    const { count, crashes } = operations;
+    return {
+      operations: count,
+      crashes,
+      broken: false,
+      seed,
+      traceHash,
+      steps,
+      counts: coverage.counts,
+      happened: [...occurrences.happened],
+    };
   } catch (error) {
     const { message, oracle, stack } = error as Error & { readonly oracle?: string };
     return {

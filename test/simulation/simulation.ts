@@ -14,6 +14,7 @@ import { Upheaval, type UpheavalKind } from '#test/simulation/upheaval.ts';
 import type { Scene } from '#test/simulation/workloads/contract.ts';
 import { type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
 import { Occurrences } from '#test/simulation/world/occurrences.ts';
+import type { Operations } from '#test/simulation/world/operations.ts';
 import { World } from '#test/simulation/world/world.ts';
 
 export interface SimulationResult {
@@ -24,6 +25,8 @@ export interface SimulationResult {
 }
 
 const LOOK_MS = 500;
+/** Small: fetches that find nothing are points, too. */
+const CRASH_LOOK_MS = 50;
 /** Virtual time in which a healed world must have done everything. */
 const DRAIN_MAX_MS = 240_000;
 const STOP_MAX_MS = 60_000;
@@ -37,6 +40,8 @@ export interface SimulationOptions {
   readonly tell?: Tell | null;
   /** Which faults happen of those that the seed draws, and afterwards which did. @default all */
   readonly occurrences?: Occurrences;
+  /** Numbers what processes do to the log and the disks. */
+  readonly operations?: Operations;
 }
 
 /** Runs one seed. */
@@ -59,6 +64,19 @@ function withoutLeftOut(faults: Faults, occurrences: Occurrences): Faults {
   };
 }
 
+/** Runs a scenario in which its process dies at each of the points, and comes again. */
+export async function crashAt(
+  scenario: Scenario,
+  operations: Operations,
+  tell: Tell | null,
+): Promise<SimulationResult> {
+  const run = new SimulatedRun(scenario, { tell, operations });
+  await run.crashes(operations);
+  await run.heal();
+  await run.judge();
+  return run.result();
+}
+
 function isRunning(instance: Instance): boolean {
   return instance.supervisors().every((one) => one.status()?.phase === 'running' && one.status()?.waitingFor === null);
 }
@@ -71,11 +89,11 @@ class SimulatedRun {
   readonly #scene: Scene;
   readonly #stored: StoredCheckpoints;
 
-  constructor(scenario: Scenario, { tell = null, occurrences = new Occurrences() }: SimulationOptions) {
+  constructor(scenario: Scenario, { tell = null, occurrences = new Occurrences(), operations }: SimulationOptions) {
     const { seed, diskFaults } = scenario;
     const faults = withoutLeftOut(scenario.faults, occurrences);
     this.#scenario = scenario;
-    this.#world = new World({ seed, faults, diskFaults, occurrences });
+    this.#world = new World({ seed, faults, diskFaults, occurrences, operations: operations ?? null });
     this.#installation = new Installation(this.#world, scenario, this.#coverage, tell);
     this.#installation.createTopics(this.#world.random);
     this.#scene = this.#installation.begin(this.#world.random.fork());
@@ -89,7 +107,10 @@ class SimulatedRun {
       directory: directoryOf(name),
     }));
     this.#stored = new StoredCheckpoints(this.#world, disk, places);
+    this.#installation.onSetBack = () => this.#stored.forget();
+    this.#world.cluster.onDelete = (at, before) => this.#stored.trimmed(at, before);
     disk.onRemove = (path) => this.#stored.removed(path);
+    this.#installation.restores = (task, attempt) => this.#stored.restores(directoryOf(task), attempt);
     this.#installation.listedDeleted = (task, files) => {
       try {
         this.#stored.listedDeleted(directoryOf(task), files);
@@ -103,6 +124,38 @@ class SimulatedRun {
     const random = this.#world.random.fork();
     const troubles = new Troubles(this.#installation, random, (instance) => this.#stoppedClean(instance));
     await troubles.run(this.#scenario.troubles);
+  }
+
+  /** From the first start to a clean stop and the start of another version, however often it dies. */
+  async crashes(operations: Operations): Promise<void> {
+    const installation = this.#installation;
+    operations.onCrash((process) => {
+      installation.instances.find((one) => one.processes.includes(process))?.kill();
+    });
+    for (let stopped = false; !stopped; await this.#world.pass(CRASH_LOOK_MS)) {
+      const instance = installation.launch();
+      const drained = await this.#lives(instance, () => this.#drained() && isRunning(instance));
+      if (!drained) continue;
+      instance.stop();
+      stopped = await this.#lives(instance, () => instance.ended);
+    }
+    installation.version++;
+    for (let started = false; !started; await this.#world.pass(CRASH_LOOK_MS)) {
+      const instance = installation.launch();
+      started = await this.#lives(instance, () => isRunning(instance));
+    }
+    operations.over = true;
+  }
+
+  /** Waits for something of a process; false when it died before. */
+  async #lives(instance: Instance, done: () => boolean): Promise<boolean> {
+    const { scheduler } = this.#world;
+    const deadlineMs = scheduler.nowMs + DRAIN_MAX_MS;
+    while (instance.alive && !done()) {
+      require(scheduler.nowMs < deadlineMs, 'liveness', () => `does not come to its end:\n${this.#state(instance)}`);
+      await this.#world.pass(CRASH_LOOK_MS);
+    }
+    return instance.alive;
   }
 
   /** Faults end; what is left must be done by whoever owns the tasks, and a clean stop must leave checkpoints. */
@@ -175,6 +228,7 @@ class SimulatedRun {
     for (const [name, count] of Object.entries(this.#world.disk(STORAGE).counts)) coverage.add(`disk: ${name}`, count);
     for (const [name, count] of Object.entries(this.#installation.coldStorage.counts))
       coverage.add(`pages: ${name}`, count);
+    for (const [kind, count] of this.#world.random.occurrences.counts) coverage.add(`fault: ${kind}`, count);
     coverage.add(`workload: ${workload.name}`);
     coverage.add(`shape: ${workload.shape}`);
     return { seed, traceHash: scheduler.traceHash(), steps: scheduler.steps, coverage };
@@ -203,10 +257,12 @@ class SimulatedRun {
         // Behind an exchange controls go on for ever: only blocks count.
         return !input.internal || batch.bytes.length > 61 + 40;
       });
+      // Of a task that never had anything to read even the first entry may wait for its markers: nothing comes behind it.
+      if (last === undefined) continue;
       const entry = lastEntry(this.#world, commitTopic, identity.partition);
       if (entry === null) return false;
       const [{ endOffset }] = entry['inputs'] as [{ endOffset: string }];
-      if (last !== undefined && Number(endOffset) < last.nextOffset) return false;
+      if (Number(endOffset) < last.nextOffset) return false;
     }
     return this.#scene.drained?.() ?? true;
   }

@@ -70,7 +70,9 @@ export async function smallerFaults(
   await first([fewKinds]);
   const single = [...last.happened];
   if ((await first([single])) === null) return { only: fewKinds, runs, cut };
-  return { only: await smallestPart(single, first), runs, cut };
+  const few = await smallestPart(single, first);
+  // Out of time a few kinds say more than many single faults.
+  return { only: cut && few.length > fewKinds.length ? fewKinds : few, runs, cut };
 }
 
 function isSame(one: SeedBroken, other: SeedBroken): boolean {

@@ -10,6 +10,10 @@ import type { World } from '#test/simulation/world/world.ts';
 
 const HOUR_MS = 3_600_000;
 const STOP_PATIENCE_MS = 60_000;
+const SET_BACK_SHARE = 0.15;
+const QUIET_PATIENCE_MS = 40_000;
+const NUMBERS_AGAIN_MS = 8_000;
+const ON_THE_WAY_MS = 2_000;
 
 type Trouble =
   | 'kill'
@@ -24,7 +28,8 @@ type Trouble =
   | 'clock'
   | 'log away'
   | 'stop'
-  | 'power';
+  | 'power'
+  | 'log set back';
 
 const TROUBLES: readonly Trouble[] = [
   'kill',
@@ -44,6 +49,13 @@ const TROUBLES: readonly Trouble[] = [
   'power',
 ];
 
+/**
+ * What is known to a process and to nobody else stays known. Where clients may not write markers, an id that was
+ * initialised owes what it had committed to a transaction of its own: beyond reach if its process dies in between, or if
+ * that transaction times out.
+ */
+const UNBROKEN = new Set<Trouble>(['clock']);
+
 export class Troubles {
   readonly #installation: Installation;
   readonly #world: World;
@@ -62,14 +74,22 @@ export class Troubles {
 
   async run(count: number): Promise<void> {
     this.#installation.launch(this.#clockOffsetMs());
+    const setBackAt = this.#mayBeSetBack && this.#random.chance(SET_BACK_SHARE) ? this.#random.int(count) : -1;
     for (let i = 0; i < count; i++) {
       await this.#world.pass(this.#random.pick([50, 500, 3_000, 8_000]) * this.#random.float());
-      await this.#next(this.#random.pick(TROUBLES));
+      await this.#next(i === setBackAt ? 'log set back' : this.#random.pick(TROUBLES));
     }
+  }
+
+  /** What lies outside of the log, or is long under way, cannot be set back with it. */
+  get #mayBeSetBack(): boolean {
+    const { faults, upheaval, workload } = this.#installation.scenario;
+    return upheaval === null && workload.name === 'rollups' && faults.requestLate === 0 && faults.markersLost === 0;
   }
 
   async #next(trouble: Trouble): Promise<void> {
     const random = this.#random;
+    if (this.#installation.scenario.faults.markersRefused && !UNBROKEN.has(trouble)) return;
     if (!random.occurrences.happens(trouble.replaceAll(' ', '-'))) return;
     const instance = this.#owner();
     this.#coverage.add(`trouble: ${trouble}`);
@@ -107,6 +127,8 @@ export class Troubles {
         return this.#world.logAway(random.between(500, 30_000));
       case 'stop':
         return await this.#stop(instance);
+      case 'log set back':
+        return await this.#setBack(instance);
       case 'power':
         for (const one of this.#installation.instances) one.kill();
         this.#world.disk(STORAGE).powerFailure();
@@ -156,6 +178,30 @@ export class Troubles {
     await this.#world.pass(this.#random.int(withinMs));
     this.#installation.next.transaction = null;
     this.#installation.launch(this.#clockOffsetMs());
+  }
+
+  /** A cluster that lost its end, acknowledged or not, in all partitions at once; the checkpoints know nothing of it. */
+  async #setBack(instance: Instance): Promise<void> {
+    instance.stop();
+    await this.#world.until(() => instance.ended || !instance.alive, STOP_PATIENCE_MS);
+    for (const one of this.#installation.instances) one.kill();
+    const { cluster } = this.#world;
+    if (!(await this.#world.until(() => cluster.quiet, QUIET_PATIENCE_MS))) return;
+    const goBack = this.#installation.mark();
+    const undone = this.#installation.launch();
+    await this.#world.pass(this.#random.between(500, 6_000));
+    undone.kill();
+    // What is under way arrives.
+    await this.#world.pass(ON_THE_WAY_MS);
+    const checkpoints = goBack();
+    this.#coverage.add('log set back');
+    const next = this.#installation.launch();
+    // There the numbers of entries that were undone come again, and the checkpoints of those are still there.
+    const again = () => [...checkpoints].some(([task, entry]) => this.#installation.lastEntryOf(task) >= entry);
+    if (!(await this.#world.until(again, NUMBERS_AGAIN_MS))) return;
+    this.#coverage.add('killed where an undone checkpoint has its number');
+    next.kill();
+    this.#installation.launch();
   }
 
   async #stop(instance: Instance): Promise<void> {

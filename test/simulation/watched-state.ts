@@ -73,6 +73,8 @@ export interface CheckpointWatch {
   readonly coverage: Coverage;
   /** Bytes that a snapshot copies at once, so that it takes several slices. */
   readonly sliceBytes: number;
+  /** Before it looks at what is there. */
+  readonly restores: () => void;
   readonly published: (state: CapturedState) => void;
   /** Before files are deleted because an entry listed them. */
   readonly listedDeleted: (files: readonly string[]) => void;
@@ -93,6 +95,7 @@ export class WatchedCheckpoints extends FileTaskCheckpoints {
     accept: (manifest: CheckpointManifest) => boolean,
     fit?: StateFit,
   ): ReturnType<TaskCheckpoints['restore']> {
+    this.#watch.restores();
     const restored = await super.restore((manifest) => {
       const accepted = accept(manifest);
       if (!accepted) this.#watch.coverage.add('checkpoint of another chain refused');

@@ -56,6 +56,11 @@ class Committed {
     return found?.chainHash === chainHash && this.#isThere(found.batch);
   }
 
+  /** Where an entry stands in its log. */
+  offsetOf(entry: number): number {
+    return this.#entries.get(entry)?.batch.baseOffset ?? -1;
+  }
+
   /** Number of the last entry, -1 before the first. */
   get last(): number {
     let last = -1;
@@ -69,17 +74,34 @@ class Committed {
   }
 }
 
+/** A damaged file must not be the end. */
+const WAYS_BACK = 2;
+const NOBODY = { attempt: '', names: new Set<string>() };
+
 export class StoredCheckpoints {
   readonly #world: World;
   readonly #disk: SimulatedDisk;
   readonly #places: readonly TaskPlace[];
   readonly #committed = new Map<string, Committed>();
+  /** By directory: who looked at its files last, and what was there. */
+  readonly #lastRestore = new Map<string, { readonly attempt: string; readonly names: ReadonlySet<string> }>();
 
   constructor(world: World, disk: SimulatedDisk, places: readonly TaskPlace[]) {
     this.#world = world;
     this.#disk = disk;
     this.#places = places;
     for (const { directory } of places) this.#committed.set(directory, new Committed());
+  }
+
+  /** The log has lost its end: what was read of it counts no more. */
+  forget(): void {
+    for (const { directory } of this.#places) this.#committed.set(directory, new Committed());
+  }
+
+  /** To be told before an attempt at a task looks at its files. */
+  restores(directory: string, attempt: string): void {
+    const names = new Set(this.#files(this.#places.find((one) => one.directory === directory)!));
+    this.#lastRestore.set(directory, { attempt, names });
   }
 
   /** To be told before every removal. */
@@ -91,9 +113,27 @@ export class StoredCheckpoints {
     if (place === undefined) throw new Violation('deletion', `${path} is not of any task`);
     const committed = this.#update(place);
     if (committed.dead.has(name)) return;
-    const needing = this.#whole(place, committed).find((manifest) => manifest.files.includes(name));
+    // One that came when somebody else had restored already, by a process that had been stopped: nobody counts on it.
+    const { attempt, names } = this.#lastRestore.get(place.directory) ?? NOBODY;
+    const needing = this.#whole(place, committed).find((manifest) => {
+      return manifest.files.includes(name) && (names.has(manifest.name) || manifest.name.includes(attempt));
+    });
     if (needing === undefined) return;
     throw new Violation('deletion', `${path} is removed, checkpoint ${needing.name} needs it and no entry lists it`);
+  }
+
+  /** To be told before records are deleted: of entries so many must be left that there are two ways back. */
+  trimmed({ topic, partition }: { readonly topic: string; readonly partition: number }, before: number): void {
+    const place = this.#places.find((one) => one.commitTopic === topic && one.partition === partition);
+    if (place === undefined || this.#disk.counts.bitsFlipped > 0) return;
+    const committed = this.#update(place);
+    const left = this.#whole(place, committed).filter(({ entry }) => committed.offsetOf(entry) >= before);
+    if (left.length >= WAYS_BACK) return;
+    const entries = left.map(({ entry }) => entry).join(', ') || 'none';
+    throw new Violation(
+      'deletion',
+      `${topic}/${partition} is cut at ${before}, and the checkpoints left are ${entries}`,
+    );
   }
 
   /** To be told which files a task deletes because an entry listed them. */

@@ -2,6 +2,7 @@
 // of four sizes; judged against a slow model of them.
 
 import { compileJob } from '#jobs/compile.ts';
+import type { JobSettings } from '#jobs/plan.ts';
 import rollups from '#jobs/rollups.ts';
 import type { ArchivedRecord } from '#test/simulation/oracle/archive.ts';
 import { decodeExchanged } from '#test/simulation/oracle/exchange-records.ts';
@@ -16,12 +17,7 @@ import {
 import { judgeDeadLetters, judgeExchange, judgeLate, judgeRows } from '#test/simulation/oracle/verdict.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
 import type { Draw, Evidence, Workload } from '#test/simulation/workloads/contract.ts';
-import {
-  drawRollupsInput,
-  type RollupsFeedOptions,
-  RollupsInput,
-  SAMPLES,
-} from '#test/simulation/workloads/rollups-input.ts';
+import { drawRollupsInput, type InputShape, RollupsInput, SAMPLES } from '#test/simulation/workloads/rollups-input.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
 /** Results that a window hands on together. */
@@ -31,53 +27,77 @@ const SOURCE_PARTITIONS = 2;
 /** Idleness, a minute and the bound of lateness, and room for the words of an exchange. */
 const CLOSING_MS = 80_000;
 
-interface Rules extends RollupsFeedOptions {
+/** What one job of rollups is made of, and what it is fed. */
+export interface RollupsKnobs {
+  readonly seed: number;
+  readonly shape: 'exchange' | 'producer' | 'series';
+  readonly orderly: boolean;
+  readonly outOfOrdernessMs: number;
   readonly allowedLatenessMs: number;
+  readonly idlenessMs: number;
   readonly maxSkewMs: number;
+  readonly start: 'earliest' | 'latest';
+  readonly keyTtl: string;
+  readonly sourcePartitions: number;
+  /** Undefined without an exchange. */
+  readonly exchangePartitions: number | undefined;
+  readonly input: InputShape;
+  readonly settings: Partial<JobSettings>;
 }
 
 export function drawRollups({ orderly, random, seed, settings }: Draw): Workload {
   const shape = random.pick(['exchange', 'exchange', 'producer', 'series'] as const);
-  const outOfOrdernessMs = random.pick([0, 2_000, 5_000]);
-  const allowedLatenessMs = random.pick([0, 0, 30_000, 120_000, 600_000]);
-  const idlenessMs = orderly ? 30_000 : random.pick([1_000, 2_000, 30_000]);
-  const maxSkewMs = random.pick([600_000, 10_800_000]);
+  return rollupsWorkload({
+    seed,
+    shape,
+    orderly,
+    outOfOrdernessMs: random.pick([0, 2_000, 5_000]),
+    allowedLatenessMs: random.pick([0, 0, 30_000, 120_000, 600_000]),
+    idlenessMs: orderly ? 30_000 : random.pick([1_000, 2_000, 30_000]),
+    maxSkewMs: random.pick([600_000, 10_800_000]),
+    start: orderly ? 'earliest' : random.pick(['earliest', 'earliest', 'latest']),
+    keyTtl: random.pick(['30s', '5m', '1h']),
+    sourcePartitions: SOURCE_PARTITIONS,
+    exchangePartitions: shape === 'exchange' ? random.range(2, 3) : undefined,
+    input: drawRollupsInput(random, orderly),
+    settings,
+  });
+}
+
+export function rollupsWorkload(knobs: RollupsKnobs): Workload {
+  const { allowedLatenessMs, idlenessMs, input, maxSkewMs, outOfOrdernessMs, shape, sourcePartitions } = knobs;
+  const { exchangePartitions, keyTtl, settings, start } = knobs;
   const job = compileJob(
     rollups({
       topic: SAMPLES,
-      start: orderly ? 'earliest' : random.pick(['earliest', 'earliest', 'latest']),
+      start,
       ...(shape === 'exchange' ? {} : { partitionedBy: shape }),
       outOfOrderness: `${outOfOrdernessMs}ms`,
       allowedLateness: `${allowedLatenessMs}ms`,
       idleness: `${idlenessMs}ms`,
       maxSkew: `${maxSkewMs}ms`,
-      keyTtl: random.pick(['30s', '5m', '1h']),
-      exchangePartitions: shape === 'exchange' ? random.range(2, 3) : undefined,
+      keyTtl,
+      exchangePartitions,
     }),
     settings,
   );
-  const input = drawRollupsInput(random, orderly);
-  const rules: Rules = {
-    ...{ seed, shape, orderly, outOfOrdernessMs, allowedLatenessMs, maxSkewMs, input },
-    sourcePartitions: SOURCE_PARTITIONS,
-  };
   return {
     name: 'rollups',
     shape,
     job,
-    sources: { [SAMPLES]: SOURCE_PARTITIONS },
+    sources: { [SAMPLES]: sourcePartitions },
     closingMs: idlenessMs < 30_000 ? CLOSING_MS : null,
     memoryBytes: null,
     burstBytesMax: allowedLatenessMs > 0 ? null : ROWS_AT_ONCE * ROW_BYTES_MAX,
     pagesMax: input.crowd,
     begin: (world, forked) => ({
-      feed: new RollupsInput(world, rules, forked),
-      judge: (evidence) => judge(evidence, rules),
+      feed: new RollupsInput(world, knobs, forked),
+      judge: (evidence) => judge(evidence, knobs),
     }),
   };
 }
 
-function judge(evidence: Evidence, rules: Rules): void {
+function judge(evidence: Evidence, rules: RollupsKnobs): void {
   const { complete, coverage, entryOf, placement, tasks } = evidence;
   const rows = new Map<string, readonly ModelRow[]>();
   const late: LateSample[] = [];

@@ -65,9 +65,10 @@ export class SimulatedDisk {
   /** The disk as a process uses it. */
   mount(process: Process): Disk {
     const after = <T>(label: string, action: () => T) => process.after(this.#latencyMs(), label, action);
+    const operate = <T>(label: string, action: () => T) => process.operate(this.#latencyMs(), label, action);
     return {
       readFile: async (path) => {
-        const file = await after('read file', () => {
+        const file = await operate('read file', () => {
           this.#maybeFail('EIO', this.faults.ioError, path);
           return Buffer.from(this.#file(path).bytes);
         });
@@ -76,7 +77,7 @@ export class SimulatedDisk {
       writeNewFile: async (path, bytes) => {
         const whole = Buffer.from(bytes);
         const part = this.#random.int(whole.length + 1);
-        const file = await after('create file', () => {
+        const file = await operate('create file', () => {
           const created = new File();
           this.#link(path, created);
           created.bytes = whole.subarray(0, part);
@@ -84,23 +85,23 @@ export class SimulatedDisk {
           this.#maybeFail('EIO', this.faults.ioError, path);
           return created;
         });
-        await after('write file', () => {
+        await operate('write file', () => {
           file.bytes = whole;
         });
       },
       syncFile: async (path) => {
-        await after('sync file', () => this.#sync(path));
+        await operate('sync file', () => this.#sync(path));
         await after('synced file', () => undefined);
       },
       syncDirectory: async (path) => {
-        await after('sync directory', () => {
+        await operate('sync directory', () => {
           this.#maybeFail('EIO', this.faults.ioError, path);
           this.#syncDirectory(this.#directory(path));
         });
         await after('synced directory', () => undefined);
       },
       rename: async (from, to) => {
-        await after('rename', () => this.#rename(from, to));
+        await operate('rename', () => this.#rename(from, to));
         await after('renamed', () => undefined);
       },
       link: async (from, to) => {
@@ -108,15 +109,15 @@ export class SimulatedDisk {
         await after('linked', () => undefined);
       },
       remove: async (path) => {
-        await after('remove', () => {
+        await operate('remove', () => {
           this.onRemove(posix.normalize(path));
           this.#unlink(path);
         });
         await after('removed', () => undefined);
       },
-      list: (path) => after('list', () => this.#list(path)),
+      list: (path) => operate('list', () => this.#list(path)),
       makeDirectory: async (path) => {
-        await after('make directory', () => this.#makeDirectory(path));
+        await operate('make directory', () => this.#makeDirectory(path));
         await after('made directory', () => undefined);
       },
     };

@@ -75,6 +75,8 @@ export class LogChannel {
     serve: (answer: (value: T) => void) => void,
     deadlineMs = this.deadlineMs,
   ): Promise<T> {
+    const crash = process.alive ? (process.operations?.begin() ?? null) : null;
+    if (crash === 'before') process.operations?.crash(process);
     if (!process.alive) return process.never;
     this.counts.requests++;
     const armed = this.#takeArmed(kind);
@@ -108,6 +110,7 @@ export class LogChannel {
           this.counts.refused++;
           scheduler.schedule(REFUSED_MS, 'refused', process, () => fail('log-unavailable'));
         } else serve(answer);
+        if (crash === 'after') process.operations?.crash(process);
       };
       if (fault === 'request-lost') happened();
       else if (fault === 'closed-before') {

@@ -55,6 +55,8 @@ export class SimulatedCluster {
   readonly publishedOffsets = new Map<string, bigint>();
   /** How long a fetch waits for something to come. */
   fetchWaitMs: () => number = () => FETCH_WAIT_MS;
+  /** Told before a client has records deleted; for those who judge. */
+  onDelete: (at: TopicPartition, before: number) => void = () => {};
   /** Offset of the first record of new partitions. */
   startOffset = 0;
   #topicIds = 0;
@@ -64,6 +66,23 @@ export class SimulatedCluster {
     this.identity = `simulated-${channel.random.bits().toString(16)}`;
     this.coordinator = new SimulatedCoordinator(channel.scheduler, channel.random.fork(), () => channel.faults);
     this.groups = new SimulatedGroups(channel.scheduler);
+  }
+
+  /** No transaction is open anywhere. */
+  get quiet(): boolean {
+    return this.coordinator.quiet && this.#partitions.every(({ quiet }) => quiet);
+  }
+
+  /** All that it holds now, while it is quiet; calling what is returned makes it so again: a cluster that lost its end. */
+  copy(): () => void {
+    const copies = [this.coordinator.copy(), ...this.#partitions.map((partition) => partition.copy())];
+    return () => {
+      for (const restore of copies) restore();
+    };
+  }
+
+  get #partitions(): SimulatedPartition[] {
+    return [...this.topics.values()].flatMap(({ partitions }) => partitions);
   }
 
   createTopics(specs: readonly TopicSpec[]): void {
@@ -131,6 +150,7 @@ export class SimulatedCluster {
 
   deleteRecords(at: TopicPartition, before: number): boolean {
     const partition = this.partition(at);
+    this.onDelete(at, before);
     partition?.cut(before);
     return partition !== null;
   }

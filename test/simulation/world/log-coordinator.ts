@@ -66,6 +66,21 @@ export class SimulatedCoordinator {
     this.#faults = faults;
   }
 
+  /** No transaction is open or ending. */
+  get quiet(): boolean {
+    return [...this.#ids.values()].every(({ state }) => state === 'empty');
+  }
+
+  /** What it knows now, while it is quiet; calling what is returned makes it so again. Producer ids are not given twice. */
+  copy(): () => void {
+    const entries = [...this.#ids].map(([id, entry]) => [id, { ...entry }] as const);
+    return () => {
+      this.life++;
+      this.#ids.clear();
+      for (const [id, entry] of entries) this.#ids.set(id, { ...entry, partitions: new Set() });
+    };
+  }
+
   /** InitProducerId; producer id and epoch -1 fence whoever has the id. */
   initProducerId(id: string, timeoutMs: number, producerId: number, epoch: number): ProducerAnswer {
     let entry = this.#ids.get(id);

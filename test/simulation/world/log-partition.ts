@@ -72,6 +72,31 @@ export class SimulatedPartition {
     return first;
   }
 
+  /** Nobody has a transaction open here. */
+  get quiet(): boolean {
+    return this.#open.size === 0;
+  }
+
+  /** What it holds now, while it is quiet; calling what is returned makes it so again, as if nothing had come since. */
+  copy(): () => void {
+    const { end, logStart } = this;
+    const batches = [...this.batches];
+    const archived = this.archive.length;
+    const producers = [...this.#producers].map(([id, { epoch, nextSequence, sent }]) => {
+      return [id, { epoch, nextSequence, sent: new Map(sent) }] as const;
+    });
+    return () => {
+      this.batches = [...batches];
+      this.archive.length = archived;
+      this.logStart = logStart;
+      this.end = end;
+      this.#open.clear();
+      this.#producers.clear();
+      for (const [id, state] of producers) this.#producers.set(id, state);
+      this.changed();
+    };
+  }
+
   /** Calls back once, when something becomes visible or is removed. */
   onChange(callback: () => void): void {
     this.#waiting.push(callback);

@@ -8,6 +8,8 @@ const NOTED_MAX = 20_000;
 export class Occurrences {
   /** How often each kind was drawn, happened or not. */
   readonly drawn = new Map<string, number>();
+  /** How often each kind happened. */
+  readonly counts = new Map<string, number>();
   /** What happened, in order: `kind@n`. */
   readonly happened: string[] = [];
   /** Kinds and single faults that may happen; null: all. */
@@ -23,6 +25,7 @@ export class Occurrences {
     this.drawn.set(kind, count);
     const name = `${kind}@${count}`;
     if (this.only !== null && !this.only.has(kind) && !this.only.has(name)) return false;
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
     if (this.happened.length < NOTED_MAX) this.happened.push(name);
     return true;
   }

@@ -3,6 +3,7 @@
 // (SIGSTOP: what it waits for happens later, what it sent goes on).
 
 import { StreamError } from '#runtime/std/errors.ts';
+import type { Operations } from '#test/simulation/world/operations.ts';
 import type { EventOwner, Scheduler } from '#test/simulation/world/scheduler.ts';
 
 export class Process implements EventOwner {
@@ -16,6 +17,8 @@ export class Process implements EventOwner {
   clockOffsetMs = 0;
   /** Events that happened to it. */
   events = 0;
+  /** Numbers what it does to the world; null: nobody counts. */
+  operations: Operations | null = null;
   #interruptAt = Number.POSITIVE_INFINITY;
   #interrupt: () => void = () => {};
   /** Of its own: whatever waits for it is kept as long as it is. */
@@ -62,12 +65,28 @@ export class Process implements EventOwner {
     return new Promise((resolve, reject) => {
       this.scheduler.schedule(delayMs, label, this, () => {
         try {
-          resolve(action());
+          const value = action();
+          // It may have died of it.
+          if (this.alive) resolve(value);
         } catch (error) {
           if (!isWorldFault(error)) throw error;
           reject(error);
         }
       });
+    });
+  }
+
+  /** The same for an operation on a disk, which is one that is numbered. */
+  operate<T>(delayMs: number, label: string, action: () => T): Promise<T> {
+    const crash = this.alive ? (this.operations?.begin() ?? null) : null;
+    if (crash === 'before') this.operations?.crash(this);
+    if (crash !== 'after') return this.after(delayMs, label, action);
+    return this.after(delayMs, label, () => {
+      try {
+        return action();
+      } finally {
+        this.operations?.crash(this);
+      }
     });
   }
 

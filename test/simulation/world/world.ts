@@ -11,6 +11,7 @@ import { simulatedLogClient } from '#test/simulation/world/log-client.ts';
 import { SimulatedCluster } from '#test/simulation/world/log-cluster.ts';
 import { type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
 import type { Occurrences } from '#test/simulation/world/occurrences.ts';
+import type { Operations } from '#test/simulation/world/operations.ts';
 import { Process } from '#test/simulation/world/process.ts';
 import { Random } from '#test/simulation/world/random.ts';
 import { Scheduler } from '#test/simulation/world/scheduler.ts';
@@ -21,6 +22,8 @@ export interface WorldOptions {
   readonly diskFaults?: DiskFaults;
   /** Which faults happen of those that are drawn. @default all */
   readonly occurrences?: Occurrences;
+  /** Numbers what processes do to the log and the disks. @default null */
+  readonly operations?: Operations | null;
 }
 
 /** A process with what it may use of the world. */
@@ -38,12 +41,14 @@ export class World {
   readonly channel: LogChannel;
   readonly cluster: SimulatedCluster;
   readonly processes: Process[] = [];
+  readonly #operations: Operations | null;
   readonly #disks = new Map<string, SimulatedDisk>();
   readonly #diskFaults: DiskFaults;
   readonly #diskRandom: Random;
 
   constructor(options: WorldOptions) {
     this.seed = options.seed;
+    this.#operations = options.operations ?? null;
     this.random = new Random(options.seed, options.occurrences);
     this.channel = new LogChannel(this.scheduler, this.random.fork(), options.faults ?? NO_FAULTS);
     this.cluster = new SimulatedCluster(this.channel);
@@ -64,6 +69,7 @@ export class World {
   /** A new process on a machine. */
   start(name: string, machine = 'machine'): Inhabitant {
     const process = new Process(this.scheduler, this.processes.length, name);
+    process.operations = this.#operations;
     this.processes.push(process);
     return {
       process,
