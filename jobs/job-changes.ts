@@ -41,7 +41,10 @@ export function judgeChange(job: RunningJob, kind: OperationKind, parameters: Op
       const settings = settingsOf(parameters);
       const known = job.wanted.settings;
       const same = (Object.keys(settings) as (keyof WantedSettings)[]).every((key) => settings[key] === known[key]);
-      return same ? { wanted: null, already: 'it is as asked' } : { wanted: { settings }, already: null };
+      if (!same) return { wanted: { settings }, already: null };
+      // Its tasks may be busy in other ways than when they were spread.
+      const spreadsAnew = kind === 'rescale' && state === 'RUNNING';
+      return { wanted: null, already: spreadsAnew ? null : 'it is as asked' };
     }
     case 'checkpoint':
       if (state !== 'RUNNING') return wrong(`it is ${state}`, `start it before: millrace start ${name}`);

@@ -130,7 +130,7 @@ export class SlotPool {
       parallelism,
       slots: this.#slots,
       shared: this.#shared,
-      busySeconds: (task) => this.#reports.words.busySeconds(task),
+      busy: (task) => this.#reports.words.busy(task),
       open: async (slot) => {
         if (slot.worker === null && !slot.respawning) await this.#open(slot);
         await this.#reports.prepare(slot, job);

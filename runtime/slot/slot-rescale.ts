@@ -5,11 +5,11 @@ import { assignmentKey, type TaskAssignment } from '#runtime/slot/messages.ts';
 import type { Slot } from '#runtime/slot/slot.ts';
 import type { MovedTask } from '#runtime/slot/slot-moves.ts';
 import { spreadTasks } from '#runtime/slot/task-spread.ts';
+import { taskWeights } from '#runtime/slot/task-weights.ts';
+import type { BusyMeasure } from '#runtime/task/busy-share.ts';
 
 /** Each of them has a pause, which is longer beside others. */
 const MOVES_AT_ONCE = 4;
-/** Busy seconds of a task that does nothing. */
-const BASE_WEIGHT = 0.1;
 
 /** How many of those that move are where they are to be. */
 export type MoveProgress = (done: number, total: number) => void;
@@ -21,7 +21,8 @@ export interface RescaleParts {
   readonly slots: readonly Slot[];
   /** Those that tasks of any job may run in. */
   readonly shared: readonly Slot[];
-  readonly busySeconds: (task: TaskAssignment) => number;
+  /** As it was measured; null: it was not yet. */
+  readonly busy: (task: TaskAssignment) => BusyMeasure | null;
   /** Makes sure that the thread of a slot hears. Error: slot-not-started. */
   readonly open: (slot: Slot) => Promise<void>;
   readonly moved: MoveProgress;
@@ -55,8 +56,11 @@ function tasksOf({ job, slots }: RescaleParts): TaskAssignment[] {
 
 /** Slots of those tasks that are to move. A job that has a thread of its own, to find who is to blame, keeps it. */
 function placesOf(parts: RescaleParts): ReadonlyMap<string, number> {
-  const { busySeconds, job, parallelism, shared } = parts;
-  const weight = (task: TaskAssignment) => BASE_WEIGHT + busySeconds(task);
+  const { busy, job, parallelism, shared } = parts;
+  const weights = taskWeights(
+    shared.flatMap(({ tasks }) => [...tasks].map(([key, task]) => [key, busy(task)?.share ?? null])),
+  );
+  const weight = (task: TaskAssignment) => weights.get(assignmentKey(task)) as number;
   const slots = shared.map(({ index, tasks }) => {
     const others = [...tasks.values()].filter((task) => task.job !== job);
     return { index, load: others.reduce((sum, task) => sum + weight(task), 0) };

@@ -39,43 +39,86 @@ export function spreadTasks(
     else homeless.push(task);
   }
   for (const task of homeless.toSorted((a, b) => b.weight - a.weight)) add(task, lightest(load));
-  relieve(tasks, place, load);
+  const board = { tasks, place, load };
+  fill(board);
+  relieve(board);
   return new Map(tasks.flatMap(({ key, slot }) => (place.get(key) === slot ? [] : [[key, place.get(key) as number]])));
 }
 
-/** Those that have most of the job stay; the others are those that have least to do. */
+/** Those that have most of the job's tasks stay, for each that moves has a pause; then those that have least to do. */
 function chooseSlots(tasks: readonly SpreadTask[], slots: readonly SpreadSlot[], parallelism: number): SpreadSlot[] {
-  const own = (index: number) => tasks.reduce((sum, task) => (task.slot === index ? sum + task.weight : sum), 0);
+  const counts = new Map<number | null, number>();
+  for (const { slot } of tasks) counts.set(slot, (counts.get(slot) ?? 0) + 1);
+  const own = (index: number) => counts.get(index) ?? 0;
   return slots
     .toSorted((a, b) => own(b.index) - own(a.index) || a.load - b.load || a.index - b.index)
     .slice(0, Math.max(1, Math.min(parallelism, slots.length)));
 }
 
-// Each step lowers the heaviest slot, so it ends.
-function relieve(tasks: readonly SpreadTask[], place: Map<string, number>, load: Map<number, number>): void {
-  const fair = tasks.reduce((sum, { weight }) => sum + weight, 0) / load.size;
-  for (let steps = tasks.length; steps > 0; steps--) {
-    const to = lightest(load);
-    const from = heaviest(load);
-    const gap = (load.get(from) ?? 0) - (load.get(to) ?? 0);
-    if (gap <= UNEVEN * fair) return;
-    // What leaves the gap smallest.
-    let best: SpreadTask | null = null;
-    for (const task of tasks) {
-      if (place.get(task.key) !== from || task.weight >= gap * WORTH) continue;
-      if (best === null || Math.abs(gap - 2 * task.weight) < Math.abs(gap - 2 * best.weight)) best = task;
-    }
-    if (best === null) return;
-    place.set(best.key, to);
-    load.set(from, (load.get(from) ?? 0) - best.weight);
-    load.set(to, (load.get(to) ?? 0) + best.weight);
+/** Loads of the chosen slots, and which tasks are there. */
+interface Board {
+  readonly tasks: readonly SpreadTask[];
+  readonly place: Map<string, number>;
+  readonly load: Map<number, number>;
+}
+
+// A slot of its own is worth a move however little a task has to do now: it may not be so for ever.
+function fill(board: Board): void {
+  const { tasks, place, load } = board;
+  const counts = new Map(Array.from(load.keys(), (index) => [index, 0]));
+  for (const index of place.values()) counts.set(index, (counts.get(index) ?? 0) + 1);
+  for (const [to, count] of counts) {
+    const crowded = heaviestFirst(load).find((index) => (counts.get(index) ?? 0) > 1);
+    if (count > 0 || crowded === undefined) continue;
+    const there = tasks.filter(({ key }) => place.get(key) === crowded);
+    move(board, bestOf(board, crowded, to) ?? there.reduce((a, b) => (b.weight < a.weight ? b : a)), to);
+    counts.set(to, 1);
+    counts.set(crowded, there.length - 1);
   }
+}
+
+// Each step makes two slots more even, so it ends; the bound is for rounding.
+function relieve(board: Board): void {
+  const { load, tasks } = board;
+  const fair = tasks.reduce((sum, { weight }) => sum + weight, 0) / load.size;
+  for (let steps = 10 * tasks.length; steps > 0; steps--) {
+    const to = lightest(load);
+    // The heaviest may be so for one task that it keeps.
+    const best = heaviestFirst(load)
+      .filter((from) => loadOf(load, from) - loadOf(load, to) > UNEVEN * fair)
+      .map((from) => bestOf(board, from, to))
+      .find((task) => task !== null);
+    if (best === undefined || best === null) return;
+    move(board, best, to);
+  }
+}
+
+/** The task of a slot that leaves the gap to another smallest; null when it would only change places. */
+function bestOf({ tasks, place, load }: Board, from: number, to: number): SpreadTask | null {
+  const gap = loadOf(load, from) - loadOf(load, to);
+  let best: SpreadTask | null = null;
+  for (const task of tasks) {
+    if (place.get(task.key) !== from || task.weight >= gap * WORTH) continue;
+    if (best === null || Math.abs(gap - 2 * task.weight) < Math.abs(gap - 2 * best.weight)) best = task;
+  }
+  return best;
+}
+
+function move({ place, load }: Board, { key, weight }: SpreadTask, to: number): void {
+  const from = place.get(key) as number;
+  load.set(from, loadOf(load, from) - weight);
+  load.set(to, loadOf(load, to) + weight);
+  place.set(key, to);
+}
+
+function loadOf(load: ReadonlyMap<number, number>, index: number): number {
+  return load.get(index) ?? 0;
 }
 
 function lightest(load: ReadonlyMap<number, number>): number {
   return [...load].reduce((a, b) => (b[1] < a[1] ? b : a))[0];
 }
 
-function heaviest(load: ReadonlyMap<number, number>): number {
-  return [...load].reduce((a, b) => (b[1] > a[1] ? b : a))[0];
+function heaviestFirst(load: ReadonlyMap<number, number>): number[] {
+  return Array.from(load.keys()).sort((a, b) => loadOf(load, b) - loadOf(load, a) || a - b);
 }

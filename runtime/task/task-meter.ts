@@ -4,6 +4,7 @@
 import type { CheckpointManifest, CheckpointReference } from '#checkpoint/contract.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { type Distribution, Histogram } from '#runtime/std/histogram.ts';
+import { type BusyMeasure, BusyShare } from '#runtime/task/busy-share.ts';
 import { RateMeter } from '#runtime/task/rate-meter.ts';
 
 const COMMIT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
@@ -48,6 +49,8 @@ export interface TaskFigures {
   readonly outputLatencySeconds: Distribution;
   readonly checkpointSeconds: Distribution;
   readonly busySeconds: number;
+  /** Of late. */
+  readonly busy: BusyMeasure;
   /** Of the last attempt that restored; null when none did. */
   readonly restoreSeconds: number | null;
   readonly checkpointsCompleted: number;
@@ -67,6 +70,7 @@ export class TaskMeter {
   readonly #seen = new Map<string, number>();
   readonly #rated = new Float64Array(RATED.length);
   readonly #rates: RateMeter;
+  readonly #busy: BusyShare;
   readonly #commitSeconds = new Histogram(COMMIT_SECONDS);
   readonly #latencySeconds = new Histogram(LATENCY_SECONDS);
   readonly #checkpointSeconds = new Histogram(CHECKPOINT_SECONDS);
@@ -84,6 +88,7 @@ export class TaskMeter {
     this.#clock = clock;
     this.#onLive = onLive;
     this.#rates = new RateMeter(clock, RATED.length);
+    this.#busy = new BusyShare(clock);
   }
 
   readonly #add = (value: number, name: string): void => {
@@ -95,6 +100,7 @@ export class TaskMeter {
 
   /** An attempt takes new input; what it counted until now was a replay. */
   live(counters: ReadonlyMap<string, number>): void {
+    if (!this.#wasLive) this.#busy.begin();
     this.#wasLive = true;
     this.#seen.clear();
     for (const [name, value] of counters) this.#seen.set(name, value);
@@ -120,6 +126,7 @@ export class TaskMeter {
 
   worked(ms: number): void {
     this.#busyMs += ms;
+    this.#busy.worked(ms);
   }
 
   restored(ms: number, { entry, createdMs }: CheckpointManifest, reference: CheckpointReference | undefined): void {
@@ -149,6 +156,7 @@ export class TaskMeter {
       outputLatencySeconds: this.#latencySeconds.read(),
       checkpointSeconds: this.#checkpointSeconds.read(),
       busySeconds: this.#busyMs / 1_000,
+      busy: this.#busy.read(),
       restoreSeconds: this.#restoreMs === null ? null : this.#restoreMs / 1_000,
       checkpointsCompleted: this.#completed,
       checkpointsFailed: this.#failed,

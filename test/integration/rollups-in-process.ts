@@ -93,8 +93,26 @@ export class RollupsInProcess {
 
   /** In how many slots tasks run. */
   async slotsUsed(): Promise<number> {
+    return (await this.places()).size;
+  }
+
+  /** Partitions of the tasks of all stages, by slot. */
+  async places(): Promise<ReadonlyMap<number | null, readonly number[]>> {
     const [{ tasks }] = await this.#process.status();
-    return new Set(tasks.map(({ slot }) => slot)).size;
+    const places = Map.groupBy(tasks, ({ slot }) => slot);
+    return new Map(
+      [...places].map(([slot, own]) => [slot, own.map(({ assignment }) => assignment.partition).sort((a, b) => a - b)]),
+    );
+  }
+
+  /** Waits until so many records were read and committed, by tasks that did not move since. */
+  async untilRead(records: number): Promise<void> {
+    const read = async () => {
+      this.#checkAlive();
+      const [{ tasks }] = await this.#process.status();
+      return tasks.reduce((sum, { figures }) => sum + (figures?.totals['records-in'] ?? 0), 0) >= records;
+    };
+    await until(read, `${records} records read`, PATIENCE_MS);
   }
 
   /** Everything committed in a topic that is still there. */

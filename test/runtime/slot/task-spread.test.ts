@@ -55,6 +55,25 @@ test('a hot task gets a slot of its own, and stays in the one that it has', () =
   ]);
 });
 
+test('every slot gets a task where there are enough, however busy one of them is', () => {
+  const all = tasks([0, 0, 0, 0, 0, 0, 0, 0], (at) => (at === 0 ? 500 : 1));
+  const moves = spreadTasks(all, slots(4), 4);
+  const used = loads(all, moves);
+  expect(used.size).toBe(4);
+  expect([...used.values()]).toContain(500);
+  expect(spreadTasks(tasks([0, 0]), slots(4), 4).size).toBe(1);
+});
+
+test('beside a slot that is busy with one task, the others are evened out', () => {
+  const all = tasks([0, 1, 1, 1, 1, 1, 1, 2], (at) => (at === 0 ? 12 : 4));
+  expect([...loads(all, spreadTasks(all, slots(3), 3)).values()].sort((a, b) => a - b)).toEqual([12, 12, 16]);
+});
+
+test('of the slots that a job leaves, those with the fewest tasks are left', () => {
+  const all = tasks([0, 0, 0, 1, 1, 2], (at) => (at === 5 ? 9 : 1));
+  expect([...spreadTasks(all, slots(3), 2).keys()]).toContain('t5');
+});
+
 test('slots that other jobs keep busy are taken last', () => {
   const busy = slots(4, (index) => (index < 2 ? 10 : 0));
   const moves = spreadTasks(tasks([null, null]), busy, 2);
