@@ -68,6 +68,7 @@ export function goldenScenario(name: GoldenName): Scenario {
     digestEvery: 1,
     troubles: 0,
     closes: false,
+    savepoints: 0,
     upheaval: null,
   };
 }

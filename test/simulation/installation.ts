@@ -84,6 +84,10 @@ export class Installation {
     }));
   }
 
+  get job(): CompiledJob {
+    return this.scenario.workload.job;
+  }
+
   get sources(): SourceTopics {
     const entries = Object.entries(this.scenario.workload.sources);
     return Object.fromEntries(

@@ -39,6 +39,8 @@ export class Instance {
   readonly outcomes = new Map<string, TaskOutcome>();
   readonly #installation: Installation;
   readonly #slots: (Slot | null)[] = [];
+  /** Beside its slots; made when it is needed. */
+  #main: Inhabitant | null = null;
   #clockOffsetMs: number;
 
   constructor(installation: Installation, id: number, clockOffsetMs: number) {
@@ -53,7 +55,20 @@ export class Instance {
   }
 
   get processes(): Process[] {
-    return this.#slots.flatMap((slot) => (slot?.inhabitant.process.alive ? [slot.inhabitant.process] : []));
+    const inhabitants = [...this.#slots.map((slot) => slot?.inhabitant), this.#main];
+    return inhabitants.flatMap((one) => (one?.process.alive ? [one.process] : []));
+  }
+
+  /** Its main thread, which runs no task. */
+  get main(): Inhabitant {
+    if (this.#main === null) {
+      this.#main = this.#installation.world.start(`process ${this.id}`, STORAGE);
+      this.#main.process.clockOffsetMs = this.#clockOffsetMs;
+      for (const { pausedUntilMs } of this.processes) {
+        this.#main.process.pausedUntilMs = Math.max(this.#main.process.pausedUntilMs, pausedUntilMs);
+      }
+    }
+    return this.#main;
   }
 
   get isOwner(): boolean {

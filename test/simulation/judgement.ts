@@ -8,10 +8,16 @@ import { type ArchivedRecord, committedRecords } from '#test/simulation/oracle/a
 import { type CommittedEntry, judgeTransactions, readChain } from '#test/simulation/oracle/commit-chain.ts';
 import { entriesByTransaction, Placement } from '#test/simulation/oracle/placement.ts';
 import { rerun, type StateSeen } from '#test/simulation/oracle/rerun.ts';
+import {
+  type CutTask,
+  judgeSavepoint,
+  type StoredSavepoint,
+  storedSavepoints,
+} from '#test/simulation/oracle/savepoint-cut.ts';
 import type { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
-import type { Scenario } from '#test/simulation/scenario.ts';
-import type { TaskRecord } from '#test/simulation/task-record.ts';
+import { CHECKPOINTS, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
+import { nameOf, type TaskRecord } from '#test/simulation/task-record.ts';
 import type { Arrival, Evidence, Scene, TaskEvidence } from '#test/simulation/workloads/contract.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
@@ -22,10 +28,17 @@ const WRITTEN = new Set<TopicNeed['use']>(['output', 'late', 'dead-letter', 'exc
 /** A fetch answer is at most so old when a task looks at it. */
 const UNREAD_MAX_MS = 3_000;
 
-export async function judgeRun(installation: Installation, scene: Scene, stored: StoredCheckpoints): Promise<void> {
+/** `kept`: ids of the savepoints that must be there. */
+export async function judgeRun(
+  installation: Installation,
+  scene: Scene,
+  stored: StoredCheckpoints,
+  kept: ReadonlySet<string>,
+): Promise<void> {
   const judgement = new Judgement(installation);
   judgement.transactions();
   judgement.ownership();
+  judgement.savepoints(kept);
   scene.judge(judgement.evidence());
   judgement.idleness(scene.feed.arrivals);
   judgement.size();
@@ -46,6 +59,7 @@ class Judgement {
   /** Committed records by topic, those that tasks write. */
   readonly #written = new Map<string, readonly ArchivedRecord[]>();
   readonly #exchanges = new Set<string>();
+  #savepoints: ReadonlyMap<string, StoredSavepoint> = new Map();
   /** Partitions of the job's topics, as they were when it began. */
   readonly #counts: Record<string, number> = {};
 
@@ -81,6 +95,29 @@ class Judgement {
         require(Math.max(...processes) >= newest, 'ownership', text);
         newest = Math.max(newest, Math.min(...processes));
       }
+    }
+  }
+
+  savepoints(kept: ReadonlySet<string>): void {
+    const { coverage, run, tasks, world } = this.#installation;
+    const disk = world.disk(STORAGE);
+    const job = `${CHECKPOINTS}/${run.namespace}/${run.job}`;
+    const whole = disk.counts.bitsFlipped === 0;
+    this.#savepoints = storedSavepoints(disk, job);
+    const gone = [...kept].find((id) => !this.#savepoints.has(id));
+    require(gone === undefined || !whole, 'savepoint', () => `${gone} was kept, and is not there`);
+    const cut = new Map(
+      [...tasks].map(([name, { plan }]): [string, CutTask] => {
+        const { internal, topic, partition } = plan.input;
+        const exchanged = internal ? committedRecords(world, topic, partition) : null;
+        return [name, { name, chain: this.#chains.get(name)!, exchanged }];
+      }),
+    );
+    const entryOf = entriesByTransaction(this.#chains);
+    for (const savepoint of this.#savepoints.values()) {
+      judgeSavepoint(savepoint, cut, entryOf, { disk, job, whole });
+      coverage.add('savepoints judged');
+      if ([...cut.values()].some(({ exchanged }) => exchanged !== null)) coverage.add('savepoints across an exchange');
     }
   }
 
@@ -151,6 +188,12 @@ class Judgement {
     const unsent = this.#scenario.workload.job.targets.size > 0 ? 1 : 0;
     for (const [name, task] of tasks) {
       const seen = statesSeen(task, this.#chains.get(name)!, unsent, coverage);
+      for (const [id, savepoint] of this.#savepoints) {
+        const part = savepoint.tasks.find((one) => nameOf(one) === name)!;
+        const watermarkMs = part.watermarkMs ?? Number.NEGATIVE_INFINITY;
+        const state = { digest: part.digest, watermarkMs, clockMs: part.clockMs, by: `savepoint ${id}` };
+        seen.set(part.entry, [...(seen.get(part.entry) ?? []), state]);
+      }
       coverage.add('states compared', await rerun(world, task.plan, this.#counts, seen));
     }
   }

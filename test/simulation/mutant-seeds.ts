@@ -68,4 +68,10 @@ export const MUTANT_SEEDS: Readonly<Record<string, number>> = {
   'condemns what somebody refused who refuses everything': 47,
   'lets rows of timers name the topic that was read last': 1927,
   'holds the first of the rows of a window instead of the newest': 123,
+  'cuts tasks behind an exchange without waiting for markers': 4,
+  'takes the marker of one writer for those of all': 4,
+  'reads on while it holds for a savepoint': 12,
+  'keeps no files for a savepoint, only the name of its own': 4,
+  'leaves out the sync of the directory that a part was copied to': 57,
+  'deletes the parts of a savepoint while its record is there': 58,
 };

@@ -2,6 +2,7 @@
 // oracles that must find them. Each could be made by somebody, or is ruled out by the architecture by name.
 
 import { at, type Mutant } from '#test/simulation/planting.ts';
+import { SAVEPOINT_MUTANTS } from '#test/simulation/savepoint-mutants.ts';
 import { WORKLOAD_MUTANTS } from '#test/simulation/workload-mutants.ts';
 
 export const MUTANTS: readonly Mutant[] = [
@@ -363,4 +364,5 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: ['digest', 'replay', 'rows', 'task-failed'],
   },
   ...WORKLOAD_MUTANTS,
+  ...SAVEPOINT_MUTANTS,
 ];

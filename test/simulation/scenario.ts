@@ -45,6 +45,8 @@ export interface Scenario {
   readonly troubles: number;
   /** In the end everything is left idle until whatever waits for time must have been put out. */
   readonly closes: boolean;
+  /** Rounds in which savepoints are taken while things happen. */
+  readonly savepoints: number;
   /** What befalls a topic in the end, so that the job must stop. */
   readonly upheaval: 'topic re-created' | 'partitions added' | 'retention overtakes' | null;
 }
@@ -63,6 +65,7 @@ export function workloadOf(seed: number): WorkloadName {
 export function drawScenario(seed: number): Scenario {
   const random = new Random(seed * 7919 + 17);
   const rare = new Random(seed * 15_731 + 29);
+  const cuts = new Random(seed * 24_593 + 41);
   const orderly = random.chance(0.4);
   const calm = random.chance(0.15);
   const clockJumps = !orderly && random.chance(0.3);
@@ -79,6 +82,7 @@ export function drawScenario(seed: number): Scenario {
     digestEvery: random.pick([0, 0, 1, 3]),
     troubles: random.chance(0.1) ? random.range(7, 14) : random.range(2, 6),
     closes: workload.closingMs !== null && !clockJumps && random.chance(0.2),
+    savepoints: cuts.chance(0.3) ? cuts.range(1, 6) : 0,
     upheaval: rare.chance(0.03) ? rare.pick(['topic re-created', 'partitions added', 'retention overtakes']) : null,
   };
 }

@@ -1,6 +1,7 @@
 // Owns one simulated run from its seed to its verdict: a real job in a world of troubles, then a healed world
 // in which everything must come to its end, then the oracles. Throws a Violation; the same seed gives the same trace.
 
+import type { Savepoint } from '#checkpoint/savepoint.ts';
 import { Coverage } from '#test/simulation/coverage.ts';
 import { Installation, type Tell } from '#test/simulation/installation.ts';
 import type { Instance } from '#test/simulation/instance.ts';
@@ -8,6 +9,7 @@ import { judgeRun } from '#test/simulation/judgement.ts';
 import { lastEntry } from '#test/simulation/oracle/archive.ts';
 import { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
+import { SavepointRounds } from '#test/simulation/savepoint-rounds.ts';
 import { CHECKPOINTS, drawScenario, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
 import { Troubles } from '#test/simulation/troubles.ts';
 import { Upheaval, type UpheavalKind } from '#test/simulation/upheaval.ts';
@@ -15,6 +17,7 @@ import type { Scene } from '#test/simulation/workloads/contract.ts';
 import { type Faults, NO_FAULTS } from '#test/simulation/world/log-faults.ts';
 import { Occurrences } from '#test/simulation/world/occurrences.ts';
 import type { Operations } from '#test/simulation/world/operations.ts';
+import { Random } from '#test/simulation/world/random.ts';
 import { World } from '#test/simulation/world/world.ts';
 
 export interface SimulationResult {
@@ -88,6 +91,7 @@ class SimulatedRun {
   readonly #installation: Installation;
   readonly #scene: Scene;
   readonly #stored: StoredCheckpoints;
+  readonly #rounds: SavepointRounds;
 
   constructor(scenario: Scenario, { tell = null, occurrences = new Occurrences(), operations }: SimulationOptions) {
     const { seed, diskFaults } = scenario;
@@ -106,7 +110,9 @@ class SimulatedRun {
       partition: plan.identity.partition,
       directory: directoryOf(name),
     }));
-    this.#stored = new StoredCheckpoints(this.#world, disk, places);
+    this.#stored = new StoredCheckpoints(this.#world, disk, `${CHECKPOINTS}/${namespace}/${job}`, places);
+    // Chance of their own: what else befalls a seed is the same without them.
+    this.#rounds = new SavepointRounds(this.#installation, new Random(seed, occurrences), scenario.savepoints);
     this.#installation.onSetBack = () => this.#stored.forget();
     this.#world.cluster.onDelete = (at, before) => this.#stored.trimmed(at, before);
     disk.onRemove = (path) => this.#stored.removed(path);
@@ -122,6 +128,7 @@ class SimulatedRun {
 
   async troubles(): Promise<void> {
     const random = this.#world.random.fork();
+    this.#rounds.schedule();
     const troubles = new Troubles(this.#installation, random, (instance) => this.#stoppedClean(instance));
     await troubles.run(this.#scenario.troubles);
   }
@@ -162,6 +169,7 @@ class SimulatedRun {
   async heal(): Promise<void> {
     const installation = this.#installation;
     const { scheduler, channel } = this.#world;
+    this.#rounds.end();
     channel.faults = NO_FAULTS;
     channel.away = false;
     this.#scene.heal?.();
@@ -177,6 +185,8 @@ class SimulatedRun {
     });
     if (installation.damaged) return;
     const { closes, workload } = this.#scenario;
+    await this.#lastSavepoint(owner);
+    if (installation.damaged) return;
     await this.#world.pass(closes ? (workload.closingMs ?? 0) : SETTLE_MS);
     owner.stop();
     await this.#healthy(owner, 'does not stop', STOP_MAX_MS, () => owner.ended);
@@ -202,6 +212,24 @@ class SimulatedRun {
     return ended;
   }
 
+  /** In a healed world one comes to its end. */
+  async #lastSavepoint(owner: Instance): Promise<void> {
+    if (this.#scenario.savepoints === 0) return;
+    const { scheduler } = this.#world;
+    let kept: boolean | null = null;
+    const over = (savepoint: Savepoint | null) => {
+      kept = savepoint !== null;
+    };
+    // One that is under way has to be over before.
+    await this.#healthy(owner, 'ends no savepoint', STOP_MAX_MS, () => !this.#rounds.isUnderWay(owner));
+    if (this.#installation.damaged) return;
+    const times = { patienceMs: STOP_MAX_MS, spreadMs: 0, holdMaxMs: 10 * STOP_MAX_MS };
+    this.#rounds.take(owner, times).then(over, (fault: unknown) => scheduler.fail(fault));
+    await this.#healthy(owner, 'takes no savepoint', 2 * STOP_MAX_MS, () => kept !== null);
+    const text = () => `the last savepoint came to nothing:\n${this.#state(owner)}`;
+    require(kept === true || this.#installation.damaged, 'liveness', text);
+  }
+
   /** Waits in a healed world. */
   async #healthy(instance: Instance, fault: string, withinMs: number, done: () => boolean): Promise<void> {
     const { scheduler } = this.#world;
@@ -216,7 +244,7 @@ class SimulatedRun {
     for (const instance of this.#installation.instances) instance.kill();
     // Transactions that were left open end, late requests arrive.
     await this.#world.pass(60_000);
-    await judgeRun(this.#installation, this.#scene, this.#stored);
+    await judgeRun(this.#installation, this.#scene, this.#stored, this.#rounds.kept);
   }
 
   result(): SimulationResult {

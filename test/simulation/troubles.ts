@@ -83,7 +83,8 @@ export class Troubles {
 
   /** What lies outside of the log, or is long under way, cannot be set back with it. */
   get #mayBeSetBack(): boolean {
-    const { faults, upheaval, workload } = this.#installation.scenario;
+    const { faults, savepoints, upheaval, workload } = this.#installation.scenario;
+    if (savepoints > 0) return false;
     return upheaval === null && workload.name === 'rollups' && faults.requestLate === 0 && faults.markersLost === 0;
   }
 

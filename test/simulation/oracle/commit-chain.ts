@@ -22,6 +22,8 @@ export interface CommittedEntry {
   readonly chainHash: string;
   readonly dead: readonly string[];
   readonly checkpoint: string | null;
+  /** That it was cut for. */
+  readonly savepoint: string | null;
   readonly offset: number;
   readonly transaction: string;
   readonly bytes: Buffer;
@@ -55,6 +57,7 @@ export function readChain(records: readonly ArchivedRecord[], task: string): Com
       chainHash: chain,
       dead: fields.dead ?? [],
       checkpoint: fields.checkpoint?.name ?? null,
+      savepoint: fields.savepoint ?? null,
       offset: record.offset,
       transaction: String(record.transaction),
       bytes,

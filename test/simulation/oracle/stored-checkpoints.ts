@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
+import { recordOfPart } from '#test/simulation/oracle/savepoint-cut.ts';
 import { Violation } from '#test/simulation/oracle/violation.ts';
 import type { SimulatedDisk } from '#test/simulation/world/disk.ts';
 import type { StoredBatch } from '#test/simulation/world/log-partition.ts';
@@ -82,13 +83,16 @@ export class StoredCheckpoints {
   readonly #world: World;
   readonly #disk: SimulatedDisk;
   readonly #places: readonly TaskPlace[];
+  readonly #job: string;
   readonly #committed = new Map<string, Committed>();
   /** By directory: who looked at its files last, and what was there. */
   readonly #lastRestore = new Map<string, { readonly attempt: string; readonly names: ReadonlySet<string> }>();
 
-  constructor(world: World, disk: SimulatedDisk, places: readonly TaskPlace[]) {
+  /** @param job directory of all that the job keeps */
+  constructor(world: World, disk: SimulatedDisk, job: string, places: readonly TaskPlace[]) {
     this.#world = world;
     this.#disk = disk;
+    this.#job = job;
     this.#places = places;
     for (const { directory } of places) this.#committed.set(directory, new Committed());
   }
@@ -110,7 +114,10 @@ export class StoredCheckpoints {
     // What was damaged is an orphan.
     if (name.endsWith('.tmp') || this.#disk.counts.bitsFlipped > 0) return;
     const place = this.#places.find(({ directory }) => directory === posix.dirname(path));
-    if (place === undefined) throw new Violation('deletion', `${path} is not of any task`);
+    if (place === undefined) {
+      this.#savepointRemoved(path);
+      return;
+    }
     const committed = this.#update(place);
     if (committed.dead.has(name)) return;
     // One that came when somebody else had restored already, by a process that had been stopped: nobody counts on it.
@@ -134,6 +141,13 @@ export class StoredCheckpoints {
       'deletion',
       `${topic}/${partition} is cut at ${before}, and the checkpoints left are ${entries}`,
     );
+  }
+
+  #savepointRemoved(path: string): void {
+    if (posix.normalize(`/${path}`).startsWith(`/${this.#job}/savepoints/`)) return;
+    const record = recordOfPart(path, this.#job);
+    if (record === null) throw new Violation('deletion', `${path} is not of any task`);
+    if (this.#disk.peek(record) !== null) throw new Violation('deletion', `${path} is removed, and ${record} names it`);
   }
 
   /** To be told which files a task deletes because an entry listed them. */

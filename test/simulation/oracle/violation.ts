@@ -18,6 +18,7 @@ export type OracleName =
   | 'receiver-order'
   | 'replay'
   | 'rows'
+  | 'savepoint'
   | 'task-failed'
   | 'timers';
 
