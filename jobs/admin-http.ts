@@ -3,11 +3,16 @@
 
 import { adminPort } from '#jobs/admin-port.ts';
 import type { AdminSource } from '#jobs/admin-source.ts';
+import type { Cluster } from '#jobs/cluster.ts';
+import { clusterPort } from '#jobs/cluster-admin.ts';
 import { faultsError } from '#jobs/faults.ts';
 import { type HttpConfiguration, hostNames, readTls } from '#jobs/http-configuration.ts';
+import { answerPeer } from '#jobs/peers.ts';
 import { engineVersion } from '#jobs/version.ts';
 import { AdminServer } from '#runtime/http/admin-server.ts';
 import type { AdminPort } from '#runtime/http/contract.ts';
+import type { PeerDoor } from '#runtime/http/peer-door.ts';
+import type { TaskAssignment } from '#runtime/slot/messages.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 
@@ -28,8 +33,14 @@ export class AdminHttp {
     const faults: Parameters<typeof readTls>[1] = [];
     const read = tls === null ? null : readTls(tls, faults);
     if (faults.length > 0) throw faultsError('config-invalid', 'the configuration of the admin API', faults);
+    const { cluster } = source;
+    const own = this.#untilStarted(adminPort(source));
     const server = new AdminServer({
-      port: this.#untilStarted(adminPort(source)),
+      port:
+        cluster === null
+          ? own
+          : clusterPort(own, () => (cluster.mayChange ? null : (...asked) => cluster.peers.admin(...asked))),
+      peers: cluster === null ? null : peerDoor(cluster, own),
       version: engineVersion(),
       hosts: hostNames(this.#http),
       token,
@@ -52,6 +63,16 @@ export class AdminHttp {
     return this.#server?.url ?? null;
   }
 
+  /** Where other processes find it; empty before it listens. */
+  get address(): string {
+    const { advertise } = this.#http;
+    const { url } = this;
+    if (url === null || advertise === null) return url ?? '';
+    if (/^https?:/.test(advertise)) return advertise;
+    const { port, protocol } = new URL(url);
+    return `${protocol}//${/:\d+\/?$/.test(advertise) ? advertise : `${advertise}:${port}`}`;
+  }
+
   /** Ends within a second or so. */
   async close(): Promise<void> {
     await this.#server?.close();
@@ -64,4 +85,18 @@ export class AdminHttp {
     port.readiness = async () => ({ ...(await readiness()), ...(!this.#started && { ready: false }) });
     return port;
   }
+}
+
+function peerDoor(cluster: Cluster, port: AdminPort): PeerDoor {
+  const answers = {
+    status: () => cluster.tasks.status(),
+    reports: () => cluster.tasks.reports(),
+    askState: (...asked: Parameters<Cluster['askState']>) => cluster.tasks.askState(...asked),
+    checkpoint: (job: string) => cluster.tasks.checkpoint(job),
+    moved: (job: string) => cluster.tasks.moved(job),
+    drain: (tasks: readonly TaskAssignment[]) => cluster.tasks.drain(tasks),
+    jobFailed: (...told: Parameters<Cluster['failJob']>) => cluster.failJob(...told),
+    admin: (method: keyof AdminPort, args: readonly unknown[]) => cluster.answerAdmin(port, method, args),
+  };
+  return { token: () => cluster.peerToken, answer: (question) => answerPeer(answers, question) };
 }

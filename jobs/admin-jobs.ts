@@ -156,7 +156,7 @@ function taskView(task: KnownTask, { processId }: ShownProcess): TaskView {
   return {
     stage,
     partition,
-    process: processId,
+    process: report?.process ?? processId,
     slot: report?.slot ?? null,
     phase: phaseOf(task),
     inputs: status?.inputs ?? [],

@@ -1,5 +1,6 @@
 // Owns what the admin port asks of a process. The process implements it; tests may, too.
 
+import type { Cluster } from '#jobs/cluster.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import type { JobControl } from '#jobs/job-control.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
@@ -16,6 +17,8 @@ export interface AdminSource {
   readonly installationId: string | null;
   readonly slots: SlotCounts;
   readonly jobs: readonly RunningJob[];
+  /** Together with other processes; null: this one is alone. */
+  readonly cluster: Cluster | null;
   /** Null until the installation is claimed. */
   readonly changes: JobControl | null;
   /** Why nothing goes on in this process although nothing failed; null when it does. */

@@ -1,7 +1,7 @@
 // Owns checkpoints that somebody asks for: of every task of a job, and waiting until each has one. When checkpoints are
 // due by themselves is the tasks' affair.
 
-import type { JobExecutor } from '#jobs/job-executor.ts';
+import type { Executor } from '#jobs/executor.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
 import { assignmentKey, type SlotReport } from '#runtime/slot/messages.ts';
 import type { Clock } from '#runtime/std/clock.ts';
@@ -22,10 +22,10 @@ interface Before {
 const LOOK_MS = 100;
 
 export class JobCheckpoints {
-  readonly #executor: JobExecutor;
+  readonly #executor: Executor;
   readonly #clock: Clock;
 
-  constructor(executor: JobExecutor, clock: Clock) {
+  constructor(executor: Executor, clock: Clock) {
     this.#executor = executor;
     this.#clock = clock;
   }

@@ -2,6 +2,7 @@
 // Which jobs ought to run is not decided here. Invariant: a job is started only when none of its tasks runs.
 
 import type { Worker } from 'node:worker_threads';
+import type { Executor } from '#jobs/executor.ts';
 import { JobRun, type RunProgress } from '#jobs/job-runs.ts';
 import type { JobState, RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { type SlotReport, type StateReply, stateUnreadable, type TaskAssignment } from '#runtime/slot/messages.ts';
@@ -28,15 +29,13 @@ export interface JobExecutorParts {
   readonly owns: (assignment: TaskAssignment) => Promise<boolean>;
   /** What is behind a failure that a task could only see a part of. */
   readonly diagnose: (job: RunningJob, failure: Failure) => Promise<Failure>;
-  /** A slot died with these tasks, which come back in a while. */
-  readonly slotDied: (tasks: readonly TaskAssignment[]) => void;
   /** Nothing here can go on. */
   readonly processFailed: (failure: Failure) => void;
   /** No task of this job runs any more, for whatever reason. */
   readonly jobEnded: (job: RunningJob) => void;
 }
 
-export class JobExecutor {
+export class JobExecutor implements Executor {
   readonly #parts: JobExecutorParts;
   readonly #pool: SlotPool;
   readonly #runs = new Map<string, JobRun>();
@@ -52,10 +51,7 @@ export class JobExecutor {
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#taskEnded(assignment),
       taskLive: (assignment) => this.#runs.get(assignment.job)?.live(assignment),
-      slotDied: (tasks, cause) => {
-        parts.jobs.slotDied(tasks, cause, parts.clock.nowMs());
-        parts.slotDied(tasks);
-      },
+      slotDied: (tasks, cause) => parts.jobs.slotDied(tasks, cause, parts.clock.nowMs()),
     });
   }
 
@@ -69,7 +65,7 @@ export class JobExecutor {
   }
 
   /** Starts the tasks of a prepared job; its threads start when they are missing. */
-  start(job: RunningJob): void {
+  async start(job: RunningJob): Promise<void> {
     const { name, prepared, wanted } = job;
     invariant(prepared !== null && this.isOver(job), `job ${name} is started although it runs, or is not prepared`);
     job.state = 'RUNNING';

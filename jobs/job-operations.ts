@@ -3,8 +3,8 @@
 // carried out again from the beginning, wherever it was left.
 
 import { humanSize } from '#jobs/commands/human-text.ts';
+import type { Executor } from '#jobs/executor.ts';
 import type { JobCheckpoints } from '#jobs/job-checkpoints.ts';
-import type { JobExecutor } from '#jobs/job-executor.ts';
 import type { JobPreparation } from '#jobs/job-preparation.ts';
 import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import type { ControlAppender, ControlRecord } from '#runtime/control/control-log.ts';
@@ -17,7 +17,7 @@ import type { Failure } from '#runtime/task/task-supervisor.ts';
 export interface JobOperationsParts {
   readonly clock: Clock;
   readonly jobs: RunningJobs;
-  readonly executor: JobExecutor;
+  readonly executor: Executor;
   readonly preparation: JobPreparation;
   readonly control: ControlAppender;
   readonly checkpoints: JobCheckpoints;
@@ -91,7 +91,7 @@ export class JobOperations {
     if (job.failure === null) await preparation.claimJob(job, control);
     if (job.failure !== null) throw faultOf(job.failure);
     if (work.signal.aborted) throw interrupted(`the process ends before job ${job.name} is started`);
-    executor.start(job);
+    await executor.start(job);
     return this.#untilLive(work);
   }
 

@@ -2,10 +2,13 @@
 // preparing jobs, taking the installation over. Invariant: who is refused before the take-over leaves no trace.
 
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import type { CheckpointStore } from '#checkpoint/contract.ts';
+import { packBundle, unpackBundle } from '#jobs/bundle.ts';
+import { findBundle, keepBundle } from '#jobs/bundle-store.ts';
 import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
-import type { LoadedJob } from '#jobs/load-job.ts';
+import { type LoadedJob, loadJob } from '#jobs/load-job.ts';
 import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
 import { prepareJob } from '#jobs/prepare-job.ts';
 import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
@@ -25,6 +28,8 @@ import { describe } from '#runtime/task/task-supervisor.ts';
 
 export interface JobPreparationParts {
   readonly configuration: Configuration;
+  /** Of the configuration file: modules from other processes are unpacked below it, beside its packages. */
+  readonly directory: string;
   readonly processId: string;
   readonly edges: ControlEdges;
   readonly jobs: RunningJobs;
@@ -69,6 +74,17 @@ export class JobPreparation {
     });
   }
 
+  /** Why this process cannot share the installation of this log; null when it can. */
+  async stranger(records: readonly ControlRecord[]): Promise<StreamError | null> {
+    try {
+      checkInstallation(records, await this.store.readInstallation(), this.#names);
+      return null;
+    } catch (error) {
+      if (error instanceof StreamError && !error.retryable) return error;
+      throw error;
+    }
+  }
+
   /** Takes in the jobs of the configuration, each as it is told to be. */
   add(loaded: readonly LoadedJob[], records: readonly ControlRecord[]): void {
     for (const job of loaded) this.#parts.jobs.add(job, wantedOf(job, records, this.#parts.edges.clock.nowMs()));
@@ -93,8 +109,9 @@ export class JobPreparation {
   /**
    * Shuts out the process that ran the jobs. However long it takes: what was sent may be done, and then the other has
    * ended already. Null when no job is left that could be run.
+   * @param sole no other process runs tasks: the versions that this one has are those that count
    */
-  claim(): Promise<ClaimedInstallation | null> {
+  claim(sole = true): Promise<ClaimedInstallation | null> {
     const { edges, jobs, logger, processId } = this.#parts;
     const { store } = this;
     let before: ControlLog | null = null;
@@ -105,7 +122,7 @@ export class JobPreparation {
       const nowMs = edges.clock.nowMs();
       const freshId = ulid(nowMs, randomBytes(10));
       const installationId = await claimInstallation({ control, store, names: this.#names, nowMs, freshId });
-      for (const job of jobs.all) await this.#retell(job, control);
+      for (const job of jobs.all) await this.#retell(job, control, sole);
       for (const job of jobs.in('CREATED')) await this.claimJob(job, control);
       if (jobs.all.every(({ state }) => state === 'FAILED')) {
         await control.close();
@@ -120,16 +137,64 @@ export class JobPreparation {
   }
 
   // Another process may have changed it since it was looked at.
-  async #retell(job: RunningJob, control: ControlAppender): Promise<void> {
+  async #retell(job: RunningJob, control: ControlAppender, sole: boolean): Promise<void> {
     const { edges, jobs } = this.#parts;
     if (job.state === 'FAILED') return;
     const atMs = edges.clock.nowMs();
     const wanted = wantedOf(job.original, control.records, atMs);
-    const version = job.prepared?.assignment.version ?? wanted.version;
-    const told = version === wanted.version ? wanted : changed(wanted, { version }, { requestId: null, atMs });
+    const told = await this.#withVersion(job, wanted, atMs, sole);
     jobs.told(job, told);
     if (job.state === 'CREATED' && told.state !== 'RUNNING') job.state = told.state;
     if (told !== wantedJobs(control.records).get(job.name)) await control.append(told);
+  }
+
+  // With it goes what other processes need to run the same.
+  async #withVersion(job: RunningJob, wanted: WantedJob, atMs: number, sole: boolean): Promise<WantedJob> {
+    const { prepared } = job;
+    if (prepared === null) return wanted;
+    const { version, configuration } = prepared.assignment;
+    if (version === wanted.version && wanted.tasks !== undefined) return wanted;
+    if (wanted.version !== null && version !== wanted.version && !sole) return wanted;
+    const { modulePath, options } = configuration;
+    const bundle = await this.#keepBundle(job.name, modulePath);
+    const tasks: Record<string, number> = {};
+    for (const { stage } of prepared.tasks) tasks[stage] = (tasks[stage] ?? 0) + 1;
+    const change = { version, tasks, modulePath, options: options ?? null, ...(bundle !== null && { bundle }) };
+    return changed(wanted, change, { requestId: null, atMs });
+  }
+
+  async #keepBundle(job: string, modulePath: string): Promise<string | null> {
+    const { configuration, logger } = this.#parts;
+    try {
+      return await keepBundle(this.store, configuration.namespace, job, packBundle(modulePath));
+    } catch (error) {
+      const { code, message, remedy } = describe(error);
+      if (code !== 'job-invalid') throw error;
+      logger.warn({ job, code, remedy }, `only processes that have the module of job ${job} can run it: ${message}`);
+      return null;
+    }
+  }
+
+  /** The job as the control log says, when its version or the whole job is not that of this process. */
+  async fetch(wanted: WantedJob): Promise<LoadedJob> {
+    const { configuration, directory } = this.#parts;
+    const { bundle, job: name, options, settings } = wanted;
+    if (bundle === undefined) {
+      throw new StreamError(
+        'job-unknown',
+        `job ${name}, version ${wanted.version}, is not what this process has, and its module was not kept`,
+        'start all processes with the same configuration and modules',
+      );
+    }
+    const { namespace } = configuration;
+    const modulePath = unpackBundle(
+      await findBundle(this.store, namespace, name, bundle),
+      join(directory, '.millrace', 'bundles'),
+    );
+    const known = configuration.jobs.find((job) => job.name === name);
+    const own = { name, state: 'memory' as const, ...known };
+    const job = { ...own, modulePath, options: options ?? null, settings: { ...known?.settings, ...settings } };
+    return { configuration: job, compiled: await loadJob(job) };
   }
 
   /** Writes down what a prepared job begins with; one that is refused has failed. */

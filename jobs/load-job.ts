@@ -28,6 +28,8 @@ export interface LoadedJob {
 
 export interface LoadedInstallation {
   readonly configuration: Configuration;
+  /** Of the configuration file. */
+  readonly directory: string;
   readonly jobs: readonly LoadedJob[];
 }
 
@@ -57,7 +59,7 @@ export async function loadInstallation(options: LoadOptions): Promise<LoadedInst
     if (compiled !== null) jobs.push({ configuration: job, compiled });
   }
   if (faults.length > 0) throw faultsError('config-invalid', `configuration ${options.configPath}`, faults);
-  return { configuration, jobs };
+  return { configuration, directory: dirname(configPath), jobs };
 }
 
 /** Loads and compiles one job as configured, as every slot does. Error: job-invalid. */

@@ -2,22 +2,28 @@
 // record. One job that cannot run does not keep the others from running.
 
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import type { AdminSource } from '#jobs/admin-source.ts';
+import { Cluster } from '#jobs/cluster.ts';
+import type { HeldControl } from '#jobs/cluster-control.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
+import type { Executor } from '#jobs/executor.ts';
 import { JobCheckpoints } from '#jobs/job-checkpoints.ts';
 import { JobControl } from '#jobs/job-control.ts';
 import { JobExecutor } from '#jobs/job-executor.ts';
 import { writersFirst } from '#jobs/job-order.ts';
-import { JobPreparation } from '#jobs/job-preparation.ts';
-import type { LoadedInstallation } from '#jobs/load-job.ts';
+import { type ClaimedInstallation, JobPreparation } from '#jobs/job-preparation.ts';
 import { retained, retentionPolicy } from '#jobs/log-retention.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
+import type { JobReport, ProcessOptions } from '#jobs/process-options.ts';
 import { purgeJob } from '#jobs/purge-job.ts';
 import { type JobState, logFull, type RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { spawnSlot } from '#jobs/slot-threads.ts';
+import { engineVersion } from '#jobs/version.ts';
 import { watch } from '#jobs/watch.ts';
-import { type ControlEdges, type ControlLog, isOwner } from '#runtime/control/control-log.ts';
+import type { ControlEdges } from '#runtime/control/control-log.ts';
 import { ControlWriter } from '#runtime/control/control-writer.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
@@ -25,34 +31,11 @@ import type { SlotReport, StateReply, TaskAssignment } from '#runtime/slot/messa
 import type { SlotCounts } from '#runtime/slot/slot.ts';
 import { atMost } from '#runtime/std/at-most.ts';
 import { systemClock } from '#runtime/std/clock.ts';
-import { StreamError } from '#runtime/std/errors.ts';
-import type { Logger } from '#runtime/std/logger.ts';
-import { sharedQuestion } from '#runtime/std/shared-question.ts';
+import type { StreamError } from '#runtime/std/errors.ts';
 import { ulid } from '#runtime/std/ulid.ts';
 import { sharedPace } from '#runtime/task/commit-pace.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
-
-export interface ProcessOptions {
-  readonly installation: LoadedInstallation;
-  readonly logger: Logger;
-  readonly logLevel: string;
-  readonly pretty: boolean;
-  /** Partitions to create a missing source topic with, when this process writes it; null: it must exist. */
-  readonly createSource: number | null;
-  /** Ends the waiting for a log at start; `start` throws then. */
-  readonly signal: AbortSignal;
-  /** Called when the log is open, before anything is read or claimed; what it throws ends the start. */
-  readonly opened?: (source: AdminSource) => Promise<void>;
-}
-
-export interface JobReport {
-  readonly name: string;
-  readonly state: JobState;
-  readonly failure: Failure | null;
-  readonly version: string | null;
-  readonly tasks: readonly SlotReport[];
-}
 
 /** Of all tasks together: a broker takes about 2,800. */
 const TRANSACTIONS_PER_SECOND_MAX = 1_000;
@@ -63,11 +46,6 @@ const HELD: readonly JobState[] = ['PAUSED', 'STOPPED', 'CANCELED'];
 /** How long the end of a process waits for connections: one that hangs has nothing more to say. */
 const CLOSE_PATIENCE_MS = 500;
 
-interface ProcessControl {
-  readonly writer: ControlWriter;
-  readonly changes: JobControl;
-}
-
 export class MillraceProcess implements AdminSource {
   readonly processId: string;
   /** Client of the main thread, for generators and reports. */
@@ -75,22 +53,23 @@ export class MillraceProcess implements AdminSource {
   /** Resolves when there is nothing to wait for: it was stopped, cannot go on, or all its jobs failed at the start. */
   readonly ended: Promise<readonly Failure[]>;
   readonly startedMs = systemClock.nowMs();
-  /** Null until the installation is claimed. */
-  installationId: string | null = null;
   readonly #options: ProcessOptions;
   /** Null on Kafka. */
   readonly embedded: EmbeddedLog | null;
   readonly #reader: LogReader;
   readonly #jobs: RunningJobs;
-  readonly #executor: JobExecutor;
+  /** On the embedded log, which one process has for itself. */
+  readonly #alone: JobExecutor | null;
+  /** On Kafka, which processes share. */
+  readonly cluster: Cluster | null;
   readonly #closing = new AbortController();
-  readonly #owns = sharedQuestion(() => isOwner(this.#edges, this.processId));
   readonly #pace = sharedPace(TRANSACTIONS_PER_SECOND_MAX);
   readonly #preparation: JobPreparation;
   /** When its jobs were started. */
   #beganMs = Number.POSITIVE_INFINITY;
   /** Null until the installation is claimed. */
-  #control: ProcessControl | null = null;
+  #control: HeldControl | null = null;
+  #installationId: string | null = null;
   #processFailure: Failure | null = null;
   #resolveEnded: (failures: readonly Failure[]) => void = () => {};
 
@@ -101,13 +80,13 @@ export class MillraceProcess implements AdminSource {
     this.log = log;
     this.#reader = log.reader();
     this.processId = ulid(systemClock.nowMs(), randomBytes(10));
-    this.#executor = this.#makeExecutor();
     const { installation, createSource, logger, signal } = options;
-    const { configuration } = installation;
+    const { configuration, directory } = installation;
     const { processId } = this;
     const edges = this.#edges;
     this.#preparation = new JobPreparation({
       configuration,
+      directory,
       processId,
       edges,
       jobs: this.#jobs,
@@ -115,6 +94,8 @@ export class MillraceProcess implements AdminSource {
       createSource,
       signal,
     });
+    this.#alone = embedded === null ? null : this.#makeExecutor();
+    this.cluster = embedded === null ? this.#makeCluster() : null;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -149,20 +130,27 @@ export class MillraceProcess implements AdminSource {
     const starting = () => this.#jobs.in('CREATED');
     for (const job of starting()) await preparation.prepare(job, records);
     this.#keepUnread();
-    if (starting().length > 0) await preparation.patiently(() => this.#executor.open(starting()));
-    const allFailed = this.#jobs.all.every(({ state }) => state === 'FAILED');
-    const claimed = allFailed ? null : await preparation.claim();
+    if (starting().length > 0) await preparation.patiently(() => this.#open(starting()));
+    if (this.#jobs.all.every(({ state }) => state === 'FAILED')) {
+      this.#resolveEnded(this.failures);
+      return;
+    }
+    this.#beganMs = systemClock.monotonicMs();
+    await (this.cluster?.start() ?? this.#beginAlone());
+    for (const { name, state } of this.#jobs.all) if (HELD.includes(state)) this.#tellHeld(name, state);
+    this.#watch();
+  }
+
+  async #beginAlone(): Promise<void> {
+    const claimed = await this.#preparation.claim();
     if (claimed === null) {
       this.#resolveEnded(this.failures);
       return;
     }
-    const { control, installationId } = claimed;
-    this.installationId = installationId;
-    this.#control = this.#makeControl(control);
-    this.#beganMs = systemClock.monotonicMs();
-    for (const job of starting()) this.#executor.start(job);
-    for (const { name, state } of this.#jobs.all) if (HELD.includes(state)) this.#tellHeld(name, state);
-    this.#watch();
+    this.#installationId = claimed.installationId;
+    const alone = this.#alone as JobExecutor;
+    this.#control = this.#makeControl(claimed, alone, this.#closing.signal);
+    for (const job of this.#jobs.in('CREATED')) await alone.start(job);
     this.#control.changes.resume();
   }
 
@@ -170,25 +158,34 @@ export class MillraceProcess implements AdminSource {
     this.embedded?.keep(retentionPolicy(this.configuration, retained(this.#jobs.all)));
   }
 
-  #makeControl(log: ControlLog): ProcessControl {
+  #open(jobs: readonly RunningJob[]): Promise<void> {
+    return this.#alone?.open(jobs) ?? (this.cluster as Cluster).open(jobs);
+  }
+
+  #makeControl({ control }: ClaimedInstallation, executor: Executor, signal: AbortSignal): HeldControl {
     const { logger } = this.#options;
-    const { signal } = this.#closing;
-    const writer = new ControlWriter({ edges: this.#edges, processId: this.processId, logger, signal }, log);
+    const appender = new ControlWriter({ edges: this.#edges, processId: this.processId, logger, signal }, control);
     const changes = new JobControl({
       clock: systemClock,
       logger,
       jobs: this.#jobs,
-      executor: this.#executor,
+      executor,
       preparation: this.#preparation,
-      control: writer,
-      checkpoints: new JobCheckpoints(this.#executor, systemClock),
+      control: appender,
+      checkpoints: new JobCheckpoints(executor, systemClock),
       changed: () => this.#keepUnread(),
       purge: (job) => purgeJob(job.name, this.configuration.namespace, this.log.admin, this.#preparation.store),
       newId: () => ulid(systemClock.nowMs(), randomBytes(10)).toLowerCase(),
       signal,
-      failed: (fault) => this.#processFailed(describe(fault)),
+      failed: (fault) => this.#controlFailed(fault, signal),
     });
-    return { writer, changes };
+    return { appender, changes, close: () => appender.close() };
+  }
+
+  // Where several processes share the work, the next one goes on when this one cannot.
+  #controlFailed(fault: StreamError, signal: AbortSignal): void {
+    if (this.cluster === null) this.#processFailed(describe(fault));
+    else if (!signal.aborted) this.cluster.renounce(fault);
   }
 
   #tellHeld(job: string, state: JobState): void {
@@ -196,26 +193,57 @@ export class MillraceProcess implements AdminSource {
     this.#options.logger.info({ job, state, remedy }, `job ${job} is ${state}, as it was told, and is not started`);
   }
 
+  readonly #spawn = (index: number): Worker => {
+    const { logLevel, pretty } = this.#options;
+    const { configuration, embedded } = this;
+    const jobs = this.#jobs.all.flatMap((job) => job.prepared?.assignment ?? []);
+    const slotCount = this.#executor.slots.total;
+    return spawnSlot(index, { configuration, embedded, jobs, slotCount, pace: this.#pace, logLevel, pretty });
+  };
+
   #makeExecutor(): JobExecutor {
-    const { logger, logLevel, pretty } = this.#options;
-    const { configuration, embedded, log } = this;
-    const { namespace } = configuration;
     return new JobExecutor({
       clock: systemClock,
-      logger,
+      logger: this.#options.logger,
       jobs: this.#jobs,
-      slotCount: configuration.slots,
-      stateMemoryBytes: configuration.state.memoryBytes,
-      spawn: (index) => {
-        const jobs = this.#jobs.all.flatMap((job) => job.prepared?.assignment ?? []);
-        const slotCount = this.#executor.slots.total;
-        return spawnSlot(index, { configuration, embedded, jobs, slotCount, pace: this.#pace, logLevel, pretty });
-      },
-      owns: this.#owns,
+      slotCount: this.configuration.slots,
+      stateMemoryBytes: this.configuration.state.memoryBytes,
+      spawn: this.#spawn,
+      // The directory of the log has one process.
+      owns: async () => true,
       diagnose: (job, failure) => this.#diagnose(job, failure),
-      slotDied: (tasks) => endOpenTransactions({ log, namespace, tasks, owns: this.#owns }),
       processFailed: (failure) => this.#processFailed(failure),
       jobEnded: () => this.#checkEnded(),
+    });
+  }
+
+  #makeCluster(): Cluster {
+    const { configuration, log } = this;
+    const { namespace, slots, state } = configuration;
+    return new Cluster({
+      processId: this.processId,
+      engineVersion: `${engineVersion()} on Node ${process.versions.node.split('.')[0]}`,
+      slots,
+      stateMemoryBytes: state.memoryBytes,
+      address: () => this.#options.address?.() ?? '',
+      edges: this.#edges,
+      logger: this.#options.logger,
+      jobs: this.#jobs,
+      preparation: this.#preparation,
+      placesDirectory: join(state.directory, 'members'),
+      spawn: this.#spawn,
+      slotDied: (tasks, cause, owns) => {
+        this.#jobs.slotDied(tasks, cause, systemClock.nowMs());
+        void endOpenTransactions({ log, namespace, tasks, owns });
+      },
+      diagnose: async (name, failure) => {
+        const job = this.#jobs.get(name);
+        return job === undefined ? failure : this.#diagnose(job, failure);
+      },
+      takeControl: (claimed, executor, signal) => this.#makeControl(claimed, executor, signal),
+      useless: () => this.#resolveEnded(this.failures),
+      jobEnded: () => this.#checkEnded(),
+      failed: (fault) => this.#processFailed(describe(fault)),
     });
   }
 
@@ -234,12 +262,6 @@ export class MillraceProcess implements AdminSource {
     return this.#jobs.failures;
   }
 
-  async #superseded(): Promise<StreamError | null> {
-    if (await this.#owns()) return null;
-    const message = `a newer process of installation '${this.configuration.namespace}' took over`;
-    return new StreamError('superseded', message, 'none needed: the newer process goes on');
-  }
-
   // A task sees one topic; whether the job can go on with it, and how, is known here.
   async #diagnose(job: RunningJob, failure: Failure): Promise<Failure> {
     if (!failure.code.startsWith('topic-')) return failure;
@@ -253,7 +275,7 @@ export class MillraceProcess implements AdminSource {
     this.#options.logger.error({ code: failure.code, remedy: failure.remedy }, failure.message);
     this.#closing.abort();
     this.#processFailure = failure;
-    this.#executor.terminate().then(() => this.#resolveEnded(this.failures));
+    this.#host.terminate().then(() => this.#resolveEnded(this.failures));
   }
 
   // Jobs that failed as soon as they were started end the process, as a wrong configuration does; whoever let it run for
@@ -261,6 +283,7 @@ export class MillraceProcess implements AdminSource {
   #checkEnded(): void {
     const { http } = this.configuration;
     const early = ({ failedMs }: RunningJob) => (failedMs ?? 0) - this.#beganMs < EARLY_MS;
+    if (this.cluster !== null && this.cluster.view.members.length > 1) return;
     const over = this.#jobs.all.every((job) => this.#executor.isOver(job));
     const failed = this.#jobs.all.every((job) => job.state === 'FAILED' && (http === null || early(job)));
     if (over && failed) this.#resolveEnded(this.failures);
@@ -274,15 +297,14 @@ export class MillraceProcess implements AdminSource {
       clock: systemClock,
       logger: this.#options.logger,
       signal: this.#closing.signal,
-      jobs: () => running().flatMap((job) => job.prepared ?? []),
-      superseded: async () => ((await this.#control?.writer.overtaken(log.admin)) ? this.#superseded() : null),
+      // In a cluster the process that may change jobs looks after all of them.
+      jobs: () => (this.changes === null ? [] : running().flatMap((job) => job.prepared ?? [])),
       // A topic that grows or is created again stops its job with the remedy, not a silent wrong key.
       jobFault: (prepared, fault) => {
         const job = running().find((candidate) => candidate.prepared === prepared);
         if (job === undefined) return;
         this.#executor.failed(job, describe(fault));
       },
-      processFault: (fault) => this.#processFailed(describe(fault)),
     });
   }
 
@@ -302,8 +324,13 @@ export class MillraceProcess implements AdminSource {
     return this.#jobs.all;
   }
 
+  /** Null until the installation is claimed. */
+  get installationId(): string | null {
+    return this.cluster?.installationId ?? this.#installationId;
+  }
+
   get changes(): JobControl | null {
-    return this.#control?.changes ?? null;
+    return this.cluster?.changes ?? this.#control?.changes ?? null;
   }
 
   get slots(): SlotCounts {
@@ -325,9 +352,9 @@ export class MillraceProcess implements AdminSource {
 
   /** Clean stop: every task ends with a checkpoint at its last entry. */
   async stop(): Promise<void> {
-    this.#closing.abort();
     for (const job of this.#jobs.in('RUNNING')) job.state = 'STOPPING';
-    await this.#executor.close();
+    await this.#host.close();
+    this.#closing.abort();
     for (const job of this.#jobs.in('STOPPING')) job.state = 'STOPPED';
     this.#resolveEnded(this.failures);
     await this.#release();
@@ -336,13 +363,21 @@ export class MillraceProcess implements AdminSource {
   /** Ends at once, without checkpoints; the next start replays. */
   async terminate(): Promise<void> {
     this.#closing.abort();
-    await this.#executor.terminate();
+    await this.#host.terminate();
     await this.#release();
+  }
+
+  get #executor(): Executor {
+    return this.#alone ?? (this.cluster as Cluster).executor;
+  }
+
+  get #host(): { close(): Promise<void>; terminate(): Promise<void> } {
+    return this.#alone ?? (this.cluster as Cluster);
   }
 
   async #release(): Promise<void> {
     const close = async () => {
-      await this.#control?.writer.close();
+      await this.#control?.close();
       await this.#reader.close();
       await this.log.close();
     };

@@ -80,6 +80,11 @@ export class RunningJobs {
     job.loaded = withSettings(job.loaded, wanted.settings);
   }
 
+  /** As it is started the next time, with the settings that it is told. */
+  loaded(job: RunningJob, loaded: LoadedJob): void {
+    job.loaded = withSettings(loaded, job.wanted.settings);
+  }
+
   /** It is to run (again): what ended it before is over. */
   created(job: RunningJob): void {
     job.state = 'CREATED';

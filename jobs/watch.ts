@@ -1,5 +1,5 @@
 // Owns what the main thread looks at while jobs run, every few seconds: whether their topics are still those they began
-// with, whether a newer process took over, whether the log answers. Tells what it finds; what follows is the process's.
+// with, whether the log answers. Tells what it finds; what follows is the process's.
 
 import type { PreparedJob } from '#jobs/prepare-job.ts';
 import type { LogAdmin } from '#runtime/log/contract.ts';
@@ -16,10 +16,7 @@ export interface WatchParts {
   readonly signal: AbortSignal;
   /** Those that run now. */
   readonly jobs: () => readonly PreparedJob[];
-  /** What says that a newer process took over, or null. */
-  readonly superseded: () => Promise<StreamError | null>;
   readonly jobFault: (job: PreparedJob, fault: StreamError) => void;
-  readonly processFault: (fault: StreamError) => void;
 }
 
 const INTERVAL_MS = 3_000;
@@ -40,9 +37,6 @@ export async function watch(parts: WatchParts): Promise<void> {
 async function look(parts: WatchParts, suspects: Set<PreparedJob>, wasAway: boolean): Promise<boolean> {
   const { logger, signal } = parts;
   try {
-    // A task finds out when it commits; one that has nothing to commit would stay beside its successor.
-    const superseded = await parts.superseded();
-    if (superseded !== null) parts.processFault(superseded);
     for (const job of parts.jobs()) await lookAt(job, parts, suspects);
     if (wasAway) logger.info({}, 'the log answers again');
     return false;

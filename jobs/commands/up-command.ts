@@ -56,6 +56,7 @@ export async function up(command: Extract<Command, { kind: 'up' }>, edges: UpEdg
       createSource,
       signal: asked.signal,
       opened: async (source) => admin?.open(source),
+      address: () => admin?.address ?? '',
     });
     admin?.started();
   } catch (error) {

@@ -3,6 +3,7 @@
 // which changes are under way (ARCHITECTURE §7). Records are JSON; unknown kinds are left for newer versions.
 
 import type { WantedJob } from '#runtime/control/desired-state.ts';
+import type { RunWord } from '#runtime/control/job-run.ts';
 import type { Operation } from '#runtime/control/operations.ts';
 import type {
   LogAdmin,
@@ -43,7 +44,10 @@ export type ControlRecord =
     }
   /** Its internal topics and checkpoints were deleted on request: what it began with counts no more. */
   | { readonly kind: 'job-purged'; readonly job: string; readonly atMs: number }
+  /** By which processes of the installation know each other. */
+  | { readonly kind: 'peer-token'; readonly token: string; readonly atMs: number }
   | WantedJob
+  | RunWord
   | Operation;
 
 export function controlTopic(namespace: string): string {

@@ -23,6 +23,12 @@ export interface WantedJob {
   /** What the configuration file said when it was last taken: what it says anew wins, once. */
   readonly configured: WantedSettings;
   readonly generation: number;
+  /** How many tasks each stage has; absent before it was prepared. */
+  readonly tasks?: Readonly<Record<string, number>>;
+  /** Hash of the bundle of its module; absent before it was prepared. */
+  readonly bundle?: string;
+  /** What its module is given. */
+  readonly options?: Readonly<Record<string, unknown>> | null;
   /** Hash of what decides its output, where it was known. */
   readonly version: string | null;
   readonly modulePath: string;
@@ -31,9 +37,16 @@ export interface WantedJob {
   readonly atMs: number;
 }
 
-export type WantedChange = Partial<Pick<WantedJob, 'state' | 'version' | 'modulePath'>> & {
+/** What of it is not given stays. */
+export interface WantedChange {
+  readonly state?: WantedState;
+  readonly version?: string | null;
+  readonly modulePath?: string;
+  readonly tasks?: Readonly<Record<string, number>>;
+  readonly bundle?: string;
+  readonly options?: Readonly<Record<string, unknown>> | null;
   readonly settings?: Partial<WantedSettings>;
-};
+}
 
 /** The last word on every job. */
 export function wantedJobs(records: readonly ControlRecord[]): ReadonlyMap<string, WantedJob> {

@@ -57,7 +57,7 @@ export interface MembershipStatus {
 }
 
 interface OwnClaim {
-  readonly slot: number;
+  slot: number;
   releasing: boolean;
 }
 
@@ -291,7 +291,9 @@ export class Membership {
     for (const [task, claim] of this.#claims) if (!mine.has(task) && !claim.releasing) revoked.push(task);
     for (const [task, slot] of mine) {
       // What is being given up is given up: it is handed out again when that is done.
-      if (!this.#closing && !this.#claims.has(task)) this.#claims.set(task, { slot, releasing: false });
+      const claim = this.#claims.get(task);
+      if (claim?.releasing === false) claim.slot = slot;
+      else if (!this.#closing && claim === undefined) this.#claims.set(task, { slot, releasing: false });
     }
     this.#release(revoked);
     this.#show(memberId);

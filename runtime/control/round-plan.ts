@@ -61,14 +61,18 @@ export function planRound(asked: RoundAsked): Picture {
   for (const [task, target] of targets) {
     const holding = holdings.get(task);
     const weight = known.get(task) ?? null;
+    // From slot to slot a process moves its tasks itself.
     const stays =
-      holding === undefined
-        ? !blind && target !== null
-        : !holding.releasing && target?.member === holding.memberId && target.slot === holding.slot;
+      holding === undefined ? !blind && target !== null : !holding.releasing && target?.member === holding.memberId;
     const row = { task, member: indexes.get(target?.member ?? '') ?? -1, slot: target?.slot ?? NO_SLOT, weight };
     if (stays) tasks.push(row);
     else moving.push({ ...row, holder: indexes.get(holding?.memberId ?? '') ?? -1 });
     if (holding === undefined ? blind : holding.implied && !stays) unfinished = true;
+  }
+  // What nobody wants any more goes nowhere, and is on its way there until its holder gave it up.
+  for (const [task, { memberId, slot }] of holdings) {
+    if (targets.has(task)) continue;
+    moving.push({ task, member: -1, slot, weight: known.get(task) ?? null, holder: indexes.get(memberId) ?? -1 });
   }
   return {
     members: members.map(({ memberId, word: { processId, address, slots, engineVersion } }) => {
@@ -145,7 +149,11 @@ function targetsOf(
   for (const [task, { memberId, slot, releasing }] of holdings) {
     if (!releasing) held.set(task, { member: memberId, slot });
   }
-  const assignable = members.map(({ memberId, word }) => ({ member: memberId, slots: word.slots }));
+  // Another engine may not replay what this one wrote: its processes wait until they are those that have the control partition.
+  const engine = members.find(({ memberId }) => memberId === controller)?.word.engineVersion;
+  const assignable = members
+    .filter(({ word }) => engine === undefined || word.engineVersion === engine)
+    .map(({ memberId, word }) => ({ member: memberId, slots: word.slots }));
   const places = assign({ members: assignable, tasks: weighed(wanted, known), held, intended });
   for (const { task } of wanted) targets.set(task, places.get(task) ?? null);
   return targets;

@@ -10,6 +10,8 @@ import type { AdminPort } from '#runtime/http/contract.ts';
 import { jsonText } from '#runtime/http/json-text.ts';
 import { openApiDocument } from '#runtime/http/openapi.ts';
 import { readQuery, show } from '#runtime/http/parameters.ts';
+import { isPeerRequest, type PeerDoor, peerAnswers } from '#runtime/http/peer-door.ts';
+import { PEER_BYTES_MAX, PEER_PATH, PEER_TYPE } from '#runtime/http/peer-words.ts';
 import { refusalOf } from '#runtime/http/refusal.ts';
 import { checkHost, checkMediaType, checkOrigin, checkToken, type GuardOptions } from '#runtime/http/request-guard.ts';
 import type { Answer, Asked, Route } from '#runtime/http/route.ts';
@@ -37,6 +39,8 @@ export interface AdminServerOptions extends GuardOptions {
   readonly version: string;
   /** Certificate chain and key as PEM; null: plain HTTP. */
   readonly tls: { readonly certificate: string; readonly key: string } | null;
+  /** How other processes are answered; null or absent: there are none. */
+  readonly peers?: PeerDoor | null;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits?: Partial<AdminLimits>;
@@ -183,11 +187,23 @@ export class AdminServer {
     );
     app.addHook('onRequest', async (request, reply) => this.#receive(request, reply));
     app.setErrorHandler((error, request, reply) => this.#refuse(request, reply, error));
+    const { peers = null } = this.#options;
+    if (peers !== null) this.#openPeerDoor(app, peers);
     const document = openApiDocument(ROUTES, this.#options.version);
     const routes = ROUTES.map((route) => this.#route(route));
     app.get(OPENAPI_PATH, (request, reply) => this.#answer(request, reply, { body: document }));
     for (const { handle, method, path } of routes) app.route({ method, url: path, handler: handle });
     return app;
+  }
+
+  #openPeerDoor(app: FastifyInstance, door: PeerDoor): void {
+    const bodyLimit = PEER_BYTES_MAX;
+    const answer = peerAnswers(door);
+    app.addContentTypeParser(PEER_TYPE, { parseAs: 'buffer', bodyLimit }, async (_: unknown, body: Buffer) => body);
+    app.post(PEER_PATH, { bodyLimit }, async (request, reply) => {
+      const bytes = await answer(request.body as Buffer);
+      return bytes === null ? reply.code(503).send() : reply.header('content-type', PEER_TYPE).send(bytes);
+    });
   }
 
   #route(route: Route) {
@@ -212,6 +228,8 @@ export class AdminServer {
       throw new StreamError('request-invalid', message, 'ask for a path that begins with /, with one header Host');
     }
     const path = pathOf(url);
+    if (isPeerRequest(this.#options.peers ?? null, method ?? '', path, headers.authorization ?? '')) return;
+    if (path === PEER_PATH) throw unrouted(method ?? '', path, PATHS);
     const open = ROUTES.some((route) => route.open && route.path === path);
     if (!open) {
       checkHost(headers.host, this.#options);

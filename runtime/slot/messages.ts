@@ -18,18 +18,18 @@ export interface TaskAssignment {
   readonly partition: number;
 }
 
+export type StopKind = 'stop' | 'abort';
+
 export type ToSlot =
   | { readonly kind: 'start'; readonly tasks: readonly TaskAssignment[] }
   /** Clean stop of one job's tasks, or of all when `job` is null. */
   | { readonly kind: 'stop'; readonly job: string | null }
-  /** Clean stop of these tasks. */
-  | { readonly kind: 'stop-tasks'; readonly tasks: readonly TaskAssignment[] }
+  /** Clean stop of these tasks, or their end at once, without a checkpoint. */
+  | { readonly kind: 'stop-tasks'; readonly how: StopKind; readonly tasks: readonly TaskAssignment[] }
   /** A checkpoint of each task of one job, now. */
   | { readonly kind: 'checkpoint'; readonly job: string }
   /** Clean stop of these tasks, when what is in their input now is read and every timer has fired. */
   | { readonly kind: 'drain'; readonly tasks: readonly TaskAssignment[] }
-  /** The tasks of one job end at once, without a checkpoint. */
-  | { readonly kind: 'abort'; readonly job: string }
   /** From now on the job is started as `plan` says, which is the slot's entry point's affair. */
   | { readonly kind: 'plan'; readonly job: string; readonly plan: unknown }
   /** What keyed state of all tasks of the slot may have in memory. */
@@ -72,6 +72,8 @@ export interface TaskReport {
 
 /** What a task said, and where it runs. */
 export interface SlotReport extends TaskReport {
+  /** Id of the process; absent: this one. */
+  readonly process?: string;
   /** Null: it ran there, and runs nowhere now. */
   readonly slot: number | null;
   /** `silent`: the slot did not answer in time, these are older words; `down`: it died, and comes back; `ended`: its last. */

@@ -57,7 +57,10 @@ export class SlotHost {
         for (const task of this.#of(message.job)) stop(task);
         break;
       case 'stop-tasks':
-        for (const assignment of message.tasks) stop(this.#tasks.get(assignmentKey(assignment)));
+        for (const assignment of message.tasks) {
+          const task = this.#tasks.get(assignmentKey(assignment));
+          if (task !== undefined) (message.how === 'stop' ? stop : abort)(task);
+        }
         break;
       case 'release':
         for (const { savepoint } of this.#of(message.job)) savepoint.release(message.savepoint);
@@ -67,9 +70,6 @@ export class SlotHost {
         break;
       case 'drain':
         for (const assignment of message.tasks) drain(this.#tasks.get(assignmentKey(assignment)));
-        break;
-      case 'abort':
-        for (const task of this.#of(message.job)) abort(task);
         break;
       case 'checkpoint':
         for (const { supervisor } of this.#of(message.job)) supervisor?.checkpoint();
@@ -182,8 +182,7 @@ export class SlotHost {
   }
 }
 
-function stop(task: HostedTask | undefined): void {
-  if (task === undefined) return;
+function stop(task: HostedTask): void {
   task.stopping = true;
   task.supervisor?.stop();
 }

@@ -9,39 +9,23 @@ import {
   type FromSlot,
   type SlotReport,
   type StateReply,
+  type StopKind,
   type TaskAssignment,
   type ToSlot,
 } from '#runtime/slot/messages.ts';
 import { freeIndex, freshSlot, type Slot, type SlotCounts } from '#runtime/slot/slot.ts';
+import type { SlotPoolParts } from '#runtime/slot/slot-edges.ts';
 import { crashLoop, recentDeaths, respawnPauseMs, verdict } from '#runtime/slot/slot-faults.ts';
 import { type MovedTask, SlotMoves } from '#runtime/slot/slot-moves.ts';
 import { openSlot } from '#runtime/slot/slot-opening.ts';
 import { SlotReports } from '#runtime/slot/slot-reports.ts';
 import { type MoveProgress, rescaleJob } from '#runtime/slot/slot-rescale.ts';
 import { endSilent, endStalled, type StallParts } from '#runtime/slot/slot-stall.ts';
-import type { Clock } from '#runtime/std/clock.ts';
-import type { Logger } from '#runtime/std/logger.ts';
+import { dealTasks } from '#runtime/slot/task-dealing.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
-import type { Failure } from '#runtime/task/task-supervisor.ts';
 
 /** A slot that lived this long is started again without a longer pause. */
 const HEALTHY_MS = 60_000;
-
-export interface SlotPoolParts {
-  readonly slotCount: number;
-  /** Spawns the worker thread of slot `index`. */
-  readonly spawn: (index: number) => Worker;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** Whether the task is still this process's, of a moment after the question. What it throws is that nobody knows. */
-  readonly owns: (assignment: TaskAssignment) => Promise<boolean>;
-  readonly taskFailed: (assignment: TaskAssignment, failure: Failure) => void;
-  readonly taskStopped: (assignment: TaskAssignment) => void;
-  /** It takes new input, for the first time or again. */
-  readonly taskLive: (assignment: TaskAssignment) => void;
-  /** A slot died of `cause` with these tasks, which come back in a while. */
-  readonly slotDied: (tasks: readonly TaskAssignment[], cause: string) => void;
-}
 
 export class SlotPool {
   readonly #parts: SlotPoolParts;
@@ -100,15 +84,11 @@ export class SlotPool {
   /** Gives tasks to the `parallelism` slots that have least to do, in turn. */
   start(tasks: readonly TaskAssignment[], parallelism: number): void {
     this.#grow(tasks.length, parallelism);
-    const shared = this.#shared;
-    const spread = Math.max(1, Math.min(parallelism, shared.length));
-    const free = shared.toSorted((a, b) => a.tasks.size - b.tasks.size || a.index - b.index).slice(0, spread);
-    const own: TaskAssignment[][] = free.map(() => []);
-    for (const [index, task] of tasks.entries()) own[index % spread].push(task);
-    for (const { job } of tasks) this.#stopping.delete(job);
+    for (const task of tasks) this.#stopping.delete(assignmentKey(task));
+    const dealt = dealTasks(tasks, this.#shared, parallelism);
     // All are noted before the first worker starts: whatever happens to it, stopJob finds the others.
-    for (const [i, slot] of free.entries()) for (const task of own[i]) slot.tasks.set(assignmentKey(task), task);
-    for (const [i, slot] of free.entries()) if (own[i].length > 0) this.#begin(slot, own[i]);
+    for (const [slot, own] of dealt) for (const task of own) slot.tasks.set(assignmentKey(task), task);
+    for (const [slot, own] of dealt) this.#begin(slot, own);
   }
 
   /** Of tasks that are noted at the slot already. */
@@ -144,10 +124,10 @@ export class SlotPool {
 
   async #move(task: TaskAssignment, to: number): Promise<MovedTask | null> {
     const slot = this.#slots.find(({ tasks }) => tasks.has(assignmentKey(task)));
-    if (slot === undefined || slot.index === to || this.#closing || this.#stopping.has(task.job)) return null;
+    if (slot === undefined || slot.index === to || this.#isStopping(task)) return null;
     const done = this.#moves.begin(task, slot.index, to);
     // What no worker runs needs no stop.
-    if (slot.ready) this.#say(slot, { kind: 'stop-tasks', tasks: [task] });
+    if (slot.ready) this.#say(slot, { kind: 'stop-tasks', how: 'stop', tasks: [task] });
     else this.#arrive(slot, task);
     return done;
   }
@@ -156,7 +136,7 @@ export class SlotPool {
   #arrive(from: Slot, task: TaskAssignment): boolean {
     const index = this.#moves.targetOf(task);
     const target = this.#slots.find((slot) => slot.index === index && !slot.retiring);
-    if (target === undefined || this.#closing || this.#stopping.has(task.job)) return false;
+    if (target === undefined || this.#isStopping(task)) return false;
     this.#moves.arrived(task);
     from.tasks.delete(assignmentKey(task));
     target.tasks.set(assignmentKey(task), task);
@@ -183,13 +163,23 @@ export class SlotPool {
     for (const slot of this.#slots) this.#say(slot, message);
   }
 
-  /** Asks the job's tasks to stop, or ends them at once without checkpoints. Those that no worker knows yet end here. */
-  stopJob(job: string, how: 'stop' | 'abort' = 'stop'): void {
-    this.#stopping.add(job);
+  /** Stops the tasks of a job. */
+  stopJob(job: string, how: StopKind = 'stop'): void {
+    this.stopTasks((task) => task.job === job, how);
+  }
+
+  /** Asks these tasks to stop, or ends them at once without checkpoints. Those that no worker knows yet end here. */
+  stopTasks(which: (task: TaskAssignment) => boolean, how: StopKind): void {
     for (const slot of this.#slots) {
-      if (slot.ready) this.#say(slot, { kind: how, job });
-      else this.#endStopping(slot);
+      const tasks = [...slot.tasks.values()].filter(which);
+      for (const task of tasks) this.#stopping.add(assignmentKey(task));
+      if (!slot.ready) this.#endStopping(slot);
+      else if (tasks.length > 0) this.#say(slot, { kind: 'stop-tasks', how, tasks });
     }
+  }
+
+  #isStopping(task: TaskAssignment): boolean {
+    return this.#closing || this.#stopping.has(assignmentKey(task));
   }
 
   /** Clean stop of everything; resolves when all tasks ended or the slots are gone. */
@@ -361,6 +351,7 @@ export class SlotPool {
         return;
       }
       slot.tasks.delete(assignmentKey(assignment));
+      this.#stopping.delete(assignmentKey(assignment));
       this.#moves.ended(assignment);
       this.#reports.words.ended(message.last);
       if (message.kind === 'task-failed') this.#parts.taskFailed(message.assignment, message.failure);
@@ -383,7 +374,7 @@ export class SlotPool {
   // Tasks that are to stop and that no worker runs have ended.
   #endStopping(slot: Slot): void {
     for (const [key, task] of [...slot.tasks]) {
-      if (!this.#closing && !this.#stopping.has(task.job)) continue;
+      if (!this.#isStopping(task)) continue;
       slot.tasks.delete(key);
       this.#moves.ended(task);
       this.#parts.taskStopped(task);

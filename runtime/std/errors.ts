@@ -50,7 +50,7 @@ export const ERROR_CODES = {
   'checkpoint-corrupt': { retryable: false, meaning: 'a file of a checkpoint fails its checksum' },
   'checkpoint-unsupported': { retryable: false, meaning: 'a checkpoint was written by a newer version of Millrace' },
   'installation-mismatch': { retryable: false, meaning: 'log and checkpoint store belong to different installations' },
-  superseded: { retryable: false, meaning: 'a newer process of this installation took over' },
+  superseded: { retryable: false, meaning: "the task or the control log is another process's by now" },
   'slot-died': { retryable: true, meaning: 'a thread that runs tasks ended, and is started again' },
   'slot-not-started': { retryable: false, meaning: 'a thread that is to run tasks cannot be started' },
   'series-not-partitioned': {
@@ -77,6 +77,7 @@ export const ERROR_CODES = {
   'state-unreadable': { retryable: true, meaning: 'the state of a task cannot be looked at now' },
   'state-corrupt': { retryable: true, meaning: 'a page of state outside memory is not what was written' },
   // admin API
+  'peer-unreachable': { retryable: true, meaning: 'another process of the installation does not answer' },
   'address-unavailable': { retryable: false, meaning: 'the admin API cannot listen on its address' },
   'request-invalid': { retryable: false, meaning: 'a request to the admin API has faults; all are listed' },
   'request-unauthorized': { retryable: false, meaning: 'a request to the admin API does not carry its token' },

@@ -15,7 +15,7 @@ const USAGE = `usage: npm run test:faults -- [--kills N] [--seed S] [--workers N
 const options = {
   kills: { type: 'string', default: `${SHORT_KILLS}` },
   seed: { type: 'string', default: '1' },
-  workers: { type: 'string', default: '1' },
+  workers: { type: 'string', default: '3' },
   slots: { type: 'string', default: '2' },
   rate: { type: 'string' },
   series: { type: 'string' },

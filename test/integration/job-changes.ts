@@ -20,6 +20,8 @@ export interface ShownJob {
   readonly restarts: number;
   readonly tasks: { readonly total: number; readonly running: number };
   readonly taskList: readonly {
+    readonly process: string;
+    readonly phase: string;
     readonly slot: number | null;
     readonly inputs: readonly { readonly lagRecords: number | null }[];
   }[];
@@ -38,14 +40,33 @@ export class JobChanges {
 
   /** When it says where it answers, and has its jobs. */
   static async of(product: Product, job: string): Promise<JobChanges> {
-    const line = await product.waitForLine(/the admin API answers at/, PATIENCE_MS);
-    const url = /http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0] ?? '';
+    const changes = await JobChanges.through(product, job);
     await product.waitForLine(/installation claimed/, PATIENCE_MS);
-    return new JobChanges(product, job, url);
+    return changes;
+  }
+
+  /** The same of a process that may leave it to another one to change jobs. */
+  static async through(product: Product, job: string): Promise<JobChanges> {
+    const line = await product.waitForLine(/the admin API answers at/, PATIENCE_MS);
+    return new JobChanges(product, job, /http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0] ?? '');
   }
 
   async job(): Promise<ShownJob> {
     return (await this.#ask<ShownJob>(`/jobs/${this.#job}`)).body;
+  }
+
+  /** How many tasks run in each process, most first, when all of them run in so many processes. */
+  async untilSharedBy(processes: number): Promise<readonly number[]> {
+    let counts: readonly number[] = [];
+    const shared = async () => {
+      const { body, status } = await this.#ask<ShownJob>(`/jobs/${this.#job}`);
+      if (status !== 200) return false;
+      const running = body.taskList.filter(({ phase }) => phase === 'running');
+      counts = [...Map.groupBy(running, ({ process }) => process).values()].map(({ length }) => length);
+      return running.length === body.tasks.total && counts.length === processes;
+    };
+    await until(shared, `tasks in ${processes} processes`, PATIENCE_MS, () => `${counts}\n${this.#product.tail()}`);
+    return counts.toSorted((a, b) => b - a);
   }
 
   /** Answered when it is written down. */
@@ -61,8 +82,10 @@ export class JobChanges {
   async end(id: string): Promise<ChangeRequest> {
     let last: ChangeRequest | null = null;
     const over = async () => {
-      last = (await this.#ask<ChangeRequest>(`/requests/${id}`)).body;
-      return last.state !== 'RUNNING' || !this.#product.running;
+      const { body, status } = await this.#ask<ChangeRequest>(`/requests/${id}`);
+      last = body;
+      // While processes settle who answers for all of them, nobody does.
+      return (status === 200 && body.state !== 'RUNNING') || !this.#product.running;
     };
     await until(
       over,

@@ -83,7 +83,7 @@ test('a second installation with the same namespace is refused and does not dist
   ]);
   expect(refusal.remedies).toEqual([expect.stringMatching(/a second installation needs another namespace/)]);
   expect(product.running).toBe(true);
-  expect(product.lines.slice(before)).toEqual([]);
+  expect(product.lines.slice(before).filter((line) => !/"level":"(debug|info)"/.test(line))).toEqual([]);
 }, 60_000);
 
 test('what is lost or changed while running stops its job alone, and the process ends after the last', async () => {
@@ -152,7 +152,7 @@ test('without its checkpoint store or its control topic the process publishes no
   expect(await Promise.all(jobs.map((job) => world.ends(job)))).toEqual(before);
 }, 90_000);
 
-test('of two installations that begin at once one runs; a second process of it takes over from the first', async () => {
+test('of two installations that begin at once one runs; a second process of it shares its tasks and goes on alone', async () => {
   const small = await KafkaWorld.create(world.brokers, ['twin']);
   try {
     const [first, second] = twoParts();
@@ -170,12 +170,10 @@ test('of two installations that begin at once one runs; a second process of it t
     await small.untilEndsChange('twin', '', winner.product);
     const before = await small.ends('twin');
     const successor = winner.installation.start();
+    await successor.waitForLine(/one of 2 processes/, 120_000);
+    await winner.product.kill();
     await successor.waitForLine(/installation claimed/, 120_000);
     await small.write(['twin'], second);
-    const ended = await refusalOf(winner.product);
-    expect(ended).toMatchObject({ code: 1, stack: [] });
-    expect(ended.what).toEqual([expect.stringMatching(/a newer process/)]);
-    expect(ended.remedies).toEqual([expect.stringMatching(/^none needed: the newer process goes on/)]);
     await small.untilEndsChange('twin', before, successor);
     expect(await successor.stop()).toEqual({ code: 0, signal: null });
   } finally {

@@ -9,10 +9,7 @@ const PLAN = 'runtime/control/round-plan.ts';
 export const MEMBER_MUTANTS: readonly Mutant[] = [
   {
     name: 'hands a task out while its owner still runs it',
-    patches: at(PLAN, [
-      ': !holding.releasing && target?.member === holding.memberId && target.slot === holding.slot;',
-      ': target !== null;',
-    ]),
+    patches: at(PLAN, [': !holding.releasing && target?.member === holding.memberId;', ': target !== null;']),
     killedBy: ['ownership'],
   },
   {

@@ -37,7 +37,7 @@ export interface MemberCounts {
 
 /** A task that runs in a process, with the place it was given. */
 export interface RunningTask {
-  readonly slot: number;
+  slot: number;
   readonly sinceMs: number;
   stopping: boolean;
 }
@@ -159,7 +159,10 @@ export class MemberProcess {
     const mine = new Map(view.mine);
     if (view.ownsControl) mine.set(CONTROL_TASK, -1);
     for (const [task, slot] of mine) {
-      if (this.running.has(task)) continue;
+      const here = this.running.get(task);
+      // From slot to slot is no affair of the group.
+      if (here?.stopping === false) here.slot = slot;
+      if (here !== undefined) continue;
       work.counts.assigned++;
       this.running.set(task, { slot, sinceMs: work.world.scheduler.nowMs, stopping: false });
     }

@@ -146,7 +146,7 @@ describe('with others', () => {
       processId: other.name,
       address: '',
       slots: 1,
-      engineVersion: '',
+      engineVersion: '0.0.0',
       generation: -1,
       claims: [],
       wishes: 0,

@@ -51,10 +51,30 @@ describe('two rounds', () => {
     expect(owners(last)).toEqual({ [CONTROL_TASK]: 'a', [kept]: 'a', [moved]: 'b' });
   });
 
-  test('a task that nobody wants any more is nobody’s', () => {
-    const plan = planRound({ leaderId: 'a', picture: null, wanted: [], members: [member('a', 1, ['t1'])] });
-    expect(owners(plan)).toEqual({ [CONTROL_TASK]: 'a' });
-    expect(movingOf(plan)).toEqual([]);
+  test('a task that nobody wants any more is on its way to nobody until its owner gave it up', () => {
+    const unwanted = { leaderId: 'a', picture: null, wanted: [] };
+    const first = planRound({ ...unwanted, members: [member('a', 1, ['t1'])] });
+    expect(owners(first)).toEqual({ [CONTROL_TASK]: 'a' });
+    expect(first.moving).toMatchObject([{ task: 't1', member: -1, holder: 0 }]);
+    const last = planRound({ ...unwanted, picture: first, members: [member('a', 2, [CONTROL_TASK])] });
+    expect(movingOf(last)).toEqual([]);
+  });
+
+  test('processes of another engine get nothing before one of them has the control partition', () => {
+    const newer = (one: RoundMember): RoundMember => ({ ...one, word: { ...one.word, engineVersion: '2' } });
+    const asked = { leaderId: 'a', picture: null, wanted: wanted('t1', 't2') };
+    const beside = planRound({
+      ...asked,
+      members: [member('a', 1, [CONTROL_TASK, 't1', 't2']), newer(member('b', 1, []))],
+    });
+    expect(owners(beside)).toEqual({ [CONTROL_TASK]: 'a', t1: 'a', t2: 'a' });
+    const after = planRound({
+      ...asked,
+      leaderId: 'b',
+      members: [member('a', 2, ['t1']), newer(member('b', 2, [CONTROL_TASK]))],
+    });
+    expect(owners(after)).toEqual({ [CONTROL_TASK]: 'b', t2: 'b' });
+    expect(after.moving).toMatchObject([{ task: 't1', member: 1, holder: 0 }]);
   });
 
   test('a member that leaves gets nothing, and keeps what it has not stopped yet', () => {
@@ -92,7 +112,7 @@ describe('words that are late', () => {
     const members = [member('a', 3, []), member('b', 6, [], 4), member('c', 6, [CONTROL_TASK, 'x'], 1)];
     const plan = planRound({ ...asked, picture: given, members });
     expect(owners(plan)['t1']).toBe(undefined);
-    expect(plan.moving).toMatchObject([{ task: 't1', holder: 0, member: 1 }]);
+    expect(plan.moving.filter(({ task }) => task === 't1')).toMatchObject([{ holder: 0, member: 1 }]);
     expect(plan.unfinished).toBe(true);
   });
 

@@ -33,11 +33,8 @@ port.on('message', (message: ToSlot | 'close' | 'ready') => {
       tasks.delete(key);
       say({ kind: 'task-stopped', assignment, last: report(assignment) });
     }
-  } else if (message.kind === 'stop-tasks' || message.kind === 'abort') {
-    const asked = (task: TaskAssignment) =>
-      message.kind === 'abort'
-        ? task.job === message.job
-        : message.tasks.some((one) => assignmentKey(one) === assignmentKey(task));
+  } else if (message.kind === 'stop-tasks') {
+    const asked = (task: TaskAssignment) => message.tasks.some((one) => assignmentKey(one) === assignmentKey(task));
     for (const [key, assignment] of [...tasks]) {
       if (!asked(assignment) || assignment.stage === 'stays') continue;
       tasks.delete(key);

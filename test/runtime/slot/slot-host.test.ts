@@ -165,10 +165,10 @@ test('a task that is told to leave, or to end at once, does so alone, and its ne
   host.hear({ kind: 'start', tasks: [TASK, other, third] });
   compiled();
   await toy.pass(100);
-  host.hear({ kind: 'stop-tasks', tasks: [TASK] });
+  host.hear({ kind: 'stop-tasks', how: 'stop', tasks: [TASK] });
   await toy.pass(5_000);
   expect(tasks().map(({ assignment }) => assignment)).toEqual([other, third]);
-  host.hear({ kind: 'abort', job: third.job });
+  host.hear({ kind: 'stop-tasks', how: 'abort', tasks: [third] });
   await toy.pass(5_000);
   expect(tasks().map(({ assignment }) => assignment)).toEqual([other]);
   const ended = heard.flatMap((message) => (message.kind === 'task-stopped' ? [message.assignment] : []));

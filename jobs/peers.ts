@@ -1,0 +1,166 @@
+// Owns what processes of one installation ask each other: what their tasks say, keyed state, that a job failed, and what
+// the admin API was asked. A process that does not answer is left out, or a fault that passes.
+
+import type { MembershipView } from '#runtime/control/membership-view.ts';
+import type { AdminPort } from '#runtime/http/contract.ts';
+import type { AskPeer } from '#runtime/http/peer-client.ts';
+import {
+  assignmentKey,
+  type SlotReport,
+  type StateReply,
+  stateUnreadable,
+  type TaskAssignment,
+} from '#runtime/slot/messages.ts';
+import type { MovedTask } from '#runtime/slot/slot-moves.ts';
+import { StreamError } from '#runtime/std/errors.ts';
+import type { StateQuery } from '#runtime/task/state-query.ts';
+import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
+
+export type PeerQuestion =
+  | { readonly kind: 'status' | 'reports' }
+  | { readonly kind: 'checkpoint' | 'moved'; readonly job: string }
+  | { readonly kind: 'drain'; readonly tasks: readonly TaskAssignment[] }
+  | { readonly kind: 'state'; readonly assignment: TaskAssignment; readonly query: StateQuery }
+  | { readonly kind: 'job-failed'; readonly job: string; readonly failure: Failure }
+  | { readonly kind: 'admin'; readonly method: keyof AdminPort; readonly args: readonly unknown[] };
+
+/** What is said and not asked. */
+export type Told =
+  | { readonly kind: 'checkpoint'; readonly job: string }
+  | { readonly kind: 'drain'; readonly tasks: readonly TaskAssignment[] };
+
+/** How this process answers them. */
+export interface PeerAnswers {
+  status(): Promise<readonly SlotReport[]>;
+  reports(): Promise<readonly SlotReport[]>;
+  askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply>;
+  checkpoint(job: string): void;
+  drain(tasks: readonly TaskAssignment[]): void;
+  moved(job: string): Promise<readonly MovedTask[]>;
+  /** Error: superseded when another process has the control partition. */
+  jobFailed(job: string, failure: Failure): Promise<void>;
+  /** As `jobFailed`. */
+  admin(method: keyof AdminPort, args: readonly unknown[]): Promise<unknown>;
+}
+
+const STATUS_MS = 3_000;
+const STATE_MS = 10_000;
+const ADMIN_MS = 10_000;
+/** Tasks that move are prepared for, stopped and started. */
+const MOVED_MS = 60_000;
+
+export function answerPeer(answers: PeerAnswers, question: unknown): Promise<unknown> {
+  const asked = question as PeerQuestion;
+  switch (asked.kind) {
+    case 'status':
+      return answers.status();
+    case 'reports':
+      return answers.reports();
+    case 'checkpoint':
+      return Promise.resolve(answers.checkpoint(asked.job));
+    case 'moved':
+      return answers.moved(asked.job);
+    case 'drain':
+      return Promise.resolve(answers.drain(asked.tasks));
+    case 'state':
+      return answers.askState(asked.assignment, asked.query);
+    case 'job-failed':
+      return answers.jobFailed(asked.job, asked.failure);
+    case 'admin':
+      return answers.admin(asked.method, asked.args);
+  }
+  throw new StreamError(
+    'request-invalid',
+    'another process asked what this one does not know',
+    'run the same version of Millrace in all processes',
+  );
+}
+
+/** Of every task one report: that of the process that runs it, else one that is not its last. */
+export function currentReports(
+  reports: readonly SlotReport[],
+  owners: ReadonlyMap<string, string>,
+): readonly SlotReport[] {
+  const current = new Map<string, SlotReport>();
+  const rank = (key: string, { process, word }: SlotReport) => {
+    if (owners.get(key) === process) return 2;
+    return word === 'ended' ? 0 : 1;
+  };
+  for (const report of reports) {
+    const key = assignmentKey(report.assignment);
+    const before = current.get(key);
+    if (before === undefined || rank(key, report) > rank(key, before)) current.set(key, report);
+  }
+  return [...current.values()];
+}
+
+export class Peers {
+  readonly #ask: AskPeer;
+  readonly #view: () => MembershipView;
+
+  constructor(ask: AskPeer, view: () => MembershipView) {
+    this.#ask = ask;
+    this.#view = view;
+  }
+
+  /** What the tasks of the other processes say; those of a process that does not answer are left out. */
+  async reports(kind: 'status' | 'reports'): Promise<readonly SlotReport[]> {
+    const others = this.#view().members.filter(({ self }) => !self);
+    const answers = await Promise.all(
+      others.map(async ({ address, processId }) => {
+        const reports = (await this.#ask(address, { kind }, STATUS_MS).catch(() => [])) as SlotReport[];
+        return reports.map((report) => ({ ...report, process: processId }));
+      }),
+    );
+    return answers.flat();
+  }
+
+  async askState(key: string, assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
+    const owner = this.#addressOf(this.#view().owners.get(key) ?? null);
+    if (owner === null) {
+      return { kind: 'failure', failure: describe(stateUnreadable(assignment, 'does not run now')) };
+    }
+    return (await this.#ask(owner, { kind: 'state', assignment, query }, STATE_MS)) as StateReply;
+  }
+
+  /** One that does not hear it is waited for in vain, and that is told. */
+  /** What moved from slot to slot in the other processes since this was asked last. */
+  async moved(job: string): Promise<readonly MovedTask[]> {
+    const others = this.#view().members.filter(({ self }) => !self);
+    const question: PeerQuestion = { kind: 'moved', job };
+    const answers = await Promise.all(
+      others.map(({ address }) => this.#ask(address, question, MOVED_MS).catch(() => [])),
+    );
+    return (answers as (readonly MovedTask[])[]).flat();
+  }
+
+  tell(question: Told): void {
+    for (const { address, self } of this.#view().members) {
+      if (!self) void this.#ask(address, question, STATUS_MS).catch(() => {});
+    }
+  }
+
+  async tellFailed(job: string, failure: Failure): Promise<void> {
+    await this.#ask(this.#controller(), { kind: 'job-failed', job, failure }, ADMIN_MS);
+  }
+
+  /** Asks the process that may change jobs. Errors: not-ready while there is none; peer-unreachable. */
+  admin(method: keyof AdminPort, args: readonly unknown[]): Promise<unknown> {
+    return this.#ask(this.#controller(), { kind: 'admin', method, args }, ADMIN_MS);
+  }
+
+  #controller(): string {
+    const address = this.#addressOf(this.#view().controlOwner);
+    if (address !== null) return address;
+    throw new StreamError(
+      'not-ready',
+      'no process of the installation may change jobs at the moment',
+      'ask again in a few seconds: the processes are settling who it is',
+    );
+  }
+
+  #addressOf(processId: string | null): string | null {
+    const member = this.#view().members.find((one) => one.processId === processId);
+    return member === undefined || member.address === '' ? null : member.address;
+  }
+}
