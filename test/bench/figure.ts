@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly minutes: number;
   /** Which engines of an end-to-end comparison run. */
   readonly engines: readonly string[];
+  /** In one process, where there are many. */
+  readonly tasks: number;
   /** Tells people where a long run is; never part of the result. */
   readonly progress: (message: string) => void;
 }

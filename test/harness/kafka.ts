@@ -74,6 +74,9 @@ function testConfig(brokers: number, more: Readonly<Record<string, string>> = {}
     'num.network.threads': '2',
     'num.io.threads': '4',
     'num.recovery.threads.per.data.dir': '1',
+    // A file of this size per partition is mapped, and made when it is first written: 100 ms of CPU for the default of
+    // 10 MiB on some file systems.
+    'log.index.size.max.bytes': '262144',
     'log.cleaner.dedupe.buffer.size': '2097152',
     // Tests write event times long past; a test of retention sets retention.ms on its topic.
     'log.retention.ms': '-1',
