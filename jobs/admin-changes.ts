@@ -72,5 +72,6 @@ export function requestView(operation: Operation, progress: RequestView['progres
     message: outcome?.message ?? null,
     failure: outcome?.fault ?? null,
     pauses: outcome?.pauses ?? [],
+    savepoint: outcome?.savepoint ?? null,
   };
 }

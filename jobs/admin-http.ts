@@ -7,12 +7,11 @@ import type { Cluster } from '#jobs/cluster.ts';
 import { clusterPort } from '#jobs/cluster-admin.ts';
 import { faultsError } from '#jobs/faults.ts';
 import { type HttpConfiguration, hostNames, readTls } from '#jobs/http-configuration.ts';
-import { answerPeer } from '#jobs/peers.ts';
+import { type AskedParts, answerPeer, type Told } from '#jobs/peers.ts';
 import { engineVersion } from '#jobs/version.ts';
 import { AdminServer } from '#runtime/http/admin-server.ts';
 import type { AdminPort } from '#runtime/http/contract.ts';
 import type { PeerDoor } from '#runtime/http/peer-door.ts';
-import type { TaskAssignment } from '#runtime/slot/messages.ts';
 import { systemClock } from '#runtime/std/clock.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 
@@ -92,9 +91,9 @@ function peerDoor(cluster: Cluster, port: AdminPort): PeerDoor {
     status: () => cluster.tasks.status(),
     reports: () => cluster.tasks.reports(),
     askState: (...asked: Parameters<Cluster['askState']>) => cluster.tasks.askState(...asked),
-    checkpoint: (job: string) => cluster.tasks.checkpoint(job),
+    told: (told: Told) => cluster.tasks.told(told),
+    askParts: (asked: AskedParts) => cluster.tasks.askParts(asked),
     moved: (job: string) => cluster.tasks.moved(job),
-    drain: (tasks: readonly TaskAssignment[]) => cluster.tasks.drain(tasks),
     jobFailed: (...told: Parameters<Cluster['failJob']>) => cluster.failJob(...told),
     admin: (method: keyof AdminPort, args: readonly unknown[]) => cluster.answerAdmin(port, method, args),
   };

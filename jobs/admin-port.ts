@@ -1,6 +1,7 @@
 // Owns what a process answers about itself: puts together what the process knows and what its tasks say. Asks and shows;
 // hands changes on.
 
+import { Savepoints } from '#checkpoint/savepoint.ts';
 import { type ReadChange, readPatch, requestView } from '#jobs/admin-changes.ts';
 import { hideSecrets } from '#jobs/admin-configuration.ts';
 import { checkpointsView, exceptionsView } from '#jobs/admin-history.ts';
@@ -16,6 +17,7 @@ import {
 } from '#jobs/admin-jobs.ts';
 import { metricsText } from '#jobs/admin-metrics.ts';
 import { readinessView } from '#jobs/admin-readiness.ts';
+import { listSavepoints, savepointDetailView, savepointView } from '#jobs/admin-savepoints.ts';
 import type { AdminSource } from '#jobs/admin-source.ts';
 import { readableOperators, readStatePage } from '#jobs/admin-state.ts';
 import { explain } from '#jobs/explain.ts';
@@ -35,6 +37,8 @@ import type {
   PlanView,
   ReadinessView,
   RequestView,
+  SavepointDetailView,
+  SavepointView,
   StateQueryView,
   StateView,
 } from '#runtime/http/contract.ts';
@@ -141,6 +145,28 @@ class ProcessAdmin implements AdminPort {
 
   checkpointJob(name: string, terms: ChangeTerms): Promise<RequestView | null> {
     return this.#change(name, () => ({ operation: 'checkpoint', parameters: {} }), terms);
+  }
+
+  async savepoints(name: string): Promise<readonly SavepointView[] | null> {
+    if (this.#find(name) === null) return null;
+    return (await listSavepoints(this.#savepointsOf(name))).map(savepointView);
+  }
+
+  async savepoint(name: string, id: string): Promise<SavepointDetailView | null> {
+    return this.#find(name) === null ? null : savepointDetailView(await this.#savepointsOf(name).read(id));
+  }
+
+  savepointJob(name: string, terms: ChangeTerms): Promise<RequestView | null> {
+    return this.#change(name, () => ({ operation: 'savepoint', parameters: {} }), terms);
+  }
+
+  async deleteSavepoint(name: string, id: string, terms: ChangeTerms): Promise<RequestView | null> {
+    return this.#change(name, () => ({ operation: 'delete-savepoint', parameters: { savepoint: id } }), terms);
+  }
+
+  #savepointsOf(job: string): Savepoints {
+    const { configuration, store } = this.#source;
+    return new Savepoints(store, { namespace: configuration.namespace, job });
   }
 
   async request(requestId: string): Promise<RequestView | null> {

@@ -1,5 +1,6 @@
 // Owns what the admin port asks of a process. The process implements it; tests may, too.
 
+import type { CheckpointStore } from '#checkpoint/contract.ts';
 import type { Cluster } from '#jobs/cluster.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import type { JobControl } from '#jobs/job-control.ts';
@@ -15,6 +16,7 @@ export interface AdminSource {
   readonly startedMs: number;
   /** Null until the installation is claimed. */
   readonly installationId: string | null;
+  readonly store: CheckpointStore;
   readonly slots: SlotCounts;
   readonly jobs: readonly RunningJob[];
   /** Together with other processes; null: this one is alone. */

@@ -18,6 +18,10 @@ const COMMON: Readonly<Record<Exclude<keyof AdminPort, Own>, true>> = {
   patchJob: true,
   cancelJob: true,
   checkpointJob: true,
+  savepoints: true,
+  savepoint: true,
+  savepointJob: true,
+  deleteSavepoint: true,
   request: true,
   readiness: true,
 };

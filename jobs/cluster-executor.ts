@@ -4,7 +4,7 @@
 
 import type { Executor } from '#jobs/executor.ts';
 import { JobRun, type RunProgress } from '#jobs/job-runs.ts';
-import type { Peers } from '#jobs/peers.ts';
+import type { AskedParts, Peers } from '#jobs/peers.ts';
 import type { JobState, RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { taskOf } from '#jobs/task-key.ts';
 import type { ControlAppender } from '#runtime/control/control-log.ts';
@@ -13,6 +13,7 @@ import { jobRuns, type RunWord } from '#runtime/control/job-run.ts';
 import type { MembershipView } from '#runtime/control/membership-view.ts';
 import {
   assignmentKey,
+  type SavepointReply,
   type SlotReport,
   type StateReply,
   type StopKind,
@@ -42,6 +43,7 @@ export interface ClusterExecutorParts {
   readonly slots: () => SlotCounts;
   /** Told to all processes; one that does not hear it is told again, or waited for in vain. */
   readonly tell: (question: Parameters<Peers['tell']>[0]) => void;
+  readonly askParts: (asked: AskedParts) => Promise<readonly SavepointReply[]>;
   readonly askState: (assignment: TaskAssignment, query: StateQuery) => Promise<StateReply>;
   /** What moved from slot to slot within processes since this was asked last. */
   readonly moved: (job: string) => Promise<readonly MovedTask[]>;
@@ -196,6 +198,14 @@ export class ClusterExecutor implements Executor {
 
   checkpoint({ name }: RunningJob): void {
     this.#parts.tell({ kind: 'checkpoint', job: name });
+  }
+
+  askParts({ prepared }: RunningJob, savepoint: string, timeoutMs: number): Promise<readonly SavepointReply[]> {
+    return this.#parts.askParts({ tasks: prepared?.tasks ?? [], savepoint, timeoutMs });
+  }
+
+  release({ name }: RunningJob, savepoint: string): void {
+    this.#parts.tell({ kind: 'release', job: name, savepoint });
   }
 
   failed(job: RunningJob, failure: Failure): void {

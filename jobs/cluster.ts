@@ -134,10 +134,10 @@ export class Cluster {
       slots: () => this.tasks.slots,
       moved: async (job) => (await Promise.all([this.tasks.moved(job), this.peers.moved(job)])).flat(),
       tell: (question) => {
-        if (question.kind === 'drain') this.tasks.drain(question.tasks);
-        else this.tasks.checkpoint(question.job);
+        this.tasks.told(question);
         this.peers.tell(question);
       },
+      askParts: (asked) => this.peers.askParts(asked, (own) => this.tasks.askParts(own)),
       askState: (assignment, query) => this.askState(assignment, query),
       jobEnded: parts.jobEnded,
       signal: this.#closed.signal,

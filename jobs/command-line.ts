@@ -7,6 +7,7 @@ import {
   type ChangeCommandName,
   COMMAND_NAMES,
   type CommandName,
+  commandOf,
   entryOf,
   FLAG_NAMES,
   type FlagName,
@@ -32,7 +33,7 @@ export type Command =
   | { readonly kind: 'wrong'; readonly message: string; readonly command: CommandName | null }
   | { readonly kind: 'explain'; readonly module: string; readonly options: unknown; readonly json: boolean }
   | ({ readonly kind: 'jobs' } & ApiFlags)
-  | ({ readonly kind: 'job'; readonly job: string } & ApiFlags)
+  | ({ readonly kind: 'job' | 'savepoints'; readonly job: string } & ApiFlags)
   | ({ readonly kind: 'state' } & StateAsked & ApiFlags)
   | ({ readonly kind: 'change' } & ChangeAsked & ApiFlags)
   | { readonly kind: 'completion'; readonly shell: (typeof SHELLS)[number] }
@@ -51,6 +52,8 @@ export interface ChangeAsked {
   readonly job: string;
   /** Null: any. */
   readonly requestId: string | null;
+  /** Of savepoint delete only. */
+  readonly savepoint: string | null;
   /** Of rescale only. */
   readonly parallelism: number | null;
   readonly purge: boolean;
@@ -89,7 +92,7 @@ export function parseCommandLine(argv: readonly string[]): Command {
     return wrong((error instanceof Error ? error.message : String(error)).split('\n', 1)[0]);
   }
   const { positionals, values } = parsed;
-  const [command, ...rest] = positionals;
+  const { command, rest = [] } = commandOf(positionals) ?? {};
   if (values.help || command === 'help') return parseHelp(command === 'help' ? rest : positionals, wrong);
   if (values.version || command === 'version') return { kind: 'version' };
   if (command === undefined) return wrong('no command given');
@@ -102,14 +105,16 @@ export function parseCommandLine(argv: readonly string[]): Command {
     case 'start': {
       const mixed = findMixed(rest[0], parsed.given);
       if (mixed !== null) return wrong(mixed);
-      return rest[0] === undefined ? parseUp(command, values, wrong) : parseChange(command, rest[0], values, wrong);
+      return rest[0] === undefined ? parseUp(command, values, wrong) : parseChange(command, rest, values, wrong);
     }
     case 'stop':
     case 'pause':
     case 'resume':
     case 'rescale':
     case 'cancel':
-      return parseChange(command, rest[0], values, wrong);
+    case 'savepoint':
+    case 'savepoint delete':
+      return parseChange(command, rest, values, wrong);
     case 'explain':
       return parseExplain(rest[0], values, wrong);
     case 'completion':
@@ -149,7 +154,7 @@ function findUnknownFlag(argv: readonly string[]): string | null {
 
 /** Flags that mean nothing to the command, or are given twice, and arguments that lack or are too many. */
 function findMisuse(command: CommandName, rest: readonly string[], parsed: ReturnType<typeof parse>): string | null {
-  const { argument, flags } = entryOf(command);
+  const { argument, flags, second } = entryOf(command);
   const { given } = parsed;
   const misplaced = given.find((flag) => !flags.some((known) => known === flag));
   if (misplaced !== undefined) return `--${misplaced} means nothing to ${command}`;
@@ -157,9 +162,12 @@ function findMisuse(command: CommandName, rest: readonly string[], parsed: Retur
   if (twice !== undefined) return `--${twice} is given twice`;
   if (argument?.optional && rest.length === 0) return null;
   if (argument === null) return rest.length === 0 ? null : `${command} takes no argument '${rest[0]}'`;
-  if (rest.length === 1 && rest[0] !== '') return null;
-  if (rest.length > 1) return `${command} takes one ${argument.name}, not also '${rest[1]}'`;
-  return `${command} takes a ${argument.name}`;
+  const wanted = second === undefined ? [argument] : [argument, second];
+  const missing = wanted.find(({ optional }, at) => !rest[at] && !(optional && rest[at] === undefined));
+  if (missing !== undefined) return `${command} takes a ${missing.name}`;
+  if (rest.length <= wanted.length) return null;
+  const taken = wanted.map(({ name }) => `one ${name}`).join(' and ');
+  return `${command} takes ${taken}, not also '${rest[wanted.length]}'`;
 }
 
 /** `start` is two commands, of which each has its flags. */
@@ -171,10 +179,15 @@ function findMixed(job: string | undefined, given: readonly string[]): string | 
   return null;
 }
 
-function parseChange(command: ChangeCommandName, job: string, values: Values, wrong: Wrong): Command {
+function parseChange(
+  command: ChangeCommandName,
+  [job, second = null]: readonly (string | null)[],
+  values: Values,
+  wrong: Wrong,
+): Command {
   const api = apiFlags(values);
   if (typeof api === 'string') return wrong(api);
-  if (/^\.{1,2}$/.test(job)) return wrong(`${command} takes the id of a job, not '${job}'`);
+  if (job === null || /^\.{1,2}$/.test(job)) return wrong(`${command} takes the id of a job, not '${job}'`);
   const requestId = typeof values['request-id'] === 'string' ? values['request-id'] : null;
   if (requestId !== null && !REQUEST_ID.test(requestId))
     return wrong(`--request-id takes a to z, 0 to 9 and -, 64 characters at most, not '${requestId}'`);
@@ -189,6 +202,7 @@ function parseChange(command: ChangeCommandName, job: string, values: Values, wr
     kind: 'change',
     command,
     job,
+    savepoint: command === 'savepoint delete' ? second : null,
     requestId,
     parallelism,
     purge: values.purge === true,
@@ -205,7 +219,8 @@ function apiFlags(values: Values): ApiFlags | string {
   return { url, json: values.json === true };
 }
 
-function parseHelp([command]: readonly string[], wrong: Wrong): Command {
+function parseHelp(words: readonly string[], wrong: Wrong): Command {
+  const command = commandOf(words)?.command;
   if (command === undefined) return { kind: 'help', command: null };
   if (isCommand(command)) return { kind: 'help', command };
   return wrong(`'${command}' is no command${meant(command, COMMAND_NAMES)}`);
@@ -234,7 +249,7 @@ function parseAsking(command: CommandName, job: string, values: Values, wrong: W
   if (typeof api === 'string') return wrong(api);
   if (command === 'jobs') return { kind: 'jobs', ...api };
   if (/^\.{1,2}$/.test(job)) return wrong(`${command} takes the id of a job, not '${job}'`);
-  if (command === 'job') return { kind: 'job', job, ...api };
+  if (command === 'job' || command === 'savepoints') return { kind: command, job, ...api };
   const limit = text('limit') === null ? KEYS_SHOWN : wholeNumber(text('limit') ?? '', 1, KEYS_MAX);
   if (limit === null) return wrong(`--limit takes a whole number from 1 to ${KEYS_MAX}, not '${values.limit}'`);
   const others = (['prefix', 'after', 'limit'] as const).find((name) => text(name) !== null);

@@ -2,7 +2,7 @@
 
 import type { JobRun, RunProgress } from '#jobs/job-runs.ts';
 import type { JobState, RunningJob } from '#jobs/running-jobs.ts';
-import type { SlotReport, StateReply, StopKind, TaskAssignment } from '#runtime/slot/messages.ts';
+import type { SavepointReply, SlotReport, StateReply, StopKind, TaskAssignment } from '#runtime/slot/messages.ts';
 import type { SlotCounts } from '#runtime/slot/slot.ts';
 import type { MovedTask } from '#runtime/slot/slot-moves.ts';
 import type { MoveProgress } from '#runtime/slot/slot-rescale.ts';
@@ -28,6 +28,13 @@ export interface Executor {
   drain(tasks: readonly TaskAssignment[]): void;
   /** Asks every task of it for a checkpoint now. */
   checkpoint(job: RunningJob): void;
+  /**
+   * Asks every task of it for its part of a savepoint. They hold then, whatever was answered, until `release`.
+   * At once when one of them has none.
+   */
+  askParts(job: RunningJob, savepoint: string, timeoutMs: number): Promise<readonly SavepointReply[]>;
+  /** The savepoint is done, or has failed. */
+  release(job: RunningJob, savepoint: string): void;
   /** Ends the tasks of a job that cannot go on. */
   failed(job: RunningJob, failure: Failure): void;
   /** What the tasks say now; those that do not answer are left out. */

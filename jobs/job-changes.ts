@@ -46,7 +46,10 @@ export function judgeChange(job: RunningJob, kind: OperationKind, parameters: Op
       const spreadsAnew = kind === 'rescale' && state === 'RUNNING';
       return { wanted: null, already: spreadsAnew ? null : 'it is as asked' };
     }
+    case 'delete-savepoint':
+      return { wanted: null, already: null };
     case 'checkpoint':
+    case 'savepoint':
       if (state !== 'RUNNING') return wrong(`it is ${state}`, `start it before: millrace start ${name}`);
       return { wanted: null, already: null };
   }

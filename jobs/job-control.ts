@@ -135,7 +135,20 @@ export class JobControl {
   #begin(job: RunningJob, operation: Operation, resumed: boolean, before = job.wanted): void {
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, this.#parts.signal]);
-    const work: OperationAtWork = { operation, job, resumed, signal, progress: null, waits: false };
+    const work: OperationAtWork = {
+      operation,
+      job,
+      resumed,
+      signal,
+      progress: null,
+      waits: false,
+      note: async (notes) => {
+        const { operation: known } = work;
+        work.operation = { ...known, notes: { ...known.notes, ...notes }, atMs: this.#parts.clock.nowMs() };
+        await this.#parts.control.append(work.operation);
+        note(this.#operations, work.operation);
+      },
+    };
     const { logger } = this.#parts;
     const fields = { job: job.name, requestId: operation.requestId };
     logger.info(fields, `${operation.operation} of job ${job.name} begins`);
@@ -150,28 +163,28 @@ export class JobControl {
 
   async #run(work: OperationAtWork, before: RunningJob['wanted']): Promise<void> {
     const { clock, jobs, logger, signal } = this.#parts;
-    const { job, operation } = work;
-    const fields = { job: job.name, requestId: operation.requestId };
+    const { job } = work;
+    const { operation: kind, requestId } = work.operation;
+    const fields = { job: job.name, requestId };
     try {
       const { outcome, records = [] } = await this.#carry.carryOut(work);
       if (signal.aborted) return;
-      await this.#end(ended(operation, 'done', outcome, clock.nowMs()), records);
-      logger.info(fields, `${operation.operation} of job ${job.name}: ${outcome.message}`);
+      await this.#end(ended(work.operation, 'done', outcome, clock.nowMs()), records);
+      logger.info(fields, `${kind} of job ${job.name}: ${outcome.message}`);
     } catch (error) {
       // The next process finds it, and goes on.
       if (signal.aborted) return;
       const { code, message, remedy } = describe(error);
       const outcome: OperationOutcome = { message, fault: { code, message, remedy } };
-      logger.warn({ ...fields, code, remedy }, `${operation.operation} of job ${job.name} did not succeed: ${message}`);
+      logger.warn({ ...fields, code, remedy }, `${kind} of job ${job.name} did not succeed: ${message}`);
       // Nothing moved: what it is told to be is what it is.
-      const undone = operation.operation === 'rescale' && job.state === 'RUNNING' && job.failure === null;
-      const { requestId } = operation;
+      const undone = kind === 'rescale' && job.state === 'RUNNING' && job.failure === null;
       const back = undone
         ? [changed(job.wanted, { settings: before.settings }, { requestId, atMs: clock.nowMs() })]
         : [];
       for (const told of back) jobs.told(job, told);
       const phase = undone || code === 'request-interrupted' ? 'undone' : 'failed';
-      await this.#end(ended(operation, phase, outcome, clock.nowMs()), back);
+      await this.#end(ended(work.operation, phase, outcome, clock.nowMs()), back);
     }
   }
 

@@ -5,7 +5,13 @@ import type { Worker } from 'node:worker_threads';
 import type { Executor } from '#jobs/executor.ts';
 import { JobRun, type RunProgress } from '#jobs/job-runs.ts';
 import type { JobState, RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
-import { type SlotReport, type StateReply, stateUnreadable, type TaskAssignment } from '#runtime/slot/messages.ts';
+import {
+  type SavepointReply,
+  type SlotReport,
+  type StateReply,
+  stateUnreadable,
+  type TaskAssignment,
+} from '#runtime/slot/messages.ts';
 import type { SlotCounts } from '#runtime/slot/slot.ts';
 import type { MovedTask } from '#runtime/slot/slot-moves.ts';
 import { SlotPool } from '#runtime/slot/slot-pool.ts';
@@ -128,6 +134,16 @@ export class JobExecutor implements Executor {
   /** Asks every task of it for a checkpoint now. */
   checkpoint({ name }: RunningJob): void {
     this.#pool.tellAll({ kind: 'checkpoint', job: name });
+  }
+
+  /** At once when one of them has no part. */
+  askParts({ prepared }: RunningJob, savepoint: string, timeoutMs: number): Promise<readonly SavepointReply[]> {
+    return this.#pool.askParts(prepared?.tasks ?? [], savepoint, timeoutMs);
+  }
+
+  /** The savepoint is done, or has failed: its tasks go on. */
+  release({ name }: RunningJob, savepoint: string): void {
+    this.#pool.tellAll({ kind: 'release', job: name, savepoint });
   }
 
   /** Ends the tasks of a job that cannot go on. */

@@ -6,9 +6,10 @@ import { humanSize } from '#jobs/commands/human-text.ts';
 import type { Executor } from '#jobs/executor.ts';
 import type { JobCheckpoints } from '#jobs/job-checkpoints.ts';
 import type { JobPreparation } from '#jobs/job-preparation.ts';
+import type { JobSavepoints } from '#jobs/job-savepoints.ts';
 import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import type { ControlAppender, ControlRecord } from '#runtime/control/control-log.ts';
-import type { Operation, OperationOutcome, TaskPause } from '#runtime/control/operations.ts';
+import type { Operation, OperationNotes, OperationOutcome, TaskPause } from '#runtime/control/operations.ts';
 import { assignmentKey } from '#runtime/slot/messages.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { ERROR_CODES, type ErrorCode, StreamError } from '#runtime/std/errors.ts';
@@ -21,6 +22,7 @@ export interface JobOperationsParts {
   readonly preparation: JobPreparation;
   readonly control: ControlAppender;
   readonly checkpoints: JobCheckpoints;
+  readonly savepoints: JobSavepoints;
   /** Deletes what a job has beside its output; none of its tasks runs. */
   readonly purge: (job: RunningJob) => Promise<void>;
 }
@@ -33,7 +35,7 @@ const DRAIN_LOOK_MS = 250;
 
 /** One operation at work. */
 export interface OperationAtWork {
-  readonly operation: Operation;
+  operation: Operation;
   readonly job: RunningJob;
   /** It was found in the log, left by a process that ended. */
   readonly resumed: boolean;
@@ -43,6 +45,8 @@ export interface OperationAtWork {
   progress: { done: number; readonly total: number } | null;
   /** It only waits: another may go before. */
   waits: boolean;
+  /** Writes down what whoever goes on with it has to know; what was noted before stays. */
+  note(notes: OperationNotes): Promise<void>;
 }
 
 export interface OperationResult {
@@ -77,6 +81,10 @@ export class JobOperations {
       case 'checkpoint':
         if (resumed) throw interrupted(`the process ended before all tasks of job ${job.name} had a checkpoint`);
         return { outcome: { message: await this.#checkpoint(work) } };
+      case 'savepoint':
+        return { outcome: await this.#savepoint(work) };
+      case 'delete-savepoint':
+        return { outcome: { message: await this.#deleteSavepoint(work) } };
     }
   }
 
@@ -210,6 +218,23 @@ export class JobOperations {
       work.progress = { done, total };
     });
     return `each of its ${count} tasks has a checkpoint, ${humanSize(bytes)} in all`;
+  }
+
+  async #savepoint(work: OperationAtWork): Promise<OperationOutcome> {
+    const { job } = work;
+    const { executor, savepoints } = this.#parts;
+    // The one before may have come to its end and not have said so.
+    const taken = (await savepoints.left(work)) ?? (await savepoints.take(work, () => this.#untilLive(work)));
+    executor.release(job, taken.id);
+    const bytes = taken.tasks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const message = `savepoint ${taken.id} of ${taken.tasks.length} tasks, ${humanSize(bytes)}`;
+    return { message, savepoint: taken.id };
+  }
+
+  async #deleteSavepoint({ job, operation, resumed }: OperationAtWork): Promise<string> {
+    const id = operation.parameters.savepoint ?? '';
+    await this.#parts.savepoints.delete(job, id, resumed);
+    return `savepoint ${id} is deleted`;
   }
 
   async #configure(work: OperationAtWork): Promise<string> {

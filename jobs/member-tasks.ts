@@ -3,11 +3,13 @@
 // is this process's, and who waits for its end hears of it.
 
 import type { Worker } from 'node:worker_threads';
+import type { AskedParts, Told } from '#jobs/peers.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
 import { taskOf } from '#jobs/task-key.ts';
 import type { MeantSlots } from '#jobs/wanted-tasks.ts';
 import {
   assignmentKey,
+  type SavepointReply,
   type SlotReport,
   type StateReply,
   type StopKind,
@@ -116,16 +118,22 @@ export class MemberTasks {
     return this.#weights;
   }
 
+  /** What all processes are told of their tasks. */
+  told(told: Told): void {
+    if (told.kind === 'drain') this.#drain(told.tasks);
+    else this.#pool.tellAll(told);
+  }
+
   /** Those of the tasks that run here are drained, and not started again. */
-  drain(tasks: readonly TaskAssignment[]): void {
+  #drain(tasks: readonly TaskAssignment[]): void {
     const here = tasks.filter((task) => this.#running.has(assignmentKey(task)));
     for (const task of here) this.#drained.add(assignmentKey(task));
     this.#pool.tellAll({ kind: 'drain', tasks: here });
   }
 
-  /** Asks the tasks of a job that run here for a checkpoint. */
-  checkpoint(job: string): void {
-    this.#pool.tellAll({ kind: 'checkpoint', job });
+  /** Parts of a savepoint. */
+  askParts({ savepoint, tasks, timeoutMs }: AskedParts): Promise<readonly SavepointReply[]> {
+    return this.#pool.askParts(tasks, savepoint, timeoutMs);
   }
 
   isRunning(key: string): boolean {

@@ -6,6 +6,7 @@ import type { AdminPort } from '#runtime/http/contract.ts';
 import type { AskPeer } from '#runtime/http/peer-client.ts';
 import {
   assignmentKey,
+  type SavepointReply,
   type SlotReport,
   type StateReply,
   stateUnreadable,
@@ -20,22 +21,34 @@ export type PeerQuestion =
   | { readonly kind: 'status' | 'reports' }
   | { readonly kind: 'checkpoint' | 'moved'; readonly job: string }
   | { readonly kind: 'drain'; readonly tasks: readonly TaskAssignment[] }
+  | { readonly kind: 'release'; readonly job: string; readonly savepoint: string }
+  | ({ readonly kind: 'parts' } & AskedParts)
   | { readonly kind: 'state'; readonly assignment: TaskAssignment; readonly query: StateQuery }
   | { readonly kind: 'job-failed'; readonly job: string; readonly failure: Failure }
   | { readonly kind: 'admin'; readonly method: keyof AdminPort; readonly args: readonly unknown[] };
 
 /** What is said and not asked. */
-export type Told =
-  | { readonly kind: 'checkpoint'; readonly job: string }
-  | { readonly kind: 'drain'; readonly tasks: readonly TaskAssignment[] };
+export type Told = Extract<PeerQuestion, { readonly kind: 'drain' | 'release' }> | ToldCheckpoint;
+
+interface ToldCheckpoint {
+  readonly kind: 'checkpoint';
+  readonly job: string;
+}
+
+/** Parts of a savepoint. */
+export interface AskedParts {
+  readonly tasks: readonly TaskAssignment[];
+  readonly savepoint: string;
+  readonly timeoutMs: number;
+}
 
 /** How this process answers them. */
 export interface PeerAnswers {
   status(): Promise<readonly SlotReport[]>;
   reports(): Promise<readonly SlotReport[]>;
   askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply>;
-  checkpoint(job: string): void;
-  drain(tasks: readonly TaskAssignment[]): void;
+  told(told: Told): void;
+  askParts(asked: AskedParts): Promise<readonly SavepointReply[]>;
   moved(job: string): Promise<readonly MovedTask[]>;
   /** Error: superseded when another process has the control partition. */
   jobFailed(job: string, failure: Failure): Promise<void>;
@@ -44,6 +57,8 @@ export interface PeerAnswers {
 }
 
 const STATUS_MS = 3_000;
+/** A process that is away refuses at once: told again by whoever waits for it. */
+const TELLS_MAX = 3;
 const STATE_MS = 10_000;
 const ADMIN_MS = 10_000;
 /** Tasks that move are prepared for, stopped and started. */
@@ -57,11 +72,13 @@ export function answerPeer(answers: PeerAnswers, question: unknown): Promise<unk
     case 'reports':
       return answers.reports();
     case 'checkpoint':
-      return Promise.resolve(answers.checkpoint(asked.job));
+    case 'drain':
+    case 'release':
+      return Promise.resolve(answers.told(asked as Told));
+    case 'parts':
+      return answers.askParts(asked);
     case 'moved':
       return answers.moved(asked.job);
-    case 'drain':
-      return Promise.resolve(answers.drain(asked.tasks));
     case 'state':
       return answers.askState(asked.assignment, asked.query);
     case 'job-failed':
@@ -123,7 +140,32 @@ export class Peers {
     return (await this.#ask(owner, { kind: 'state', assignment, query }, STATE_MS)) as StateReply;
   }
 
-  /** One that does not hear it is waited for in vain, and that is told. */
+  /** Parts of a savepoint of the tasks that run here, asked of `own`, and of the others; at once when one has none. */
+  async askParts(asked: AskedParts, own: PeerAnswers['askParts']): Promise<readonly SavepointReply[]> {
+    const { members, owners } = this.#view();
+    const failed = Promise.withResolvers<readonly SavepointReply[]>();
+    const byOwner = Map.groupBy(asked.tasks, (task) => owners.get(assignmentKey(task)) ?? null);
+    const answers = [...byOwner].map(async ([owner, tasks]) => {
+      const self = members.some((one) => one.self && one.processId === owner);
+      const replies = await (self ? own({ ...asked, tasks }) : this.#askPartsOf(owner, { ...asked, tasks }));
+      if (replies.some(({ kind }) => kind === 'failure')) failed.resolve(replies);
+      return replies;
+    });
+    return Promise.race([Promise.all(answers).then((all) => all.flat()), failed.promise]);
+  }
+
+  async #askPartsOf(owner: string | null, asked: AskedParts): Promise<readonly SavepointReply[]> {
+    try {
+      const address = this.#addressOf(owner);
+      if (address === null) throw unknownOwner(asked);
+      const question: PeerQuestion = { kind: 'parts', ...asked };
+      return (await this.#ask(address, question, asked.timeoutMs + STATUS_MS)) as readonly SavepointReply[];
+    } catch (error) {
+      const { message, remedy } = describe(error);
+      return [{ kind: 'failure', failure: { code: 'savepoint-failed', message, remedy, stack: '' } }];
+    }
+  }
+
   /** What moved from slot to slot in the other processes since this was asked last. */
   async moved(job: string): Promise<readonly MovedTask[]> {
     const others = this.#view().members.filter(({ self }) => !self);
@@ -134,9 +176,18 @@ export class Peers {
     return (answers as (readonly MovedTask[])[]).flat();
   }
 
+  /** One that does not hear it is told again a few times, then waited for in vain, and that is told. */
   tell(question: Told): void {
-    for (const { address, self } of this.#view().members) {
-      if (!self) void this.#ask(address, question, STATUS_MS).catch(() => {});
+    for (const { address, self } of this.#view().members) if (!self) void this.#tell(address, question);
+  }
+
+  async #tell(address: string, question: Told): Promise<void> {
+    for (let tries = 1; tries <= TELLS_MAX; tries++) {
+      const told = await this.#ask(address, question, STATUS_MS).then(
+        () => true,
+        () => false,
+      );
+      if (told || !this.#view().members.some((one) => one.address === address)) return;
     }
   }
 
@@ -163,4 +214,12 @@ export class Peers {
     const member = this.#view().members.find((one) => one.processId === processId);
     return member === undefined || member.address === '' ? null : member.address;
   }
+}
+
+function unknownOwner({ savepoint }: AskedParts): StreamError {
+  return new StreamError(
+    'savepoint-failed',
+    `savepoint ${savepoint}: tasks are moving between processes`,
+    'take another one when all of them run',
+  );
 }

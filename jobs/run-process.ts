@@ -15,6 +15,7 @@ import { JobControl } from '#jobs/job-control.ts';
 import { JobExecutor } from '#jobs/job-executor.ts';
 import { writersFirst } from '#jobs/job-order.ts';
 import { type ClaimedInstallation, JobPreparation } from '#jobs/job-preparation.ts';
+import { JobSavepoints } from '#jobs/job-savepoints.ts';
 import { retained, retentionPolicy } from '#jobs/log-retention.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
 import type { JobReport, ProcessOptions } from '#jobs/process-options.ts';
@@ -165,6 +166,9 @@ export class MillraceProcess implements AdminSource {
   #makeControl({ control }: ClaimedInstallation, executor: Executor, signal: AbortSignal): HeldControl {
     const { logger } = this.#options;
     const appender = new ControlWriter({ edges: this.#edges, processId: this.processId, logger, signal }, control);
+    const newId = () => ulid(systemClock.nowMs(), randomBytes(10)).toLowerCase();
+    const { store } = this.#preparation;
+    const { namespace } = this.configuration;
     const changes = new JobControl({
       clock: systemClock,
       logger,
@@ -173,9 +177,10 @@ export class MillraceProcess implements AdminSource {
       preparation: this.#preparation,
       control: appender,
       checkpoints: new JobCheckpoints(executor, systemClock),
+      savepoints: new JobSavepoints({ clock: systemClock, executor, store, namespace, newId }),
       changed: () => this.#keepUnread(),
-      purge: (job) => purgeJob(job.name, this.configuration.namespace, this.log.admin, this.#preparation.store),
-      newId: () => ulid(systemClock.nowMs(), randomBytes(10)).toLowerCase(),
+      purge: (job) => purgeJob(job.name, namespace, this.log.admin, store),
+      newId,
       signal,
       failed: (fault) => this.#controlFailed(fault, signal),
     });
@@ -331,6 +336,10 @@ export class MillraceProcess implements AdminSource {
 
   get changes(): JobControl | null {
     return this.cluster?.changes ?? this.#control?.changes ?? null;
+  }
+
+  get store() {
+    return this.#preparation.store;
   }
 
   get slots(): SlotCounts {

@@ -20,7 +20,7 @@ const SHOWN_MAX = 100;
 const ANSWER_BYTES_MAX = 256 * 2 ** 20;
 
 export interface ApiChange {
-  readonly method: 'PATCH' | 'DELETE';
+  readonly method: 'PATCH' | 'DELETE' | 'POST';
   /** Null: none. */
   readonly body: object | null;
   readonly headers: Readonly<Record<string, string>>;
@@ -38,7 +38,8 @@ export async function askApi<T>(access: ApiAccess, path: string, change: ApiChan
   const headers = {
     accept: 'application/json',
     ...(token && { authorization: `Bearer ${token}` }),
-    ...(body !== null && { 'content-type': 'application/json' }),
+    // Without a body, too: no page of others can send it so unasked.
+    ...((body !== null || change?.method === 'POST') && { 'content-type': 'application/json' }),
     ...change?.headers,
   };
   const sent = { method: change?.method ?? 'GET', ...(body !== null && { body: JSON.stringify(body) }) };

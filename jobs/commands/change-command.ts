@@ -27,13 +27,13 @@ const STATES = { start: 'RUNNING', resume: 'RUNNING', stop: 'STOPPED', pause: 'P
 /** What the command prints. Errors: those of the API and of the change; api-unreachable, api-foreign, config-invalid. */
 export async function change(command: ChangeAsked & ApiFlags, edges: ChangeEdges): Promise<string> {
   const access: ApiAccess = { url: command.url, environment: edges.environment };
-  const path = `/jobs/${encodeURIComponent(command.job)}`;
-  const { revision } = await askApi<JobDetailView>(access, path);
+  const job = `/jobs/${encodeURIComponent(command.job)}`;
+  const { revision } = await askApi<JobDetailView>(access, job);
   const headers = {
     'idempotency-key': command.requestId ?? randomUUID(),
     ...(Number.isInteger(revision) && { 'if-match': `"${revision}"` }),
   };
-  const request = await untilEnd(await send(access, path, { ...wordsOf(command), headers }, edges), access, edges);
+  const request = await untilEnd(await send(access, job, { ...wordsOf(command), headers }, edges), access, edges);
   if (request.state === 'DONE') return command.json ? `${JSON.stringify(request, null, 2)}\n` : textOf(request);
   const { code, message, remedy } = request.failure ?? { code: '', message: request.message ?? '', remedy: '' };
   const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'request-interrupted';
@@ -41,13 +41,19 @@ export async function change(command: ChangeAsked & ApiFlags, edges: ChangeEdges
   throw new StreamError(known, `${printable(message)}${undone}`, printable(remedy) || 'look at the job: millrace job');
 }
 
+/** `more`: of the path, behind that of the job. */
 function wordsOf({
   command,
   drain,
   parallelism,
   purge,
-}: ChangeAsked): Pick<ApiChange, 'method' | 'body'> & { query?: string } {
-  if (command === 'cancel') return { method: 'DELETE', body: null, ...(purge && { query: '?purge=true' }) };
+  savepoint,
+}: ChangeAsked): Pick<ApiChange, 'method' | 'body'> & { readonly more?: string } {
+  if (command === 'cancel') return { method: 'DELETE', body: null, ...(purge && { more: '?purge=true' }) };
+  if (command === 'savepoint') return { method: 'POST', body: null, more: '/savepoints' };
+  if (command === 'savepoint delete') {
+    return { method: 'DELETE', body: null, more: `/savepoints/${encodeURIComponent(savepoint ?? '')}` };
+  }
   const body: JobPatchView =
     command === 'rescale' ? { parallelism: parallelism ?? 1 } : { state: STATES[command], ...(drain && { drain }) };
   return { method: 'PATCH', body };
@@ -57,12 +63,12 @@ function wordsOf({
 async function send(
   access: ApiAccess,
   path: string,
-  { query = '', ...words }: ApiChange & { query?: string },
+  { more = '', ...words }: ApiChange & { readonly more?: string },
   { clock }: ChangeEdges,
 ): Promise<RequestView> {
   for (let tries = 1; ; tries++) {
     try {
-      return await askApi<RequestView>(access, `${path}${query}`, words);
+      return await askApi<RequestView>(access, `${path}${more}`, words);
     } catch (error) {
       const again = error instanceof StreamError && error.code === 'api-unreachable' && tries < SENDS_MAX;
       if (!again) throw error;

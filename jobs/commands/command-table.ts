@@ -2,7 +2,7 @@
 // not known here.
 
 /** What a shell can offer in a place. */
-export type Completes = 'job' | 'operator' | 'file' | 'directory' | 'shell' | 'command' | 'nothing';
+export type Completes = 'job' | 'savepoint' | 'operator' | 'file' | 'directory' | 'shell' | 'command' | 'nothing';
 
 export interface Flag {
   /** Name of its value; null: it takes none. */
@@ -11,9 +11,17 @@ export interface Flag {
   readonly completes?: Completes;
 }
 
+export interface Argument {
+  readonly name: string;
+  readonly completes: Completes;
+  readonly optional?: true;
+}
+
 export interface CommandEntry {
   /** How its argument is called; null: it takes none. */
-  readonly argument: { readonly name: string; readonly completes: Completes; readonly optional?: true } | null;
+  readonly argument: Argument | null;
+  /** Another one behind it. */
+  readonly second?: Argument;
   readonly flags: readonly FlagName[];
   readonly summary: string;
   /** More of what it does; lines as they are printed. */
@@ -186,6 +194,35 @@ export const COMMANDS = {
       ['millrace cancel rollups --purge', 'to begin anew'],
     ],
   },
+  savepoint: {
+    argument: A_JOB,
+    flags: CHANGE_FLAGS,
+    summary: 'keep the state of a job as it is now',
+    details: [
+      'All tasks are cut at one place in their input and go on. A savepoint lives until',
+      'it is deleted, and is what another version or another number of partitions may',
+      'begin with: millrace deploy MODULE --from-savepoint ID.',
+    ],
+    examples: [
+      ['millrace savepoint rollups', 'prints its id'],
+      ['millrace savepoint delete rollups 01jd…', 'deletes it'],
+    ],
+  },
+  'savepoint delete': {
+    argument: A_JOB,
+    second: { name: 'ID', completes: 'savepoint' },
+    flags: CHANGE_FLAGS,
+    summary: 'delete a savepoint of a job',
+    details: ['What it shares with no other is deleted with it.'],
+    examples: [['millrace savepoint delete rollups 01jd…', 'one of: millrace savepoints rollups']],
+  },
+  savepoints: {
+    argument: A_JOB,
+    flags: API_FLAGS,
+    summary: 'the savepoints of a job, the newest first',
+    details: ['BEHIND is how far its watermark was behind the clock when it was taken.'],
+    examples: [['millrace savepoints rollups', 'ids, versions, sizes']],
+  },
   completion: {
     argument: { name: 'SHELL', completes: 'shell' },
     flags: [],
@@ -211,7 +248,15 @@ export const COMMANDS = {
 
 export type CommandName = keyof typeof COMMANDS;
 /** Those that change a job. */
-export type ChangeCommandName = 'start' | 'stop' | 'pause' | 'resume' | 'rescale' | 'cancel';
+export type ChangeCommandName =
+  | 'start'
+  | 'stop'
+  | 'pause'
+  | 'resume'
+  | 'rescale'
+  | 'cancel'
+  | 'savepoint'
+  | 'savepoint delete';
 
 export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
 export const FLAG_NAMES = Object.keys(FLAGS) as readonly FlagName[];
@@ -223,6 +268,16 @@ export function entryOf(name: CommandName): CommandEntry {
 
 export function flagOf(name: FlagName): Flag {
   return FLAGS[name];
+}
+
+/** The command that words begin with, and what is left of them: some are two words. */
+export function commandOf(
+  words: readonly string[],
+): { readonly command: string; readonly rest: readonly string[] } | null {
+  if (words.length === 0) return null;
+  const both = words.slice(0, 2).join(' ');
+  if (words.length > 1 && isCommand(both)) return { command: both, rest: words.slice(2) };
+  return { command: words[0], rest: words.slice(1) };
 }
 
 export function isCommand(name: string): name is CommandName {

@@ -2,7 +2,7 @@
 
 import { askApi } from '#jobs/commands/api-client.ts';
 import { completedWords, type KnownNames } from '#jobs/commands/completed-words.ts';
-import type { JobView, StateOperatorsView } from '#runtime/http/contract.ts';
+import type { JobView, SavepointView, StateOperatorsView } from '#runtime/http/contract.ts';
 
 /** Nobody waits longer for a word. */
 const PATIENCE_MS = 700;
@@ -24,6 +24,11 @@ export async function complete(
       (await ask<{ readonly jobs?: readonly JobView[] }>(url, '/jobs'))?.jobs?.map(({ name }) => name) ?? [],
     operators: async (url, job) =>
       (await ask<Partial<StateOperatorsView>>(url, `/jobs/${encodeURIComponent(job)}/state`))?.operators ?? [],
+    savepoints: async (url, job) => {
+      const path = `/jobs/${encodeURIComponent(job)}/savepoints`;
+      const answer = await ask<{ readonly savepoints?: readonly SavepointView[] }>(url, path);
+      return answer?.savepoints?.map(({ id }) => id) ?? [];
+    },
   };
   const offered = (await completedWords(words, names)) ?? [];
   return offered.map((word) => `${word}\n`).join('');

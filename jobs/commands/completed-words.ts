@@ -4,6 +4,7 @@
 import {
   COMMAND_NAMES,
   type Completes,
+  commandOf,
   entryOf,
   FLAG_NAMES,
   flagOf,
@@ -16,6 +17,7 @@ import {
 export interface KnownNames {
   jobs(url: string | null): Promise<readonly string[]>;
   operators(url: string | null, job: string): Promise<readonly string[]>;
+  savepoints(url: string | null, job: string): Promise<readonly string[]>;
 }
 
 /** `words` behind `millrace`, the last one unfinished. Null: files, which the shell knows best. */
@@ -26,6 +28,13 @@ export async function completedWords(words: readonly string[], names: KnownNames
   if (offered === null) return null;
   const given = (word: string) => command !== null && words.slice(0, -1).includes(word) && word.startsWith('--');
   return offered.filter((word) => word.startsWith(unfinished) && !given(word));
+}
+
+const FIRST_WORDS = COMMAND_NAMES.filter((name) => !name.includes(' '));
+
+/** Of commands of two words that begin with this one. */
+function secondWords(command: string): readonly string[] {
+  return COMMAND_NAMES.flatMap((name) => (name.startsWith(`${command} `) ? [name.slice(command.length + 1)] : []));
 }
 
 interface Line {
@@ -59,7 +68,7 @@ function readLine(given: readonly string[]): Line {
     } else if (word.startsWith('--')) open = takesValue(word.slice(2)) ? word.slice(2) : null;
     else positionals.push(word);
   }
-  const [command = null, ...rest] = positionals;
+  const { command = null, rest = [] } = commandOf(positionals) ?? {};
   return { command, positionals: rest, url, completes: completesOf(open, command, rest, unfinished), unfinished };
 }
 
@@ -76,12 +85,12 @@ function completesOf(
   if (open !== null) return (isFlag(open) ? flagOf(open).completes : undefined) ?? 'nothing';
   if (unfinished.startsWith('-') || command === null) return null;
   if (!isCommand(command)) return 'nothing';
-  const { argument } = entryOf(command);
-  return argument === null || rest.length > 0 ? null : argument.completes;
+  const { argument, second } = entryOf(command);
+  return [argument, second][rest.length]?.completes ?? null;
 }
 
 function ownWords({ command, unfinished }: Line): readonly string[] {
-  if (command === null && !unfinished.startsWith('-')) return COMMAND_NAMES;
+  if (command === null && !unfinished.startsWith('-')) return FIRST_WORDS;
   const flags = command !== null && isCommand(command) ? [...entryOf(command).flags, 'help' as const] : FLAG_NAMES;
   return (command === null ? (['help', 'version'] as const) : flags).map((name) => `--${name}`);
 }
@@ -92,11 +101,15 @@ async function named(completes: Completes, line: Line, names: KnownNames): Promi
     case 'directory':
       return null;
     case 'command':
-      return COMMAND_NAMES;
+      return FIRST_WORDS;
     case 'shell':
       return SHELLS;
-    case 'job':
-      return names.jobs(line.url);
+    case 'job': {
+      const jobs = await names.jobs(line.url);
+      return line.command === null ? jobs : [...secondWords(line.command), ...jobs];
+    }
+    case 'savepoint':
+      return line.positionals.length === 0 ? [] : names.savepoints(line.url, line.positionals[0]);
     case 'operator':
       return line.positionals.length === 0 ? [] : names.operators(line.url, line.positionals[0]);
     case 'nothing':

@@ -8,6 +8,9 @@ const ENDING = `Environment: KAFKA_BROKERS, MILLRACE_NAMESPACE, MILLRACE_DATA, M
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage
 `;
 
+/** What is longer than that moves nothing but its own line. */
+const LEFT_MAX = 31;
+
 export function usage(): string {
   const commands = COMMAND_NAMES.map((name) => [lineOf(name), entryOf(name).summary] as const);
   const lines = [...commands, ['  millrace COMMAND --help', 'its options, with examples'] as const];
@@ -30,9 +33,9 @@ export function commandHelp(name: CommandName): string {
 }
 
 function lineOf(name: CommandName, full = false): string {
-  const { argument, flags } = entryOf(name);
-  const given = argument === null ? '' : argument.optional ? ` [${argument.name}]` : ` ${argument.name}`;
-  return `  millrace ${name}${given}${full && flags.length > 0 ? ' [options]' : ''}`;
+  const { argument, flags, second } = entryOf(name);
+  const given = [argument, second].flatMap((one) => (one ? [one.optional ? ` [${one.name}]` : ` ${one.name}`] : []));
+  return `  millrace ${name}${given.join('')}${full && flags.length > 0 ? ' [options]' : ''}`;
 }
 
 function flagText(flag: Parameters<typeof flagOf>[0]): string {
@@ -41,6 +44,6 @@ function flagText(flag: Parameters<typeof flagOf>[0]): string {
 }
 
 function aligned(lines: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...lines.map(([left]) => left.length));
+  const width = Math.max(...lines.map(([left]) => left.length).filter((length) => length <= LEFT_MAX));
   return lines.map(([left, right]) => `${left.padEnd(width + 2)}${right}`).join('\n');
 }

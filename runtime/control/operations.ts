@@ -4,7 +4,16 @@
 import type { ControlRecord } from '#runtime/control/control-log.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
-export type OperationKind = 'start' | 'stop' | 'pause' | 'cancel' | 'rescale' | 'configure' | 'checkpoint';
+export type OperationKind =
+  | 'start'
+  | 'stop'
+  | 'pause'
+  | 'cancel'
+  | 'rescale'
+  | 'configure'
+  | 'checkpoint'
+  | 'savepoint'
+  | 'delete-savepoint';
 
 /** `undone`: it could not be finished, and all is as it was before. */
 export type OperationPhase = 'running' | 'done' | 'failed' | 'undone';
@@ -15,6 +24,14 @@ export interface OperationParameters {
   readonly parallelism?: number;
   readonly commitIntervalMs?: number;
   readonly checkpointIntervalMs?: number;
+  /** Its id. */
+  readonly savepoint?: string;
+}
+
+/** What whoever goes on with it has to know. */
+export interface OperationNotes {
+  /** Ids of savepoints that were asked for, the newest last: what was kept for those that came to nothing is deleted. */
+  readonly savepoints?: readonly string[];
 }
 
 /** A task that was not at work for a while because of the operation. */
@@ -33,6 +50,8 @@ export interface OperationOutcome {
   /** Of one that did not succeed. */
   readonly fault?: { readonly code: string; readonly message: string; readonly remedy: string };
   readonly pauses?: readonly TaskPause[];
+  /** Id of the one that was taken. */
+  readonly savepoint?: string;
 }
 
 export interface Operation {
@@ -47,6 +66,7 @@ export interface Operation {
   readonly atMs: number;
   /** Null while it runs. */
   readonly outcome: OperationOutcome | null;
+  readonly notes?: OperationNotes;
 }
 
 /** Ended ones that are kept in mind; whoever retries does so soon. */
@@ -96,7 +116,7 @@ export function repeated(operations: ReadonlyMap<string, Operation>, asked: Aske
 
 function sameParameters(one: OperationParameters, other: OperationParameters): boolean {
   const names = new Set([...Object.keys(one), ...Object.keys(other)]) as Set<keyof OperationParameters>;
-  return [...names].every((name) => one[name] === other[name]);
+  return [...names].every((name) => JSON.stringify(one[name]) === JSON.stringify(other[name]));
 }
 
 export function ended(

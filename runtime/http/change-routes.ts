@@ -4,7 +4,7 @@
 import type { ChangeTerms, JobPatchView, RequestView } from '#runtime/http/contract.ts';
 import type { Parameter } from '#runtime/http/parameters.ts';
 import { show } from '#runtime/http/parameters.ts';
-import { type Answer, type Asked, JOB, known, type Route } from '#runtime/http/route.ts';
+import { type Answer, type Asked, ID, JOB, known, type Route } from '#runtime/http/route.ts';
 import { type ErrorCode, StreamError } from '#runtime/std/errors.ts';
 
 const REQUEST_ID = /^[a-z0-9-]{1,64}$/;
@@ -30,6 +30,12 @@ const REQUEST: Parameter = {
   in: 'path',
   description: 'id of the request',
   schema: { type: 'string', pattern: REQUEST_ID.source },
+};
+const SAVEPOINT: Parameter = {
+  name: 'savepoint',
+  in: 'path',
+  description: 'id of the savepoint',
+  schema: { type: 'string', pattern: ID.source },
 };
 const PURGE: Parameter = {
   name: 'purge',
@@ -92,6 +98,54 @@ export const CHANGE_ROUTES: readonly Route[] = [
       accepted(await known(port, asked.path['job'], (job) => port.checkpointJob(job, termsOf(asked)))),
   },
   {
+    method: 'POST',
+    path: '/jobs/{job}/savepoints',
+    id: 'savepointJob',
+    summary: 'A savepoint of a job: the state of all tasks at one cut, kept until it is deleted',
+    parameters: [JOB, ...TERMS],
+    answers: ANSWERS,
+    errors: ERRORS,
+    ask: async (port, asked) =>
+      accepted(await known(port, asked.path['job'], (job) => port.savepointJob(job, termsOf(asked)))),
+  },
+  {
+    method: 'GET',
+    path: '/jobs/{job}/savepoints',
+    id: 'savepoints',
+    summary: 'Savepoints of a job, the newest first',
+    parameters: [JOB],
+    answers: { 200: { schema: 'Savepoints', description: 'the savepoints' } },
+    errors: ['job-unknown'],
+    ask: async (port, { path }) => ({
+      body: { savepoints: await known(port, path['job'], (job) => port.savepoints(job)) },
+    }),
+  },
+  {
+    method: 'GET',
+    path: '/jobs/{job}/savepoints/{savepoint}',
+    id: 'savepoint',
+    summary: 'A savepoint with its tasks',
+    parameters: [JOB, SAVEPOINT],
+    answers: { 200: { schema: 'SavepointDetail', description: 'the savepoint' } },
+    errors: ['job-unknown', 'savepoint-unknown'],
+    ask: async (port, { path }) => ({
+      body: await known(port, path['job'], (job) => port.savepoint(job, savepointOf(path))),
+    }),
+  },
+  {
+    method: 'DELETE',
+    path: '/jobs/{job}/savepoints/{savepoint}',
+    id: 'deleteSavepoint',
+    summary: 'Deletes a savepoint',
+    parameters: [JOB, SAVEPOINT, ...TERMS],
+    answers: ANSWERS,
+    errors: [...ERRORS.filter((code) => code !== 'media-type-unknown'), 'savepoint-unknown'],
+    ask: async (port, asked) => {
+      const id = savepointOf(asked.path);
+      return accepted(await known(port, asked.path['job'], (job) => port.deleteSavepoint(job, id, termsOf(asked))));
+    },
+  },
+  {
     method: 'GET',
     path: '/requests/{request}',
     id: 'request',
@@ -108,6 +162,14 @@ export const CHANGE_ROUTES: readonly Route[] = [
     },
   },
 ];
+
+/** Error: savepoint-unknown when there is none that is called so. */
+function savepointOf(path: Asked['path']): string {
+  const id = path['savepoint'];
+  if (ID.test(id)) return id;
+  const message = `there is no savepoint ${show(id)}`;
+  throw new StreamError('savepoint-unknown', message, 'name one of those that are there: millrace savepoints JOB');
+}
 
 function accepted(request: RequestView): Answer {
   const location = `/requests/${request.requestId}`;

@@ -264,6 +264,33 @@ export interface RequestView {
   readonly failure: FaultView | null;
   /** Tasks that moved, and how long each was not at work. */
   readonly pauses: readonly TaskPauseView[];
+  /** Id of the savepoint that was taken; null: none. */
+  readonly savepoint: string | null;
+}
+
+export interface SavepointView {
+  readonly id: string;
+  readonly createdMs: number;
+  /** Of the job that it was taken of. */
+  readonly version: string;
+  readonly generation: number;
+  readonly tasks: number;
+  readonly sizeBytes: number;
+  /** The lowest of its tasks; null before all of them had one. */
+  readonly watermarkMs: number | null;
+}
+
+export interface SavepointTaskView {
+  readonly stage: string;
+  readonly partition: number;
+  readonly entry: number;
+  readonly sizeBytes: number;
+  readonly watermarkMs: number | null;
+  readonly inputs: readonly { readonly topic: string; readonly partition: number; readonly offset: string }[];
+}
+
+export interface SavepointDetailView extends SavepointView {
+  readonly taskList: readonly SavepointTaskView[];
 }
 
 /** What the process answers. Null: there is no such job (or operator); errors are StreamErrors. */
@@ -283,6 +310,13 @@ export interface AdminPort {
   patchJob(name: string, patch: JobPatchView, terms: ChangeTerms): Promise<RequestView | null>;
   cancelJob(name: string, purge: boolean, terms: ChangeTerms): Promise<RequestView | null>;
   checkpointJob(name: string, terms: ChangeTerms): Promise<RequestView | null>;
+  /** Newest first. */
+  savepoints(name: string): Promise<readonly SavepointView[] | null>;
+  /** Error: savepoint-unknown. */
+  savepoint(name: string, id: string): Promise<SavepointDetailView | null>;
+  savepointJob(name: string, terms: ChangeTerms): Promise<RequestView | null>;
+  /** Error: savepoint-unknown. */
+  deleteSavepoint(name: string, id: string, terms: ChangeTerms): Promise<RequestView | null>;
   /** Null: no such change is known. */
   request(requestId: string): Promise<RequestView | null>;
   readiness(): Promise<ReadinessView>;

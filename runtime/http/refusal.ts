@@ -20,6 +20,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   'job-unknown': 404,
   'operator-unknown': 404,
   'request-unknown': 404,
+  'savepoint-unknown': 404,
   'method-unknown': 405,
   'request-timeout': 408,
   'job-busy': 409,

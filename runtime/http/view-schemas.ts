@@ -20,6 +20,9 @@ import type {
   ReadinessView,
   RequestStateName,
   RequestView,
+  SavepointDetailView,
+  SavepointTaskView,
+  SavepointView,
   StateOperatorsView,
   StateReadView,
   StateView,
@@ -74,6 +77,16 @@ const FAULT: Readonly<Record<keyof FaultView, Schema>> = {
   code: text('stable, of the table of errors'),
   message: text('what is wrong, for people'),
   remedy: text('what to do about it'),
+};
+
+const SAVEPOINT: Readonly<Record<keyof SavepointView, Schema>> = {
+  id: text('id'),
+  createdMs: moment('when it was taken'),
+  version: text('of the job that it was taken of'),
+  generation: count('of the job'),
+  tasks: count('that it has parts of'),
+  sizeBytes: count('bytes of all parts'),
+  watermarkMs: WATERMARK,
 };
 
 const JOB: Readonly<Record<keyof JobView, Schema>> = {
@@ -161,7 +174,7 @@ export const SCHEMAS = {
   Request: view<RequestView>({
     requestId: text('id'),
     job: text('id of the job'),
-    operation: text('start, stop, pause, cancel, rescale, configure, checkpoint'),
+    operation: text('start, stop, pause, cancel, rescale, configure, checkpoint, savepoint, delete-savepoint'),
     parameters: record(true, 'of the operation'),
     state: oneOf(REQUEST_STATES, 'UNDONE: it could not be finished, and all is as it was before'),
     acceptedMs: moment('when it was written down'),
@@ -176,6 +189,32 @@ export const SCHEMAS = {
     message: orNull(text('what came of it'), 'it runs'),
     failure: orNull(refer('Fault'), 'it did not fail'),
     pauses: list(refer('TaskPause'), 'tasks that moved'),
+    savepoint: orNull(text('id of the savepoint that was taken'), 'none'),
+  }),
+  Savepoints: view<{ readonly savepoints: readonly SavepointView[] }>({
+    savepoints: list(refer('Savepoint'), 'newest first'),
+  }),
+  Savepoint: view<SavepointView>(SAVEPOINT),
+  SavepointDetail: view<SavepointDetailView>({
+    ...SAVEPOINT,
+    taskList: list(
+      view<SavepointTaskView>({
+        stage: STAGE,
+        partition: PARTITION,
+        entry: count('entry at which it was cut'),
+        sizeBytes: count('bytes of its part'),
+        watermarkMs: WATERMARK,
+        inputs: list(
+          view<SavepointTaskView['inputs'][number]>({
+            topic: text('name'),
+            partition: count('number'),
+            offset: { type: 'string', pattern: '^-?[0-9]+$', description: 'of the next record to read' },
+          }),
+          'where it goes on reading',
+        ),
+      }),
+      'its parts',
+    ),
   }),
   TaskPause: view<TaskPauseView>({
     stage: STAGE,

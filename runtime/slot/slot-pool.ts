@@ -7,6 +7,7 @@ import type { Worker } from 'node:worker_threads';
 import {
   assignmentKey,
   type FromSlot,
+  type SavepointReply,
   type SlotReport,
   type StateReply,
   type StopKind,
@@ -23,6 +24,8 @@ import { type MoveProgress, rescaleJob } from '#runtime/slot/slot-rescale.ts';
 import { endSilent, endStalled, type StallParts } from '#runtime/slot/slot-stall.ts';
 import { dealTasks } from '#runtime/slot/task-dealing.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
+
+type ToldToAll = 'plan' | 'checkpoint' | 'drain' | 'state-memory' | 'release';
 
 /** A slot that lived this long is started again without a longer pause. */
 const HEALTHY_MS = 60_000;
@@ -159,7 +162,7 @@ export class SlotPool {
   }
 
   /** Tells every slot: how a job is started from now on, which slots that are made later know; what tasks are to do. */
-  tellAll(message: Extract<ToSlot, { readonly kind: 'plan' | 'checkpoint' | 'drain' | 'state-memory' }>): void {
+  tellAll(message: Extract<ToSlot, { readonly kind: ToldToAll }>): void {
     for (const slot of this.#slots) this.#say(slot, message);
   }
 
@@ -228,6 +231,11 @@ export class SlotPool {
    */
   askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply> {
     return this.#reports.askState(assignment, query);
+  }
+
+  /** Their parts of a savepoint, or why it came to nothing. They hold then, until they are told `release`. */
+  askParts(tasks: readonly TaskAssignment[], savepoint: string, timeoutMs: number): Promise<SavepointReply[]> {
+    return this.#reports.askParts(tasks, savepoint, timeoutMs);
   }
 
   #spawn(slot: Slot): Worker {

@@ -4,6 +4,7 @@
 import { LastWords } from '#runtime/slot/last-words.ts';
 import {
   assignmentKey,
+  type SavepointReply,
   type SlotReport,
   type StateReply,
   stateUnreadable,
@@ -13,6 +14,7 @@ import {
 import type { Slot, SlotCounts } from '#runtime/slot/slot.ts';
 import { type SlotAnswer, SlotQuestions } from '#runtime/slot/slot-questions.ts';
 import type { Clock } from '#runtime/std/clock.ts';
+import { StreamError } from '#runtime/std/errors.ts';
 import type { StateQuery } from '#runtime/task/state-query.ts';
 import { describe } from '#runtime/task/task-supervisor.ts';
 
@@ -88,6 +90,31 @@ export class SlotReports {
     return unanswered(assignment, slot.gone.signal.aborted ? 'ended' : 'did not answer in time');
   }
 
+  /**
+   * The parts of these tasks of a savepoint, in no order; at once when one of them says that it has none, or does not
+   * answer in time.
+   */
+  async askParts(tasks: readonly TaskAssignment[], savepoint: string, timeoutMs: number): Promise<SavepointReply[]> {
+    const failed = Promise.withResolvers<SavepointReply[]>();
+    const parts = tasks.map(async (task) => {
+      const reply = await this.#askPart(task, savepoint, timeoutMs);
+      if (reply.kind === 'failure') failed.resolve([reply]);
+      return reply;
+    });
+    return Promise.race([Promise.all(parts), failed.promise]);
+  }
+
+  async #askPart(assignment: TaskAssignment, savepoint: string, timeoutMs: number): Promise<SavepointReply> {
+    const slot = this.#slots.find(({ tasks }) => tasks.has(assignmentKey(assignment)));
+    if (slot === undefined || !slot.ready) return partless(assignment, savepoint, 'does not run now');
+    const answer = await this.#questions.ask(slot.gone.signal, timeoutMs, (request) =>
+      say(slot, { kind: 'savepoint', request, assignment, savepoint, options: {} }),
+    );
+    if (answer?.kind === 'savepoint') return answer.reply;
+    const why = slot.gone.signal.aborted ? 'ended with its thread' : 'has not come to its part in time';
+    return partless(assignment, savepoint, why);
+  }
+
   /** Null when the slot does not answer in time, or ends. */
   async ask(slot: Slot, timeoutMs: number): Promise<readonly SlotReport[] | null> {
     if (!slot.ready) return null;
@@ -104,4 +131,13 @@ function say({ worker }: Slot, message: ToSlot): void {
 
 function unanswered(assignment: TaskAssignment, why: string): StateReply {
   return { kind: 'failure', failure: describe(stateUnreadable(assignment, why)) };
+}
+
+function partless({ job, stage, partition }: TaskAssignment, savepoint: string, why: string): SavepointReply {
+  const fault = new StreamError(
+    'savepoint-failed',
+    `savepoint ${savepoint}: task ${job}/${stage}/${partition} ${why}`,
+    'look at what the task waits for (millrace job), and take another one; the job goes on as before',
+  );
+  return { kind: 'failure', failure: describe(fault) };
 }

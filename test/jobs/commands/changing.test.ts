@@ -33,6 +33,8 @@ test.each<[readonly string[], object]>([
   [['rescale', 'rollups', '--parallelism', '4'], { parallelism: 4 }],
   [['cancel', 'rollups'], { purge: false }],
   [['cancel', 'rollups', '--purge'], { purge: true }],
+  [['savepoint', 'rollups'], { savepoint: true }],
+  [['savepoint', 'delete', 'rollups', '01jd'], { delete: '01jd' }],
 ])('%j asks for what it says, of the job as it was looked at, and waits', async (args, asked) => {
   world.port.requestStates.push('RUNNING', 'RUNNING', 'DONE');
   const { status, stderr, stdout } = await run(...args);

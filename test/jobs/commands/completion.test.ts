@@ -17,12 +17,16 @@ const NAMES: KnownNames = {
     asked.push(`operators of ${job} ${url}`);
     return ['1m', '1h'];
   },
+  savepoints: async (url, job) => {
+    asked.push(`savepoints of ${job} ${url}`);
+    return ['01ja', '01jb'];
+  },
 };
 
 describe('words', () => {
   test.each([
-    [[], [...COMMAND_NAMES]],
-    [[''], [...COMMAND_NAMES]],
+    [[], COMMAND_NAMES.filter((name) => !name.includes(' '))],
+    [[''], COMMAND_NAMES.filter((name) => !name.includes(' '))],
     [['jo'], ['jobs', 'job']],
     [['--'], ['--help', '--version']],
     [
@@ -30,6 +34,16 @@ describe('words', () => {
       ['rollups', 'tsdb-writer'],
     ],
     [['job', 't'], ['tsdb-writer']],
+    [['savepoint', 'd'], ['delete']],
+    [
+      ['savepoint', ''],
+      ['delete', 'rollups', 'tsdb-writer'],
+    ],
+    [['savepoint', 'delete', 'r'], ['rollups']],
+    [
+      ['savepoint', 'delete', 'rollups', '01'],
+      ['01ja', '01jb'],
+    ],
     [
       ['job', 'rollups', ''],
       ['--url', '--json', '--help'],

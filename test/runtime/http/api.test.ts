@@ -41,6 +41,13 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   '/metrics': ['/metrics'],
   '/healthz': ['/healthz'],
   '/readyz': ['/readyz'],
+  '/jobs/{job}/savepoints': ['/jobs/rollups/savepoints', '/jobs/x/savepoints'],
+  '/jobs/{job}/savepoints/{savepoint}': [
+    '/jobs/rollups/savepoints/01jd0000000000000000000000',
+    '/jobs/rollups/savepoints/01je',
+    '/jobs/rollups/savepoints/X',
+    '/jobs/x/savepoints/01jd',
+  ],
   '/requests/{request}': ['/requests/r-1', '/requests/r-2', '/requests/R'],
   '/openapi.json': ['/openapi.json'],
 };
@@ -56,11 +63,18 @@ const CHANGES: readonly (readonly ['PATCH' | 'POST' | 'DELETE', string, unknown?
   ['DELETE', '/jobs/nobody'],
   ['POST', '/jobs/rollups/checkpoints', ''],
   ['POST', '/jobs/nobody/checkpoints', ''],
+  ['POST', '/jobs/rollups/savepoints', ''],
+  ['DELETE', '/jobs/rollups/savepoints/01jd'],
+  ['DELETE', '/jobs/nobody/savepoints/01jd'],
+  ['DELETE', '/jobs/rollups/savepoints/X'],
 ];
 
 /** The path of a route. */
 function pathOf(url: string): string {
-  return url.replace(/^\/jobs\/\w+/, '/jobs/{job}').replace(/\?.*/, '');
+  return url
+    .replace(/^\/jobs\/\w+/, '/jobs/{job}')
+    .replace(/savepoints\/\w+$/, 'savepoints/{savepoint}')
+    .replace(/\?.*/, '');
 }
 
 describe('the document', () => {

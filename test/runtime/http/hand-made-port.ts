@@ -11,9 +11,11 @@ import type {
   JobView,
   RequestStateName,
   RequestView,
+  SavepointView,
   StateQueryView,
   TaskView,
 } from '#runtime/http/contract.ts';
+import { StreamError } from '#runtime/std/errors.ts';
 
 const FAULT: FaultView = { code: 'operator-failed', message: 'window threw', remedy: 'correct it' };
 const CHECKPOINT: CheckpointRefView = { entry: 41, createdMs: 1_700_000_000_000, sizeBytes: 4_096 };
@@ -68,6 +70,16 @@ const TASK: TaskView = {
 };
 
 export const KEY = 'cpu{host="ä&b=c+d%",path="/x?y#z"}';
+
+const SAVEPOINT: SavepointView = {
+  id: '01jd0000000000000000000000',
+  createdMs: 1_700_000_000_000,
+  version: '0123456789abcdef',
+  generation: 0,
+  tasks: 1,
+  sizeBytes: 1_024,
+  watermarkMs: null,
+};
 
 export class HandMadePort implements AdminPort {
   readonly asked: string[] = [];
@@ -198,6 +210,29 @@ export class HandMadePort implements AdminPort {
     return this.#ask(`checkpoint ${name}`, name === 'rollups' ? this.#request(terms.requestId) : null);
   }
 
+  savepoints(name: string) {
+    return this.#ask(`savepoints ${name}`, name === 'rollups' ? [SAVEPOINT] : null);
+  }
+
+  savepoint(name: string, id: string) {
+    if (name === 'rollups' && id !== SAVEPOINT.id) {
+      throw new StreamError('savepoint-unknown', `job rollups has no savepoint '${id}'`, 'take another savepoint');
+    }
+    const inputs = [{ topic: 'metrics.raw', partition: 3, offset: '120' }];
+    const task = { stage: '1m', partition: 3, entry: 7, sizeBytes: 1_024, watermarkMs: null, inputs };
+    return this.#ask(`savepoint ${name} ${id}`, name === 'rollups' ? { ...SAVEPOINT, taskList: [task] } : null);
+  }
+
+  savepointJob(name: string, terms: ChangeTerms) {
+    this.changes.push({ savepoint: true, ...terms });
+    return this.#ask(`savepoint ${name}`, name === 'rollups' ? this.#request(terms.requestId) : null);
+  }
+
+  deleteSavepoint(name: string, id: string, terms: ChangeTerms) {
+    this.changes.push({ delete: id, ...terms });
+    return this.#ask(`delete savepoint ${name} ${id}`, name === 'rollups' ? this.#request(terms.requestId) : null);
+  }
+
   request(requestId: string) {
     const next = this.requestStates.shift();
     if (next !== undefined) this.requestState = next;
@@ -226,6 +261,7 @@ export class HandMadePort implements AdminPort {
             { ...pause, pauseMs: 120.5 },
             { ...pause, pauseMs: null },
           ],
+      savepoint: runs ? null : SAVEPOINT.id,
     };
   }
 
