@@ -130,7 +130,7 @@ export function jobDetailView(known: KnownJob, process: ShownProcess): JobDetail
   const { job, tasks } = known;
   const { configuration, compiled } = job.loaded;
   const { plan, settings } = compiled;
-  const run = { namespace: process.namespace, job: job.name, run: 'live', generation: 0 };
+  const run = { namespace: process.namespace, job: job.name, run: 'live', generation: job.wanted.generation };
   return {
     ...jobView(known, process),
     desiredState: job.wanted.state,

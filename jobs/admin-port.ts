@@ -20,6 +20,7 @@ import { readinessView } from '#jobs/admin-readiness.ts';
 import { listSavepoints, savepointDetailView, savepointView } from '#jobs/admin-savepoints.ts';
 import type { AdminSource } from '#jobs/admin-source.ts';
 import { readableOperators, readStatePage } from '#jobs/admin-state.ts';
+import type { DeployDesk } from '#jobs/deploy-desk.ts';
 import { explain } from '#jobs/explain.ts';
 import type { CompiledJob, StagePlan } from '#jobs/plan.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
@@ -37,11 +38,17 @@ import type {
   PlanView,
   ReadinessView,
   RequestView,
-  SavepointDetailView,
-  SavepointView,
   StateQueryView,
   StateView,
 } from '#runtime/http/contract.ts';
+import type {
+  DeployAskedView,
+  DeployedView,
+  JobVersionView,
+  RollbackAskedView,
+  SavepointDetailView,
+  SavepointView,
+} from '#runtime/http/deploy-contract.ts';
 import type { SlotReport } from '#runtime/slot/messages.ts';
 import { type Clock, systemClock } from '#runtime/std/clock.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -169,6 +176,24 @@ class ProcessAdmin implements AdminPort {
     return new Savepoints(store, { namespace: configuration.namespace, job });
   }
 
+  deployJob(asked: DeployAskedView, terms: ChangeTerms): Promise<DeployedView> {
+    return this.#desk.deploy(asked, terms);
+  }
+
+  rollbackJob(name: string, asked: RollbackAskedView, terms: ChangeTerms): Promise<DeployedView | null> {
+    return this.#desk.rollback(name, asked, terms);
+  }
+
+  versions(name: string): Promise<readonly JobVersionView[] | null> {
+    return this.#desk.versions(name);
+  }
+
+  get #desk(): DeployDesk {
+    const { desk } = this.#source;
+    if (desk === null) throw starting();
+    return desk;
+  }
+
   async request(requestId: string): Promise<RequestView | null> {
     const { changes } = this.#source;
     const operation = changes?.operation(requestId) ?? null;
@@ -180,9 +205,7 @@ class ProcessAdmin implements AdminPort {
     if (job === null) return null;
     const change = read();
     const { changes } = this.#source;
-    if (changes === null) {
-      throw new StreamError('not-ready', 'the process is starting, and changes nothing yet', 'ask again in a while');
-    }
+    if (changes === null) throw starting();
     return requestView(await changes.change(job, { ...change, ...terms }), null);
   }
 
@@ -225,4 +248,8 @@ class ProcessAdmin implements AdminPort {
     this.#readable.set(compiled, known);
     return known;
   }
+}
+
+function starting(): StreamError {
+  return new StreamError('not-ready', 'the process is starting, and changes nothing yet', 'ask again in a while');
 }

@@ -1,7 +1,7 @@
 // Owns how savepoints are shown, and listing them. Pure but for the store.
 
 import type { Savepoint, Savepoints } from '#checkpoint/savepoint.ts';
-import type { SavepointDetailView, SavepointView } from '#runtime/http/contract.ts';
+import type { SavepointDetailView, SavepointView } from '#runtime/http/deploy-contract.ts';
 
 /** The newest first; those that are deleted meanwhile, or cannot be read, are left out. */
 export async function listSavepoints(savepoints: Savepoints): Promise<readonly Savepoint[]> {

@@ -3,6 +3,7 @@
 import type { CheckpointStore } from '#checkpoint/contract.ts';
 import type { Cluster } from '#jobs/cluster.ts';
 import type { Configuration } from '#jobs/configuration.ts';
+import type { DeployDesk } from '#jobs/deploy-desk.ts';
 import type { JobControl } from '#jobs/job-control.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
 import type { SlotReport, StateReply, TaskAssignment } from '#runtime/slot/messages.ts';
@@ -23,6 +24,8 @@ export interface AdminSource {
   readonly cluster: Cluster | null;
   /** Null until the installation is claimed. */
   readonly changes: JobControl | null;
+  /** As `changes`. */
+  readonly desk: DeployDesk | null;
   /** Why nothing goes on in this process although nothing failed; null when it does. */
   readonly paused: Failure | null;
   /** What every task said last; nothing of those that said nothing yet. */

@@ -136,7 +136,8 @@ function isWhole(bundle: Bundle, home: string): boolean {
 }
 
 function description({ package: { imports, type } }: Bundle): string {
-  return JSON.stringify({ private: true, type, ...(imports === null ? {} : { imports }) });
+  // Without a word Node looks at the syntax, as it did where the module came from.
+  return JSON.stringify({ private: true, ...(type === 'module' && { type }), ...(imports !== null && { imports }) });
 }
 
 interface PackageOf {

@@ -22,6 +22,9 @@ const COMMON: Readonly<Record<Exclude<keyof AdminPort, Own>, true>> = {
   savepoint: true,
   savepointJob: true,
   deleteSavepoint: true,
+  deployJob: true,
+  rollbackJob: true,
+  versions: true,
   request: true,
   readiness: true,
 };

@@ -1,7 +1,7 @@
 // Owns taking and leaving the control partition, by which one process of several changes jobs: one after the other, and
 // however long taking it takes. Invariant: what changes jobs exists only while the group says that it is this process's.
 
-import type { JobControl } from '#jobs/job-control.ts';
+import type { HeldControl } from '#jobs/held-control.ts';
 import type { ClaimedInstallation, JobPreparation } from '#jobs/job-preparation.ts';
 import { ensurePeerToken } from '#jobs/peer-token.ts';
 import type { RunningJobs } from '#jobs/running-jobs.ts';
@@ -10,13 +10,6 @@ import { retryWords, runningJobs } from '#runtime/control/job-run.ts';
 import type { MembershipView } from '#runtime/control/membership-view.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
-
-/** The control partition while this process has it. */
-export interface HeldControl {
-  readonly appender: ControlAppender;
-  readonly changes: JobControl;
-  close(): Promise<void>;
-}
 
 export interface ClusterControlParts {
   readonly edges: ControlEdges;

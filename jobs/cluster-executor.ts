@@ -5,6 +5,7 @@
 import type { Executor } from '#jobs/executor.ts';
 import { JobRun, type RunProgress } from '#jobs/job-runs.ts';
 import type { AskedParts, Peers } from '#jobs/peers.ts';
+import type { JobAssignment } from '#jobs/process-settings.ts';
 import type { JobState, RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { taskOf } from '#jobs/task-key.ts';
 import type { ControlAppender } from '#runtime/control/control-log.ts';
@@ -44,6 +45,12 @@ export interface ClusterExecutorParts {
   /** Told to all processes; one that does not hear it is told again, or waited for in vain. */
   readonly tell: (question: Parameters<Peers['tell']>[0]) => void;
   readonly askParts: (asked: AskedParts) => Promise<readonly SavepointReply[]>;
+  /** In this process. */
+  readonly once: (
+    plan: JobAssignment,
+    tasks: readonly TaskAssignment[],
+    parallelism: number,
+  ) => Promise<Failure | null>;
   readonly askState: (assignment: TaskAssignment, query: StateQuery) => Promise<StateReply>;
   /** What moved from slot to slot within processes since this was asked last. */
   readonly moved: (job: string) => Promise<readonly MovedTask[]>;
@@ -206,6 +213,10 @@ export class ClusterExecutor implements Executor {
 
   release({ name }: RunningJob, savepoint: string): void {
     this.#parts.tell({ kind: 'release', job: name, savepoint });
+  }
+
+  once(job: RunningJob, plan: JobAssignment, tasks: readonly TaskAssignment[]): Promise<Failure | null> {
+    return this.#parts.once(plan, tasks, job.wanted.settings.parallelism);
   }
 
   failed(job: RunningJob, failure: Failure): void {

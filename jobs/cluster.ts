@@ -2,9 +2,9 @@
 // log, and the control partition while it has it. Invariant: jobs are changed only by the process that has the control
 // partition, and every process acts on what the control log says.
 
-import { ClusterControl, type HeldControl, memberBug } from '#jobs/cluster-control.ts';
+import { ClusterControl, memberBug } from '#jobs/cluster-control.ts';
 import { ClusterExecutor } from '#jobs/cluster-executor.ts';
-import type { JobControl } from '#jobs/job-control.ts';
+import type { HeldControl } from '#jobs/held-control.ts';
 import type { ClaimedInstallation, JobPreparation } from '#jobs/job-preparation.ts';
 import { planJob } from '#jobs/member-plan.ts';
 import { MemberTasks, type MemberTasksParts } from '#jobs/member-tasks.ts';
@@ -137,6 +137,7 @@ export class Cluster {
         this.tasks.told(question);
         this.peers.tell(question);
       },
+      once: (...asked) => this.tasks.once(...asked),
       askParts: (asked) => this.peers.askParts(asked, (own) => this.tasks.askParts(own)),
       askState: (assignment, query) => this.askState(assignment, query),
       jobEnded: parts.jobEnded,
@@ -228,8 +229,9 @@ export class Cluster {
     return this.#control.held !== null;
   }
 
-  get changes(): JobControl | null {
-    return this.#control.held?.changes ?? null;
+  /** While this process has the control partition. */
+  get control(): HeldControl | null {
+    return this.#control.held;
   }
 
   get installationId(): string | null {

@@ -33,9 +33,10 @@ export type Command =
   | { readonly kind: 'wrong'; readonly message: string; readonly command: CommandName | null }
   | { readonly kind: 'explain'; readonly module: string; readonly options: unknown; readonly json: boolean }
   | ({ readonly kind: 'jobs' } & ApiFlags)
-  | ({ readonly kind: 'job' | 'savepoints'; readonly job: string } & ApiFlags)
+  | ({ readonly kind: 'job' | 'savepoints' | 'versions'; readonly job: string } & ApiFlags)
   | ({ readonly kind: 'state' } & StateAsked & ApiFlags)
   | ({ readonly kind: 'change' } & ChangeAsked & ApiFlags)
+  | ({ readonly kind: 'deploy' } & DeployAsked & ApiFlags)
   | { readonly kind: 'completion'; readonly shell: (typeof SHELLS)[number] }
   /** What scripts of `completion` ask: words so far, the last one unfinished. */
   | { readonly kind: 'complete'; readonly words: readonly string[] }
@@ -58,6 +59,21 @@ export interface ChangeAsked {
   readonly parallelism: number | null;
   readonly purge: boolean;
   readonly drain: boolean;
+}
+
+/** Of deploy the module, of rollback the job. */
+export interface DeployAsked {
+  readonly module: string | null;
+  readonly job: string | null;
+  /** Null: the one before. */
+  readonly version: string | null;
+  readonly options: unknown;
+  readonly dryRun: boolean;
+  readonly fromSavepoint: string | null;
+  readonly allowDroppedState: boolean;
+  readonly yes: boolean;
+  /** Null: any. */
+  readonly requestId: string | null;
 }
 
 export interface StateAsked {
@@ -115,6 +131,9 @@ export function parseCommandLine(argv: readonly string[]): Command {
     case 'savepoint':
     case 'savepoint delete':
       return parseChange(command, rest, values, wrong);
+    case 'deploy':
+    case 'rollback':
+      return parseDeploy(command, rest, values, wrong);
     case 'explain':
       return parseExplain(rest[0], values, wrong);
     case 'completion':
@@ -211,6 +230,35 @@ function parseChange(
   };
 }
 
+function parseDeploy(
+  command: 'deploy' | 'rollback',
+  [first, version = null]: readonly (string | null)[],
+  values: Values,
+  wrong: Wrong,
+): Command {
+  const change = parseChange('savepoint', command === 'deploy' ? ['any'] : [first], values, wrong);
+  if (change.kind !== 'change') return change;
+  const { json, requestId, url } = change;
+  let options: unknown = null;
+  try {
+    if (typeof values.options === 'string') options = JSON.parse(values.options);
+  } catch {
+    return wrong(`--options is no JSON: ${values.options}`);
+  }
+  return {
+    kind: 'deploy',
+    module: command === 'deploy' ? first : null,
+    job: command === 'rollback' ? first : null,
+    version: command === 'rollback' ? version : null,
+    options,
+    dryRun: values['dry-run'] === true,
+    fromSavepoint: typeof values['from-savepoint'] === 'string' ? values['from-savepoint'] : null,
+    allowDroppedState: values['allow-dropped-state'] === true,
+    yes: values.yes === true,
+    ...{ requestId, url, json },
+  };
+}
+
 /** What is wrong with them, if anything is. */
 function apiFlags(values: Values): ApiFlags | string {
   const url = typeof values.url === 'string' ? values.url : null;
@@ -249,7 +297,7 @@ function parseAsking(command: CommandName, job: string, values: Values, wrong: W
   if (typeof api === 'string') return wrong(api);
   if (command === 'jobs') return { kind: 'jobs', ...api };
   if (/^\.{1,2}$/.test(job)) return wrong(`${command} takes the id of a job, not '${job}'`);
-  if (command === 'job' || command === 'savepoints') return { kind: command, job, ...api };
+  if (command === 'job' || command === 'savepoints' || command === 'versions') return { kind: command, job, ...api };
   const limit = text('limit') === null ? KEYS_SHOWN : wholeNumber(text('limit') ?? '', 1, KEYS_MAX);
   if (limit === null) return wrong(`--limit takes a whole number from 1 to ${KEYS_MAX}, not '${values.limit}'`);
   const others = (['prefix', 'after', 'limit'] as const).find((name) => text(name) !== null);

@@ -67,6 +67,8 @@ export interface Configuration {
   /** For jobs whose keyed state is not all in memory; bytes are for all slots together. */
   readonly state: { readonly directory: string; readonly memoryBytes: number };
   readonly jobs: readonly JobConfiguration[];
+  /** Names of the jobs to run, when the command line says so. */
+  readonly only?: readonly string[];
 }
 
 /** What the command line says; it wins over the environment, which wins over the file. */
@@ -103,7 +105,7 @@ const S3_OPTIONS = ['bucket', 'endpoint', 'region', 'prefix', 'credentials'];
 const S3_CREDENTIALS = ['accessKeyId', 'secretAccessKey', 'sessionToken'];
 const STATE_BACKENDS: readonly StateBackend[] = ['memory', 'leveldb'];
 /** What an entry of the configuration may set. */
-type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay' | 'replayOnly' | 'allowDroppedState'>;
+type NumberSetting = Exclude<keyof JobSettings, 'acceptDivergentReplay' | 'replayOnly' | 'trial' | 'allowDroppedState'>;
 
 const SLOTS = { min: 1, max: 256 };
 const PORT = { min: 0, max: 65_535 };
@@ -155,6 +157,7 @@ export function resolveConfig(config: Config, options: ResolveOptions, faults: F
     slots: flags.slots ?? reader.integer('slots', 2, SLOTS),
     state: resolveState(reader, options, dataDirectory),
     jobs: resolveJobs(config?.jobs, options, faults),
+    ...(options.flags.jobs !== undefined && { only: options.flags.jobs }),
   };
   const swapping = configuration.jobs.some((job) => job.state === 'leveldb');
   if (swapping && !placesFaulty) {

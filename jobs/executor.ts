@@ -1,6 +1,7 @@
 // Owns what changes of jobs ask of whoever runs their tasks: one process on its own, or several together.
 
 import type { JobRun, RunProgress } from '#jobs/job-runs.ts';
+import type { JobAssignment } from '#jobs/process-settings.ts';
 import type { JobState, RunningJob } from '#jobs/running-jobs.ts';
 import type { SavepointReply, SlotReport, StateReply, StopKind, TaskAssignment } from '#runtime/slot/messages.ts';
 import type { SlotCounts } from '#runtime/slot/slot.ts';
@@ -35,6 +36,11 @@ export interface Executor {
   askParts(job: RunningJob, savepoint: string, timeoutMs: number): Promise<readonly SavepointReply[]>;
   /** The savepoint is done, or has failed. */
   release(job: RunningJob, savepoint: string): void;
+  /**
+   * Runs tasks of a job that is held, here and until they end by themselves. What the first of them failed of; null: none
+   * did.
+   */
+  once(job: RunningJob, plan: JobAssignment, tasks: readonly TaskAssignment[]): Promise<Failure | null>;
   /** Ends the tasks of a job that cannot go on. */
   failed(job: RunningJob, failure: Failure): void;
   /** What the tasks say now; those that do not answer are left out. */

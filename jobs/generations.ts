@@ -69,10 +69,13 @@ export function planGeneration(options: GenerationOptions): GenerationPlan {
   return {
     differences,
     fault: joined(job.plan.job, stateFault, faults),
-    originOf(stage, partition) {
-      return originOf(options, stage, partition);
-    },
+    originOf: taskOrigins(options),
   };
+}
+
+/** With what each task of a generation begins; null: as in a new job. */
+export function taskOrigins(options: Omit<GenerationOptions, 'allowed'>): GenerationPlan['originOf'] {
+  return (stage, partition) => originOf(options, stage, partition);
 }
 
 /** Tasks of a generation of a job and what they may have written: those of older ones are shut out before a new one. */
@@ -88,7 +91,7 @@ export function generationTasks(plan: Plan, run: RunIdentity, sources: SourceTop
 }
 
 function originOf(
-  { savepoint, job, run, sources }: GenerationOptions,
+  { savepoint, job, run, sources }: Omit<GenerationOptions, 'allowed'>,
   id: string,
   partition: number,
 ): TaskOrigin | null {

@@ -47,6 +47,8 @@ export function judgeChange(job: RunningJob, kind: OperationKind, parameters: Op
       return { wanted: null, already: spreadsAnew ? null : 'it is as asked' };
     }
     case 'delete-savepoint':
+    case 'deploy':
+    case 'rollback':
       return { wanted: null, already: null };
     case 'checkpoint':
     case 'savepoint':

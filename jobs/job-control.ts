@@ -67,11 +67,21 @@ export class JobControl {
   resume(): void {
     for (const operation of unfinished(this.#operations)) {
       const job = this.#parts.jobs.get(operation.job);
-      if (job === undefined) continue;
+      if (job === undefined) {
+        // It was to make the job, and had not begun.
+        if (operation.operation === 'deploy') void this.#forgetDeploy(operation);
+        continue;
+      }
       const { requestId } = operation;
       this.#parts.logger.info({ job: job.name, requestId }, `going on to ${operation.operation} job ${job.name}`);
       this.#begin(job, operation, true);
     }
+  }
+
+  async #forgetDeploy(operation: Operation): Promise<void> {
+    const message = `the process ended before job ${operation.job} was there`;
+    const fault = { code: 'request-interrupted', message, remedy: 'deploy it again' };
+    await this.#end(ended(operation, 'undone', { message, fault }, this.#parts.clock.nowMs()), []).catch(() => {});
   }
 
   /** Null: never heard of, or long ago. */
@@ -142,6 +152,7 @@ export class JobControl {
       signal,
       progress: null,
       waits: false,
+      undone: false,
       note: async (notes) => {
         const { operation: known } = work;
         work.operation = { ...known, notes: { ...known.notes, ...notes }, atMs: this.#parts.clock.nowMs() };
@@ -183,7 +194,8 @@ export class JobControl {
         ? [changed(job.wanted, { settings: before.settings }, { requestId, atMs: clock.nowMs() })]
         : [];
       for (const told of back) jobs.told(job, told);
-      const phase = undone || code === 'request-interrupted' ? 'undone' : 'failed';
+      const stayed = code === 'request-interrupted' && kind !== 'deploy' && kind !== 'rollback';
+      const phase = undone || work.undone || stayed ? 'undone' : 'failed';
       await this.#end(ended(work.operation, phase, outcome, clock.nowMs()), back);
     }
   }

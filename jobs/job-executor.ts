@@ -4,6 +4,8 @@
 import type { Worker } from 'node:worker_threads';
 import type { Executor } from '#jobs/executor.ts';
 import { JobRun, type RunProgress } from '#jobs/job-runs.ts';
+import { OnceTasks, processEnds } from '#jobs/once-tasks.ts';
+import type { JobAssignment } from '#jobs/process-settings.ts';
 import type { JobState, RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import {
   type SavepointReply,
@@ -45,6 +47,7 @@ export class JobExecutor implements Executor {
   readonly #parts: JobExecutorParts;
   readonly #pool: SlotPool;
   readonly #runs = new Map<string, JobRun>();
+  readonly #once = new OnceTasks();
 
   constructor(parts: JobExecutorParts) {
     this.#parts = parts;
@@ -146,6 +149,10 @@ export class JobExecutor implements Executor {
     this.#pool.tellAll({ kind: 'release', job: name, savepoint });
   }
 
+  once({ wanted }: RunningJob, plan: JobAssignment, tasks: readonly TaskAssignment[]): Promise<Failure | null> {
+    return this.#once.run(this.#pool, plan, tasks, wanted.settings.parallelism);
+  }
+
   /** Ends the tasks of a job that cannot go on. */
   failed(job: RunningJob, failure: Failure): void {
     this.#parts.jobs.failed(job, failure);
@@ -157,6 +164,7 @@ export class JobExecutor implements Executor {
       this.#parts.processFailed(failure);
       return;
     }
+    if (this.#once.ended(assignment, failure)) return;
     const job = this.#parts.jobs.get(assignment.job);
     this.#pool.stopJob(assignment.job);
     if (job !== undefined && job.failure === null) {
@@ -166,6 +174,7 @@ export class JobExecutor implements Executor {
   }
 
   #taskEnded(assignment: TaskAssignment): void {
+    if (this.#once.ended(assignment)) return;
     const job = this.#parts.jobs.get(assignment.job);
     const run = this.#runs.get(assignment.job);
     if (job === undefined || run === undefined) return;
@@ -197,12 +206,14 @@ export class JobExecutor implements Executor {
 
   /** Clean stop of all: every task ends with a checkpoint at its last entry. */
   async close(): Promise<void> {
+    this.#once.abandon(processEnds());
     await this.#pool.close();
     for (const run of this.#runs.values()) run.abandoned();
   }
 
   /** Ends at once, without checkpoints. */
   async terminate(): Promise<void> {
+    this.#once.abandon(processEnds());
     await this.#pool.terminate();
     for (const run of this.#runs.values()) run.abandoned();
   }

@@ -5,6 +5,7 @@
 import { humanSize } from '#jobs/commands/human-text.ts';
 import type { Executor } from '#jobs/executor.ts';
 import type { JobCheckpoints } from '#jobs/job-checkpoints.ts';
+import type { JobDeploys } from '#jobs/job-deploys.ts';
 import type { JobPreparation } from '#jobs/job-preparation.ts';
 import type { JobSavepoints } from '#jobs/job-savepoints.ts';
 import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
@@ -23,6 +24,7 @@ export interface JobOperationsParts {
   readonly control: ControlAppender;
   readonly checkpoints: JobCheckpoints;
   readonly savepoints: JobSavepoints;
+  readonly deploys: JobDeploys;
   /** Deletes what a job has beside its output; none of its tasks runs. */
   readonly purge: (job: RunningJob) => Promise<void>;
 }
@@ -45,6 +47,8 @@ export interface OperationAtWork {
   progress: { done: number; readonly total: number } | null;
   /** It only waits: another may go before. */
   waits: boolean;
+  /** It did not succeed, and all is as it was before. */
+  undone: boolean;
   /** Writes down what whoever goes on with it has to know; what was noted before stays. */
   note(notes: OperationNotes): Promise<void>;
 }
@@ -83,6 +87,12 @@ export class JobOperations {
         return { outcome: { message: await this.#checkpoint(work) } };
       case 'savepoint':
         return { outcome: await this.#savepoint(work) };
+      case 'deploy':
+      case 'rollback':
+        return this.#parts.deploys.carryOut(work, {
+          start: (at) => this.#start(at),
+          untilLive: (at) => this.#untilLive(at),
+        });
       case 'delete-savepoint':
         return { outcome: { message: await this.#deleteSavepoint(work) } };
     }

@@ -4,14 +4,15 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { CheckpointStore } from '#checkpoint/contract.ts';
-import { packBundle, unpackBundle } from '#jobs/bundle.ts';
+import { type Bundle, packBundle, unpackBundle } from '#jobs/bundle.ts';
 import { findBundle, keepBundle } from '#jobs/bundle-store.ts';
 import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { type LoadedJob, loadJob } from '#jobs/load-job.ts';
 import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
-import { prepareJob } from '#jobs/prepare-job.ts';
+import { type PreparedJob, prepareJob } from '#jobs/prepare-job.ts';
 import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
+import { moduleHash } from '#jobs/version.ts';
 import {
   type ControlAppender,
   type ControlEdges,
@@ -21,6 +22,7 @@ import {
 } from '#runtime/control/control-log.ts';
 import { changed, configured, type WantedJob, wantedJobs } from '#runtime/control/desired-state.ts';
 import { checkInstallation, claimInstallation, type InstallationNames } from '#runtime/control/installation.ts';
+import type { TopicDescription } from '#runtime/log/contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
@@ -85,21 +87,74 @@ export class JobPreparation {
     }
   }
 
-  /** Takes in the jobs of the configuration, each as it is told to be. */
-  add(loaded: readonly LoadedJob[], records: readonly ControlRecord[]): void {
-    for (const job of loaded) this.#parts.jobs.add(job, wantedOf(job, records, this.#parts.edges.clock.nowMs()));
+  /** Takes in the jobs of the configuration, each as it is told to be, and those that were deployed without it. */
+  async add(loaded: readonly LoadedJob[], records: readonly ControlRecord[]): Promise<void> {
+    const { configuration, edges, jobs } = this.#parts;
+    for (const job of loaded) {
+      const wanted = wantedOf(job, records, edges.clock.nowMs());
+      const running = jobs.add(job, wanted);
+      if (wanted.state !== 'CANCELED' && countsAsDeployed(running, wanted)) await this.#takeDeployed(running, wanted);
+    }
+    for (const [name, wanted] of wantedJobs(records)) {
+      if (jobs.get(name) !== undefined || !wanted.deployed || wanted.configuredModule !== null) continue;
+      if (configuration.only?.includes(name) ?? true) await this.#addDeployed(wanted);
+    }
+  }
+
+  // The others are not to wait for one whose module is lost.
+  async #addDeployed(wanted: WantedJob): Promise<void> {
+    const { jobs, logger } = this.#parts;
+    try {
+      jobs.add(await this.fetch(wanted), wanted);
+    } catch (error) {
+      const { code, message, remedy } = describe(error);
+      logger.error({ job: wanted.job, code, remedy }, `job ${wanted.job}, which was deployed, is left out: ${message}`);
+    }
+  }
+
+  async #takeDeployed(job: RunningJob, wanted: WantedJob): Promise<void> {
+    const { jobs } = this.#parts;
+    try {
+      jobs.loaded(job, await this.fetch(wanted));
+    } catch (error) {
+      jobs.failed(job, describe(error));
+    }
+  }
+
+  /** What there is to do before its tasks start, all but writing it down. Errors: whatever the job is refused for. */
+  prepared(
+    loaded: LoadedJob,
+    { generation, savepoint = null }: Pick<WantedJob, 'generation' | 'savepoint'>,
+    records: readonly ControlRecord[],
+    asBegan = false,
+  ): Promise<PreparedJob> {
+    const { configuration, createSource, edges } = this.#parts;
+    const { namespace } = configuration;
+    const { admin } = edges.log;
+    return this.patiently(() => {
+      const of = { namespace, admin, records, store: this.store, nowMs: edges.clock.nowMs(), createSource };
+      return prepareJob(loaded, { ...of, generation, savepoint, asBegan });
+    });
+  }
+
+  /** The sources of a job as they are now. Error: topic-unknown. */
+  async describeSources({ compiled, configuration }: LoadedJob): Promise<readonly TopicDescription[]> {
+    const { admin } = this.#parts.edges.log;
+    const names = [...new Set(compiled.plan.sources.map(({ topic }) => topic))];
+    const described = await this.patiently(() => admin.describeTopics(names));
+    return names.map((name, at) => {
+      const description = described[at];
+      if (description !== null) return description;
+      const message = `job ${configuration.name}: source topic '${name}' does not exist`;
+      throw new StreamError('topic-unknown', message, 'create it with the partitions you need, or name another');
+    });
   }
 
   /** A job that is refused has failed. */
-  async prepare(job: RunningJob, records: readonly ControlRecord[]): Promise<void> {
-    const { configuration, createSource, edges, jobs, signal } = this.#parts;
-    const { namespace } = configuration;
-    const { admin } = edges.log;
+  async prepare(job: RunningJob, records: readonly ControlRecord[], asBegan = false): Promise<void> {
+    const { jobs, signal } = this.#parts;
     try {
-      job.prepared = await this.patiently(() => {
-        const nowMs = edges.clock.nowMs();
-        return prepareJob(job.loaded, { namespace, admin, records, store: this.store, nowMs, createSource });
-      });
+      job.prepared = await this.prepared(job.loaded, job.wanted, records, asBegan);
     } catch (error) {
       if (signal.aborted) throw error;
       jobs.failed(job, describe(error));
@@ -122,6 +177,7 @@ export class JobPreparation {
       const nowMs = edges.clock.nowMs();
       const freshId = ulid(nowMs, randomBytes(10));
       const installationId = await claimInstallation({ control, store, names: this.#names, nowMs, freshId });
+      for (const job of jobs.all) await this.#catchUp(job, control.records, sole);
       for (const job of jobs.all) await this.#retell(job, control, sole);
       for (const job of jobs.in('CREATED')) await this.claimJob(job, control);
       if (jobs.all.every(({ state }) => state === 'FAILED')) {
@@ -134,6 +190,19 @@ export class JobPreparation {
       logger.info({ installation: installationId, process: processId, log: edges.log.kind }, 'installation claimed');
       return { control, installationId };
     }, Number.POSITIVE_INFINITY);
+  }
+
+  // Another process may have deployed another version, or begun another generation, since it was prepared.
+  async #catchUp(job: RunningJob, records: readonly ControlRecord[], sole: boolean): Promise<void> {
+    const { jobs } = this.#parts;
+    const wanted = wantedJobs(records).get(job.name);
+    const known = job.prepared?.assignment;
+    if (wanted?.bundle === undefined || known === undefined || wanted.version === null) return;
+    const same = wanted.version === known.version && wanted.generation === known.generation;
+    if (same || (sole && !countsAsDeployed(job, wanted))) return;
+    jobs.told(job, wanted);
+    await this.#takeDeployed(job, wanted);
+    if (job.state !== 'FAILED') await this.prepare(job, records);
   }
 
   // Another process may have changed it since it was looked at.
@@ -155,12 +224,21 @@ export class JobPreparation {
     const { version, configuration } = prepared.assignment;
     if (version === wanted.version && wanted.tasks !== undefined) return wanted;
     if (wanted.version !== null && version !== wanted.version && !sole) return wanted;
-    const { modulePath, options } = configuration;
-    const bundle = await this.#keepBundle(job.name, modulePath);
-    const tasks: Record<string, number> = {};
-    for (const { stage } of prepared.tasks) tasks[stage] = (tasks[stage] ?? 0) + 1;
-    const change = { version, tasks, modulePath, options: options ?? null, ...(bundle !== null && { bundle }) };
+    const { options } = configuration;
+    const { modulePath } = job.original.configuration;
+    const bundle = await this.#keepBundle(job.name, configuration.modulePath);
+    const tasks = taskCounts(prepared);
+    const kept = { options: options ?? null, ...(bundle !== null && { bundle }) };
+    const parts = prepared.assignment.versionParts;
+    const deployed = wanted.deployed === true && countsAsDeployed(job, wanted);
+    const configuredModule = deployed ? (wanted.configuredModule ?? null) : moduleOf(job.original);
+    const change = { version, tasks, modulePath, parts, deployed, configuredModule, ...kept };
     return changed(wanted, change, { requestId: null, atMs });
+  }
+
+  /** Keeps a bundle for as long as a version of the job may need it, and gives its hash. */
+  keep(job: string, bundle: Bundle): Promise<string> {
+    return keepBundle(this.store, this.#parts.configuration.namespace, job, bundle);
   }
 
   async #keepBundle(job: string, modulePath: string): Promise<string | null> {
@@ -197,6 +275,17 @@ export class JobPreparation {
     return { configuration: job, compiled: await loadJob(job) };
   }
 
+  /** A job as somebody sent it, with the settings that the configuration has for it. Errors: job-invalid, those of unpacking. */
+  async load(bundle: Bundle, options: Readonly<Record<string, unknown>> | null): Promise<LoadedJob> {
+    const { configuration, directory } = this.#parts;
+    const modulePath = unpackBundle(bundle, join(directory, '.millrace', 'bundles'));
+    const own = { name: '', state: 'memory' as const, settings: {}, modulePath, options };
+    const { name } = await loadJob(own).then(({ plan }) => ({ name: plan.job }));
+    const known = configuration.jobs.find((job) => job.name === name);
+    const job = { ...own, ...known, name, modulePath, options };
+    return { configuration: job, compiled: await loadJob(job) };
+  }
+
   /** Writes down what a prepared job begins with; one that is refused has failed. */
   async claimJob(job: RunningJob, control: ControlAppender): Promise<void> {
     const { jobs, logger } = this.#parts;
@@ -217,10 +306,30 @@ export class JobPreparation {
   }
 }
 
+/** Whether a version that was deployed still counts: the configuration names the module that it named then. */
+function countsAsDeployed({ original }: RunningJob, { configuredModule, deployed }: WantedJob): boolean {
+  return deployed === true && (configuredModule === null || configuredModule === moduleOf(original));
+}
+
+/** Of what the configuration names. */
+export function moduleOf({ configuration: { modulePath, options } }: LoadedJob): string {
+  return moduleHash(modulePath, options);
+}
+
+/** Tasks of each stage. */
+export function taskCounts({ tasks }: Pick<PreparedJob, 'tasks'>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { stage } of tasks) counts[stage] = (counts[stage] ?? 0) + 1;
+  return counts;
+}
+
 /** `loaded` is the job as the configuration has it. */
 function wantedOf({ configuration, compiled }: LoadedJob, records: readonly ControlRecord[], atMs: number): WantedJob {
   const { name, modulePath } = configuration;
   const { parallelism, commitIntervalMs, checkpointIntervalMs } = compiled.settings;
   const settings = { parallelism, commitIntervalMs, checkpointIntervalMs };
-  return configured(wantedJobs(records).get(name), { job: name, modulePath, settings, atMs });
+  const known = wantedJobs(records).get(name);
+  // It stands in no configuration file.
+  if (known?.deployed && known.configuredModule === null) return known;
+  return configured(known, { job: name, modulePath, settings, atMs });
 }

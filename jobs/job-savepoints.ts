@@ -7,7 +7,7 @@ import { type Savepoint, Savepoints } from '#checkpoint/savepoint.ts';
 import type { Executor } from '#jobs/executor.ts';
 import { savepointRecord } from '#jobs/generations.ts';
 import { interrupted, type OperationAtWork } from '#jobs/job-operations.ts';
-import type { PreparedJob } from '#jobs/prepare-job.ts';
+import { haveAllBegun, type PreparedJob } from '#jobs/prepare-job.ts';
 import type { RunningJob } from '#jobs/running-jobs.ts';
 import type { Clock } from '#runtime/std/clock.ts';
 import { ERROR_CODES, type ErrorCode, StreamError } from '#runtime/std/errors.ts';
@@ -94,11 +94,15 @@ export class JobSavepoints {
   async left({ job, operation }: OperationAtWork): Promise<Savepoint | null> {
     const noted = operation.notes?.savepoints ?? [];
     const whole = noted.length === 0 ? [] : await this.of(job.name).list();
-    for (const id of noted.toReversed()) {
-      if (whole.includes(id)) return this.of(job.name).read(id);
-      await this.#undo(job, id, job.prepared);
-    }
-    return null;
+    for (const id of noted) if (!whole.includes(id)) await this.#undo(job, id, job.prepared);
+    const last = noted.findLast((id) => whole.includes(id));
+    return last === undefined ? null : this.of(job.name).read(last);
+  }
+
+  /** Those that the operation asked for, whole or not, are deleted; its tasks go on. */
+  async drop(work: OperationAtWork): Promise<void> {
+    const left = await this.left(work);
+    if (left !== null) await this.delete(work.job, left.id, true);
   }
 
   async #undo(job: RunningJob, id: string, prepared: PreparedJob | null): Promise<void> {
@@ -110,8 +114,17 @@ export class JobSavepoints {
     return tasks.map((task) => ({ namespace: this.#parts.namespace, ...task }));
   }
 
-  /** Error: savepoint-unknown, unless it was being deleted before. */
+  /**
+   * Errors: savepoint-unknown, unless it was being deleted before; job-state-wrong while tasks begin with it that have no
+   * checkpoint of their own.
+   */
   async delete(job: RunningJob, id: string, again: boolean): Promise<void> {
+    const { namespace, store } = this.#parts;
+    const { prepared, wanted } = job;
+    if (wanted.savepoint === id && prepared !== null && !(await haveAllBegun(store, namespace, prepared.tasks))) {
+      const message = `job ${job.name} began with savepoint ${id}, and not every task of it has a checkpoint yet`;
+      throw new StreamError('job-state-wrong', message, 'ask again when all have one (millrace job)');
+    }
     try {
       await this.of(job.name).delete(id);
     } catch (error) {

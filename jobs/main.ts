@@ -71,11 +71,19 @@ async function printed(command: Exclude<Command, { readonly kind: 'up' | 'wrong'
       const { complete } = await import('#jobs/commands/complete-command.ts');
       return complete(command.words, environment);
     }
+    case 'deploy': {
+      const { deploy } = await import('#jobs/commands/deploy-command.ts');
+      const { systemClock } = await import('#runtime/std/clock.ts');
+      const say = (text: string) => process.stdout.write(visible(text));
+      const show = process.stderr.isTTY ? progress : null;
+      const confirm = process.stdin.isTTY && process.stderr.isTTY ? asked : null;
+      const workingDirectory = process.cwd();
+      return deploy(command, { environment, clock: systemClock, showProgress: show, say, confirm, workingDirectory });
+    }
     case 'change': {
       const { change } = await import('#jobs/commands/change-command.ts');
       const { systemClock } = await import('#runtime/std/clock.ts');
-      const show = (line: string) => process.stderr.write(`\r\u001b[K${visible(line)}`);
-      return change(command, { environment, clock: systemClock, showProgress: process.stderr.isTTY ? show : null });
+      return change(command, { environment, clock: systemClock, showProgress: process.stderr.isTTY ? progress : null });
     }
     default: {
       const { ask } = await import('#jobs/commands/ask-command.ts');
@@ -84,6 +92,20 @@ async function printed(command: Exclude<Command, { readonly kind: 'up' | 'wrong'
       const paint = paintFor(process.stdout.isTTY === true, environment);
       return ask(command, { environment, nowMs: systemClock.nowMs(), paint });
     }
+  }
+}
+
+function progress(line: string): void {
+  process.stderr.write(`\r\u001b[K${visible(line)}`);
+}
+
+async function asked(question: string): Promise<boolean> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question(visible(question))).trim());
+  } finally {
+    lines.close();
   }
 }
 

@@ -3,6 +3,7 @@
 // names.
 
 import type { JobPreparation } from '#jobs/job-preparation.ts';
+import { versionOf } from '#jobs/prepare-job.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
 import type { RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import type { ControlFollower } from '#runtime/control/control-follower.ts';
@@ -36,8 +37,11 @@ export async function planJob(name: string, parts: MemberPlanParts): Promise<Job
   const job = jobs.get(name) ?? jobs.add(await preparation.fetch(wanted), wanted);
   if (!leads) {
     jobs.told(job, wanted);
+    // What was deployed is not what this process has under that name.
+    const other = wanted.deployed && versionOf(job.loaded).version !== wanted.version;
+    if (other) jobs.loaded(job, await preparation.fetch(wanted));
     await prepare(job, records, parts);
-    // What this process has under that name may be another version, or be refused here.
+    // What it has may be another version in other ways, too, or be refused here.
     if (job.failure !== null || job.prepared?.assignment.version !== wanted.version) {
       jobs.loaded(job, await preparation.fetch(wanted));
       await prepare(job, records, parts);
@@ -62,7 +66,8 @@ async function prepare(
   { jobs, preparation }: MemberPlanParts,
 ): Promise<void> {
   jobs.created(job);
-  await preparation.prepare(job, records);
+  // That a source has grown is for the process to say that changes jobs: it may want a savepoint before.
+  await preparation.prepare(job, records, true);
 }
 
 function failureError({ code, message, remedy }: Failure): StreamError {

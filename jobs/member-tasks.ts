@@ -3,6 +3,7 @@
 // is this process's, and who waits for its end hears of it.
 
 import type { Worker } from 'node:worker_threads';
+import { OnceTasks, processEnds } from '#jobs/once-tasks.ts';
 import type { AskedParts, Told } from '#jobs/peers.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
 import { taskOf } from '#jobs/task-key.ts';
@@ -52,6 +53,7 @@ const MEASURE_MS = 5_000;
 export class MemberTasks {
   readonly #parts: MemberTasksParts;
   readonly #pool: SlotPool;
+  readonly #once = new OnceTasks();
   readonly #closed = new AbortController();
   /** What this process is to run, with the slot that the group meant. */
   #mine: ReadonlyMap<string, number> = new Map();
@@ -73,7 +75,7 @@ export class MemberTasks {
       spawn: parts.spawn,
       clock: parts.clock,
       logger: parts.logger,
-      owns: parts.owns,
+      owns: async (assignment) => this.#once.has(assignment) || parts.owns(assignment),
       taskFailed: (assignment, failure) => this.#taskFailed(assignment, failure),
       taskStopped: (assignment) => this.#ended(assignment),
       taskLive: parts.taskLive,
@@ -136,6 +138,11 @@ export class MemberTasks {
     return this.#pool.askParts(tasks, savepoint, timeoutMs);
   }
 
+  /** Runs tasks of a job that is held to their end; what the first of them failed of. */
+  once(plan: JobAssignment, tasks: readonly TaskAssignment[], parallelism: number): Promise<Failure | null> {
+    return this.#once.run(this.#pool, plan, tasks, Math.min(parallelism, this.#parts.slotCount));
+  }
+
   isRunning(key: string): boolean {
     return this.#running.has(key);
   }
@@ -170,6 +177,7 @@ export class MemberTasks {
   }
 
   #endAll(): void {
+    this.#once.abandon(processEnds());
     for (const { resolve } of this.#running.values()) resolve();
     this.#running.clear();
   }
@@ -248,6 +256,7 @@ export class MemberTasks {
   }
 
   #taskFailed(assignment: TaskAssignment, failure: Failure): void {
+    if (this.#once.ended(assignment, failure)) return;
     this.#ended(assignment);
     if (failure.code !== 'superseded') this.#fail(assignment.job, failure);
     // The group knows better who owns it: when it is this process, then the answer was of a moment between two rounds.
@@ -267,6 +276,7 @@ export class MemberTasks {
   }
 
   #ended(assignment: TaskAssignment): void {
+    if (this.#once.ended(assignment)) return;
     const key = assignmentKey(assignment);
     this.#running.get(key)?.resolve();
     this.#running.delete(key);

@@ -3,6 +3,8 @@
 // `claim` only writes down what was found.
 
 import type { CheckpointStore } from '#checkpoint/contract.ts';
+import { isManifestName } from '#checkpoint/manifest.ts';
+import { type Savepoint, Savepoints } from '#checkpoint/savepoint.ts';
 import type { LoadedJob } from '#jobs/load-job.ts';
 import type { Plan } from '#jobs/plan.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
@@ -40,6 +42,11 @@ export interface PrepareParts {
   readonly nowMs: number;
   /** Partitions to create a missing source topic with, when this installation writes it; null: it must exist. */
   readonly createSource: number | null;
+  readonly generation: number;
+  /** The savepoint that it began with; null: none. */
+  readonly savepoint: string | null;
+  /** Sources that have grown are read as they were when it began, so that it can give a savepoint. @default false */
+  readonly asBegan?: boolean;
 }
 
 export interface PreparedJob {
@@ -57,36 +64,32 @@ export interface PreparedJob {
 /** Kafka's default of max.message.bytes. */
 const MAX_MESSAGE_BYTES = 1_048_588;
 
-/** The first run of a job, until backfills and new generations exist. */
-const LIVE = { run: 'live', generation: 0 };
+/** The run of a job that is no backfill. */
+export const LIVE = 'live';
 
 export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promise<PreparedJob> {
   const { configuration, compiled } = loaded;
-  const { name, modulePath, options } = configuration;
+  const { name } = configuration;
   const { plan } = compiled;
-  const run: RunIdentity = { namespace: parts.namespace, job: name, ...LIVE };
+  const { generation, namespace } = parts;
+  const run: RunIdentity = { namespace, job: name, run: LIVE, generation };
   const of = await describeSources(loaded, run, parts);
   const { sources } = of;
   const { began, outputs, losses } = await prepareTopics(plan, run, of, parts);
-  const decides = {
-    plan,
-    modulePath,
-    options: compiled.optionsInPlan ? null : options,
-    engineVersion: packageJson.version,
-    nodeMajor: Number(process.versions.node.split('.')[0]),
-  };
-  const version = jobVersion(decides);
-  const versionParts = jobVersionParts(decides);
+  const { version, versionParts } = versionOf(loaded);
   const tasks: TaskAssignment[] = plan.stages.flatMap((stage) =>
     Array.from({ length: stageTaskCount(plan, stage, sources) }, (_, partition) => ({
       job: name,
-      ...LIVE,
+      run: LIVE,
+      generation,
       stage: stage.id,
       partition,
     })),
   );
+  const origin = await originOf(parts, name, tasks);
+  const more = { generation, origin, ...(of.asBegan && { asBegan: of.asBegan }) };
   return {
-    assignment: { configuration, version, versionParts, sources, topicIds: beganTopicIds(began) },
+    assignment: { configuration, version, versionParts, sources, topicIds: beganTopicIds(began), ...more },
     plan,
     tasks,
     losses,
@@ -96,21 +99,70 @@ export async function prepareJob(loaded: LoadedJob, parts: PrepareParts): Promis
       if (jobBegan(records, run) === null) await control.append(now.began);
       if (jobOutputs(records, run) !== now.outputs) await control.append(now.outputs);
     },
-    checkTopics: async (admin) => (await topicsFault(admin, began)) ?? outputsFault(admin, outputs),
+    checkTopics: async (admin) => (of.asBegan ? null : await topicsFault(admin, began)) ?? outputsFault(admin, outputs),
   };
+}
+
+/** The version that a job has here. Error: job-invalid when its module cannot be read. */
+export function versionOf({ compiled, configuration }: LoadedJob): Pick<JobAssignment, 'version' | 'versionParts'> {
+  const decides = {
+    plan: compiled.plan,
+    modulePath: configuration.modulePath,
+    options: compiled.optionsInPlan ? null : configuration.options,
+    engineVersion: packageJson.version,
+    nodeMajor: Number(process.versions.node.split('.')[0]),
+  };
+  return { version: jobVersion(decides), versionParts: jobVersionParts(decides) };
+}
+
+// One that was deleted is not missed when every task has a checkpoint of its own: it has begun.
+async function originOf(
+  { namespace, savepoint, store }: PrepareParts,
+  job: string,
+  tasks: readonly TaskAssignment[],
+): Promise<Savepoint | null> {
+  if (savepoint === null) return null;
+  try {
+    return await new Savepoints(store, { namespace, job }).read(savepoint);
+  } catch (error) {
+    const gone = error instanceof StreamError && error.code === 'savepoint-unknown';
+    if (gone && (await haveAllBegun(store, namespace, tasks))) return null;
+    throw error;
+  }
+}
+
+/** Whether every task has a checkpoint. */
+export async function haveAllBegun(
+  store: CheckpointStore,
+  namespace: string,
+  tasks: readonly TaskAssignment[],
+): Promise<boolean> {
+  for (const task of tasks) {
+    if (!(await store.list({ namespace, ...task })).some(isManifestName)) return false;
+  }
+  return true;
 }
 
 async function describeSources(loaded: LoadedJob, run: RunIdentity, parts: PrepareParts): Promise<Sources> {
   const topics: TopicDescription[] = [];
   const sources: Record<string, SourceTopic> = {};
+  const asBegan: Record<string, number> = {};
+  const began = parts.asBegan ? jobBegan(parts.records, run) : null;
   for (const name of new Set(loaded.compiled.plan.sources.map(({ topic }) => topic))) {
-    const topic = await describeSource(name, loaded, run, parts);
+    const now = await describeSource(name, loaded, run, parts);
+    const was = began === null ? undefined : beganSources(began).find((source) => source.topic === name);
+    const topic = was !== undefined && hasGrown(was, now) ? was : now;
+    if (topic !== now) asBegan[name] = topic.partitionCount;
     const config = await parts.admin.describeConfig(name);
     const maxMessageBytes = Number(config['max.message.bytes'] ?? MAX_MESSAGE_BYTES);
     topics.push(topic);
     sources[name] = { partitionCount: topic.partitionCount, maxMessageBytes };
   }
-  return { topics, sources };
+  return { topics, sources, ...(Object.keys(asBegan).length > 0 && { asBegan }) };
+}
+
+function hasGrown(was: TopicDescription, now: TopicDescription): boolean {
+  return was.topicId === now.topicId && now.partitionCount > was.partitionCount;
 }
 
 async function describeSource(
@@ -140,6 +192,8 @@ interface PreparedTopics extends PreparedOutputs {
 interface Sources {
   readonly topics: readonly TopicDescription[];
   readonly sources: SourceTopics;
+  /** Of those that have grown. */
+  readonly asBegan?: Readonly<Record<string, number>>;
 }
 
 /** What the job began with is checked before anything is made: a refusal leaves nothing behind. */
@@ -175,7 +229,7 @@ async function hasCheckpoints(
   for (const stage of plan.stages) {
     for (let partition = 0; partition < stageTaskCount(plan, stage, sources); partition++) {
       const names = await store.list({ ...run, stage: stage.id, partition });
-      if (names.some((file) => file.endsWith('.manifest.json'))) return true;
+      if (names.some(isManifestName)) return true;
     }
   }
   return false;

@@ -2,6 +2,7 @@
 // run with which version. Made by slot-threads.ts.
 
 import type { MessagePort } from 'node:worker_threads';
+import type { Savepoint } from '#checkpoint/savepoint.ts';
 import type { JobConfiguration, LogConfiguration, StoreConfiguration } from '#jobs/configuration.ts';
 import type { SourceTopics } from '#jobs/topics.ts';
 import type { SharedPace } from '#runtime/task/commit-pace.ts';
@@ -12,6 +13,11 @@ export interface JobAssignment {
   readonly version: string;
   readonly versionParts: VersionParts;
   readonly sources: SourceTopics;
+  readonly generation: number;
+  /** With what its tasks begin that have not begun; null: with nothing. */
+  readonly origin: Savepoint | null;
+  /** Partition counts of sources that have grown since the generation began, and are read as they were. */
+  readonly asBegan?: Readonly<Record<string, number>>;
   /** Ids of the topics that the job began with. */
   readonly topicIds: Readonly<Record<string, string>>;
 }

@@ -6,26 +6,23 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { AdminSource } from '#jobs/admin-source.ts';
 import { Cluster } from '#jobs/cluster.ts';
-import type { HeldControl } from '#jobs/cluster-control.ts';
 import type { Configuration } from '#jobs/configuration.ts';
 import { connectLog } from '#jobs/connect-log.ts';
+import type { DeployDesk } from '#jobs/deploy-desk.ts';
 import type { Executor } from '#jobs/executor.ts';
-import { JobCheckpoints } from '#jobs/job-checkpoints.ts';
-import { JobControl } from '#jobs/job-control.ts';
+import { type HeldControl, holdControl } from '#jobs/held-control.ts';
+import type { JobControl } from '#jobs/job-control.ts';
 import { JobExecutor } from '#jobs/job-executor.ts';
 import { writersFirst } from '#jobs/job-order.ts';
 import { type ClaimedInstallation, JobPreparation } from '#jobs/job-preparation.ts';
-import { JobSavepoints } from '#jobs/job-savepoints.ts';
 import { retained, retentionPolicy } from '#jobs/log-retention.ts';
 import { endOpenTransactions } from '#jobs/open-transactions.ts';
 import type { JobReport, ProcessOptions } from '#jobs/process-options.ts';
-import { purgeJob } from '#jobs/purge-job.ts';
 import { type JobState, logFull, type RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
 import { spawnSlot } from '#jobs/slot-threads.ts';
 import { engineVersion } from '#jobs/version.ts';
 import { watch } from '#jobs/watch.ts';
 import type { ControlEdges } from '#runtime/control/control-log.ts';
-import { ControlWriter } from '#runtime/control/control-writer.ts';
 import type { LogClient, LogReader } from '#runtime/log/contract.ts';
 import { type EmbeddedLog, openEmbeddedLog } from '#runtime/log/embedded/embedded-log.ts';
 import type { SlotReport, StateReply, TaskAssignment } from '#runtime/slot/messages.ts';
@@ -127,7 +124,7 @@ export class MillraceProcess implements AdminSource {
     const { installation } = this.#options;
     const preparation = this.#preparation;
     const records = await preparation.look();
-    preparation.add(writersFirst(installation.jobs), records);
+    await preparation.add(writersFirst(installation.jobs), records);
     const starting = () => this.#jobs.in('CREATED');
     for (const job of starting()) await preparation.prepare(job, records);
     this.#keepUnread();
@@ -165,26 +162,20 @@ export class MillraceProcess implements AdminSource {
 
   #makeControl({ control }: ClaimedInstallation, executor: Executor, signal: AbortSignal): HeldControl {
     const { logger } = this.#options;
-    const appender = new ControlWriter({ edges: this.#edges, processId: this.processId, logger, signal }, control);
-    const newId = () => ulid(systemClock.nowMs(), randomBytes(10)).toLowerCase();
-    const { store } = this.#preparation;
     const { namespace } = this.configuration;
-    const changes = new JobControl({
-      clock: systemClock,
+    return holdControl({
+      edges: this.#edges,
       logger,
-      jobs: this.#jobs,
+      processId: this.processId,
+      namespace,
+      control,
       executor,
+      jobs: this.#jobs,
       preparation: this.#preparation,
-      control: appender,
-      checkpoints: new JobCheckpoints(executor, systemClock),
-      savepoints: new JobSavepoints({ clock: systemClock, executor, store, namespace, newId }),
       changed: () => this.#keepUnread(),
-      purge: (job) => purgeJob(job.name, namespace, this.log.admin, store),
-      newId,
       signal,
       failed: (fault) => this.#controlFailed(fault, signal),
     });
-    return { appender, changes, close: () => appender.close() };
   }
 
   // Where several processes share the work, the next one goes on when this one cannot.
@@ -335,11 +326,15 @@ export class MillraceProcess implements AdminSource {
   }
 
   get changes(): JobControl | null {
-    return this.cluster?.changes ?? this.#control?.changes ?? null;
+    return (this.cluster?.control ?? this.#control)?.changes ?? null;
   }
 
   get store() {
     return this.#preparation.store;
+  }
+
+  get desk(): DeployDesk | null {
+    return (this.cluster?.control ?? this.#control)?.desk ?? null;
   }
 
   get slots(): SlotCounts {

@@ -4,7 +4,7 @@
 import type { LogConfiguration } from '#jobs/configuration.ts';
 import type { LoadedJob } from '#jobs/load-job.ts';
 import type { PreparedJob } from '#jobs/prepare-job.ts';
-import type { WantedJob, WantedSettings } from '#runtime/control/desired-state.ts';
+import type { WantedJob } from '#runtime/control/desired-state.ts';
 import type { RoomReport } from '#runtime/log/embedded/disk-room.ts';
 import type { TaskAssignment } from '#runtime/slot/messages.ts';
 import { systemClock } from '#runtime/std/clock.ts';
@@ -32,6 +32,20 @@ export interface RunningJob {
   readonly exceptions: FailureBook;
 }
 
+export function runningJob(loaded: LoadedJob, wanted: WantedJob): RunningJob {
+  return {
+    name: loaded.configuration.name,
+    original: loaded,
+    loaded: settled(loaded, wanted),
+    wanted,
+    state: wanted.state === 'RUNNING' ? 'CREATED' : wanted.state,
+    failure: null,
+    failedMs: null,
+    prepared: null,
+    exceptions: new FailureBook(),
+  };
+}
+
 export class RunningJobs {
   readonly #logger: Logger;
   readonly #jobs = new Map<string, RunningJob>();
@@ -41,19 +55,11 @@ export class RunningJobs {
   }
 
   add(loaded: LoadedJob, wanted: WantedJob): RunningJob {
-    const { name } = loaded.configuration;
-    const job: RunningJob = {
-      name,
-      original: loaded,
-      loaded: withSettings(loaded, wanted.settings),
-      wanted,
-      state: wanted.state === 'RUNNING' ? 'CREATED' : wanted.state,
-      failure: null,
-      failedMs: null,
-      prepared: null,
-      exceptions: new FailureBook(),
-    };
-    this.#jobs.set(name, job);
+    return this.take(runningJob(loaded, wanted));
+  }
+
+  take(job: RunningJob): RunningJob {
+    this.#jobs.set(job.name, job);
     return job;
   }
 
@@ -77,12 +83,12 @@ export class RunningJobs {
   /** What it is told to be has changed; settings count from its next start on. */
   told(job: RunningJob, wanted: WantedJob): void {
     job.wanted = wanted;
-    job.loaded = withSettings(job.loaded, wanted.settings);
+    job.loaded = settled(job.loaded, wanted);
   }
 
   /** As it is started the next time, with the settings that it is told. */
   loaded(job: RunningJob, loaded: LoadedJob): void {
-    job.loaded = withSettings(loaded, job.wanted.settings);
+    job.loaded = settled(loaded, job.wanted);
   }
 
   /** It is to run (again): what ended it before is over. */
@@ -116,10 +122,11 @@ export class RunningJobs {
 }
 
 /** A job as it is compiled, to be run with other settings. */
-function withSettings({ configuration, compiled }: LoadedJob, settings: WantedSettings): LoadedJob {
+export function settled({ configuration, compiled }: LoadedJob, { allowDroppedState, settings }: WantedJob): LoadedJob {
+  const more = { ...settings, allowDroppedState: allowDroppedState === true };
   return {
-    configuration: { ...configuration, settings: { ...configuration.settings, ...settings } },
-    compiled: { ...compiled, settings: { ...compiled.settings, ...settings } },
+    configuration: { ...configuration, settings: { ...configuration.settings, ...more } },
+    compiled: { ...compiled, settings: { ...compiled.settings, ...more } },
   };
 }
 

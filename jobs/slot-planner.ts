@@ -1,5 +1,6 @@
 // Owns what a slot knows of the jobs it may get tasks of: each as it was told last, compiled once until it is told anew.
 
+import { taskOrigins } from '#jobs/generations.ts';
 import { loadJob } from '#jobs/load-job.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
 import type { JobAssignment } from '#jobs/process-settings.ts';
@@ -42,7 +43,7 @@ export class SlotPlanner {
 
   async plan({ generation, job: name, partition, run, stage: stageId }: TaskAssignment): Promise<PlannedTask> {
     const loaded = await this.load(name);
-    const { sources, topicIds, version, versionParts } = this.#jobs.get(name) as JobAssignment;
+    const { asBegan, origin, sources, topicIds, version, versionParts } = this.#jobs.get(name) as JobAssignment;
     const stage = loaded.plan.stages.find((candidate) => candidate.id === stageId);
     if (stage === undefined) {
       throw new StreamError(
@@ -52,7 +53,10 @@ export class SlotPlanner {
       );
     }
     const identity = { namespace: this.#namespace, job: name, run, generation };
-    const job = { job: loaded, version, versionParts, run: identity, sources, topicIds };
+    const originOf =
+      origin === null ? undefined : taskOrigins({ savepoint: origin, job: loaded, run: identity, sources });
+    const known = { ...(originOf && { originOf }), ...(asBegan && { asBegan }) };
+    const job = { job: loaded, version, versionParts, run: identity, sources, topicIds, ...known };
     return { plan: taskPlan(job, stage, partition), options: loaded.settings };
   }
 }

@@ -19,6 +19,8 @@ export interface TaskPlanOptions {
   readonly sources: SourceTopics;
   /** With what a task of a new generation begins. @default with nothing */
   readonly originOf?: (stage: string, partition: number) => TaskOrigin | null;
+  /** Of sources that have grown since; see TaskPlan. */
+  readonly asBegan?: Readonly<Record<string, number>>;
   /** Ids of the topics that the job began with; those that are not named here may be any. @default {} */
   readonly topicIds?: Readonly<Record<string, string>>;
 }
@@ -51,6 +53,7 @@ export function taskPlan(options: TaskPlanOptions, stage: StagePlan, partition: 
     version,
     ...(versionParts === undefined ? {} : { versionParts }),
     ...(origin === null ? {} : { origin }),
+    ...(options.asBegan === undefined ? {} : { asBegan: options.asBegan }),
     input: {
       topic,
       partition,

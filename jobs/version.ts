@@ -63,6 +63,11 @@ export function jobVersionParts(options: VersionOptions): VersionParts {
   return { job: shortHash({ plan, modules, options: options.options ?? null }), engine, node };
 }
 
+/** Hash of a module with what it imports, and of its options: what somebody wrote, whatever the engine makes of it. */
+export function moduleHash(modulePath: string, options: unknown): string {
+  return shortHash({ modules: moduleHashes(modulePath, undefined), options: options ?? null });
+}
+
 /** 16 hex digits. Error: job-invalid when the module cannot be read. */
 export function jobVersion(options: VersionOptions): string {
   const { plan, modulePath, engineVersion, nodeMajor } = options;

@@ -1,13 +1,15 @@
-// Owns the commands that ask a process: jobs, job, state and savepoints. What they print is made elsewhere; what they ask goes
+// Owns the commands that ask a process: jobs, job, state, savepoints and versions. What they print is made elsewhere; what they ask goes
 // through the API client.
 
 import type { ApiFlags, StateAsked } from '#jobs/command-line.ts';
 import { type ApiAccess, askApi } from '#jobs/commands/api-client.ts';
+import { versionsText } from '#jobs/commands/deploy-text.ts';
 import { jobsText, jobText } from '#jobs/commands/jobs-text.ts';
 import type { Paint } from '#jobs/commands/paint.ts';
 import { savepointsText } from '#jobs/commands/savepoints-text.ts';
 import { operatorsText, stateText } from '#jobs/commands/state-text.ts';
-import type { JobDetailView, JobView, SavepointView, StateOperatorsView, StateView } from '#runtime/http/contract.ts';
+import type { JobDetailView, JobView, StateOperatorsView, StateView } from '#runtime/http/contract.ts';
+import type { JobVersionView, SavepointView } from '#runtime/http/deploy-contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 export interface AskEdges {
@@ -18,7 +20,7 @@ export interface AskEdges {
 
 export type AskCommand =
   | ({ readonly kind: 'jobs' } & ApiFlags)
-  | ({ readonly kind: 'job' | 'savepoints'; readonly job: string } & ApiFlags)
+  | ({ readonly kind: 'job' | 'savepoints' | 'versions'; readonly job: string } & ApiFlags)
   | ({ readonly kind: 'state' } & StateAsked & ApiFlags);
 
 /** What the command prints. Errors: those of the API; api-unreachable, api-foreign, config-invalid. */
@@ -38,6 +40,11 @@ export async function ask(command: AskCommand, edges: AskEdges): Promise<string>
       const path = `/jobs/${encodeURIComponent(command.job)}/savepoints`;
       const answer = await asked<{ readonly savepoints: readonly SavepointView[] }>(access, path, 'savepoints');
       return command.json ? jsonText(answer) : shown(path, () => savepointsText(answer.savepoints, edges));
+    }
+    case 'versions': {
+      const path = `/jobs/${encodeURIComponent(command.job)}/versions`;
+      const answer = await asked<{ readonly versions: readonly JobVersionView[] }>(access, path, 'versions');
+      return command.json ? jsonText(answer) : shown(path, () => versionsText(answer.versions, edges));
     }
     case 'state':
       return askState(command, access, edges);

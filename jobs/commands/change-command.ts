@@ -33,8 +33,16 @@ export async function change(command: ChangeAsked & ApiFlags, edges: ChangeEdges
     'idempotency-key': command.requestId ?? randomUUID(),
     ...(Number.isInteger(revision) && { 'if-match': `"${revision}"` }),
   };
-  const request = await untilEnd(await send(access, job, { ...wordsOf(command), headers }, edges), access, edges);
-  if (request.state === 'DONE') return command.json ? `${JSON.stringify(request, null, 2)}\n` : textOf(request);
+  const { more = '', ...words } = wordsOf(command);
+  const begun = await send<RequestView>(access, `${job}${more}`, { ...words, headers }, edges);
+  const request = await untilEnd(begun, access, edges);
+  const text = outcomeOf(request);
+  return command.json ? `${JSON.stringify(request, null, 2)}\n` : text;
+}
+
+/** What became of it. Error: why it did not succeed. */
+export function outcomeOf(request: RequestView): string {
+  if (request.state === 'DONE') return textOf(request);
   const { code, message, remedy } = request.failure ?? { code: '', message: request.message ?? '', remedy: '' };
   const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'request-interrupted';
   const undone = request.state === 'UNDONE' ? '; all is as it was before' : '';
@@ -59,16 +67,11 @@ function wordsOf({
   return { method: 'PATCH', body };
 }
 
-// With an id of its own it may be sent again when nobody knows whether it arrived.
-async function send(
-  access: ApiAccess,
-  path: string,
-  { more = '', ...words }: ApiChange & { readonly more?: string },
-  { clock }: ChangeEdges,
-): Promise<RequestView> {
+/** With an id of its own it may be sent again when nobody knows whether it arrived. */
+export async function send<T>(access: ApiAccess, path: string, words: ApiChange, { clock }: ChangeEdges): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
-      return await askApi<RequestView>(access, `${path}${more}`, words);
+      return await askApi<T>(access, path, words);
     } catch (error) {
       const again = error instanceof StreamError && error.code === 'api-unreachable' && tries < SENDS_MAX;
       if (!again) throw error;
@@ -77,7 +80,7 @@ async function send(
   }
 }
 
-async function untilEnd(begun: RequestView, access: ApiAccess, edges: ChangeEdges): Promise<RequestView> {
+export async function untilEnd(begun: RequestView, access: ApiAccess, edges: ChangeEdges): Promise<RequestView> {
   const { clock, showProgress } = edges;
   const startMs = clock.monotonicMs();
   let heardMs = startMs;

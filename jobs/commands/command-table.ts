@@ -2,7 +2,16 @@
 // not known here.
 
 /** What a shell can offer in a place. */
-export type Completes = 'job' | 'savepoint' | 'operator' | 'file' | 'directory' | 'shell' | 'command' | 'nothing';
+export type Completes =
+  | 'job'
+  | 'savepoint'
+  | 'version'
+  | 'operator'
+  | 'file'
+  | 'directory'
+  | 'shell'
+  | 'command'
+  | 'nothing';
 
 export interface Flag {
   /** Name of its value; null: it takes none. */
@@ -49,6 +58,14 @@ export const FLAGS = {
   parallelism: { value: 'N', summary: 'slots its tasks are spread over', completes: 'nothing' },
   drain: { value: null, summary: 'read what is there and fire every window before' },
   purge: { value: null, summary: 'delete its internal topics and checkpoints, too' },
+  'dry-run': { value: null, summary: 'say what would happen, and do nothing' },
+  'from-savepoint': {
+    value: 'ID',
+    summary: 'begin with it; what came behind is published again',
+    completes: 'savepoint',
+  },
+  'allow-dropped-state': { value: null, summary: 'leave states of operators that are gone behind' },
+  yes: { value: null, summary: 'publish again without being asked' },
   'request-id': { value: 'ID', summary: 'asked again with the same id it is done once', completes: 'nothing' },
   url: {
     value: 'URL',
@@ -65,6 +82,7 @@ export type FlagName = keyof typeof FLAGS;
 export const RUN_FLAGS = ['config', 'jobs', 'slots', 'data', 'port', 'accept-divergent-replay'] as const;
 const API_FLAGS = ['url', 'json'] as const;
 export const CHANGE_FLAGS = ['request-id', ...API_FLAGS] as const;
+const DEPLOY_FLAGS = ['dry-run', 'from-savepoint', 'allow-dropped-state', 'yes', ...CHANGE_FLAGS] as const;
 const A_JOB = { name: 'JOB', completes: 'job' } as const;
 
 export const COMMANDS = {
@@ -192,6 +210,40 @@ export const COMMANDS = {
     examples: [
       ['millrace cancel rollups', 'for a job that does not stop'],
       ['millrace cancel rollups --purge', 'to begin anew'],
+    ],
+  },
+  deploy: {
+    argument: { name: 'MODULE', completes: 'file' },
+    flags: ['options', ...DEPLOY_FLAGS],
+    summary: 'run another version of a job, or a new job',
+    details: [
+      'What becomes of its state is listed by operator before anything stops. Tasks',
+      'hand over to the new version where they are; with another number of partitions,',
+      'or from a savepoint, new tasks begin. A version that cannot run is taken back.',
+      'It counts, over restarts too, until the configuration names another module.',
+    ],
+    examples: [
+      ['millrace deploy jobs/rollups.ts --dry-run', 'what would happen'],
+      ['millrace deploy jobs/rollups.ts', 'waits until the new version runs'],
+      ['millrace deploy jobs/rollups.ts --from-savepoint 01jd…', 'from there on once more'],
+    ],
+  },
+  versions: {
+    argument: A_JOB,
+    flags: API_FLAGS,
+    summary: 'the versions that a job had, the newest first',
+    details: ['Those of which the module is kept can be gone back to: millrace rollback.'],
+    examples: [['millrace versions rollups', 'a table']],
+  },
+  rollback: {
+    argument: A_JOB,
+    second: { name: 'VERSION', completes: 'version', optional: true },
+    flags: DEPLOY_FLAGS,
+    summary: 'deploy a version that a job had before',
+    details: ['Without a VERSION the one before. What counts for deploy counts here, too.'],
+    examples: [
+      ['millrace rollback rollups', 'the version before runs again'],
+      ['millrace rollback rollups 1f3a', 'that which begins so'],
     ],
   },
   savepoint: {

@@ -2,7 +2,8 @@
 
 import { askApi } from '#jobs/commands/api-client.ts';
 import { completedWords, type KnownNames } from '#jobs/commands/completed-words.ts';
-import type { JobView, SavepointView, StateOperatorsView } from '#runtime/http/contract.ts';
+import type { JobView, StateOperatorsView } from '#runtime/http/contract.ts';
+import type { JobVersionView, SavepointView } from '#runtime/http/deploy-contract.ts';
 
 /** Nobody waits longer for a word. */
 const PATIENCE_MS = 700;
@@ -28,6 +29,11 @@ export async function complete(
       const path = `/jobs/${encodeURIComponent(job)}/savepoints`;
       const answer = await ask<{ readonly savepoints?: readonly SavepointView[] }>(url, path);
       return answer?.savepoints?.map(({ id }) => id) ?? [];
+    },
+    versions: async (url, job) => {
+      const path = `/jobs/${encodeURIComponent(job)}/versions`;
+      const answer = await ask<{ readonly versions?: readonly JobVersionView[] }>(url, path);
+      return answer?.versions?.flatMap(({ kept, version }) => (kept ? [version] : [])) ?? [];
     },
   };
   const offered = (await completedWords(words, names)) ?? [];

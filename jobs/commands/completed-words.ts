@@ -18,6 +18,7 @@ export interface KnownNames {
   jobs(url: string | null): Promise<readonly string[]>;
   operators(url: string | null, job: string): Promise<readonly string[]>;
   savepoints(url: string | null, job: string): Promise<readonly string[]>;
+  versions(url: string | null, job: string): Promise<readonly string[]>;
 }
 
 /** `words` behind `millrace`, the last one unfinished. Null: files, which the shell knows best. */
@@ -110,6 +111,8 @@ async function named(completes: Completes, line: Line, names: KnownNames): Promi
     }
     case 'savepoint':
       return line.positionals.length === 0 ? [] : names.savepoints(line.url, line.positionals[0]);
+    case 'version':
+      return line.positionals.length === 0 ? [] : names.versions(line.url, line.positionals[0]);
     case 'operator':
       return line.positionals.length === 0 ? [] : names.operators(line.url, line.positionals[0]);
     case 'nothing':

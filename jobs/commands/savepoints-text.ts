@@ -3,7 +3,7 @@
 import { humanCount, humanDuration, humanMoment, humanSize, NOTHING, printable } from '#jobs/commands/human-text.ts';
 import type { TextContext } from '#jobs/commands/jobs-text.ts';
 import { type Column, textTable } from '#jobs/commands/text-table.ts';
-import type { SavepointView } from '#runtime/http/contract.ts';
+import type { SavepointView } from '#runtime/http/deploy-contract.ts';
 
 export function savepointsText(savepoints: readonly SavepointView[], { nowMs, paint }: TextContext): string {
   if (savepoints.length === 0) return 'the job has no savepoint yet: millrace savepoint JOB takes one\n';

@@ -13,6 +13,13 @@ export interface WantedSettings {
   readonly checkpointIntervalMs: number;
 }
 
+/** Of a version: job (module, plan, options), Millrace, major of Node. */
+export interface WantedParts {
+  readonly job: string;
+  readonly engine: string;
+  readonly node: number;
+}
+
 export interface WantedJob {
   readonly kind: 'job-wanted';
   readonly job: string;
@@ -32,6 +39,18 @@ export interface WantedJob {
   /** Hash of what decides its output, where it was known. */
   readonly version: string | null;
   readonly modulePath: string;
+  /** What the version is made of, where it was known. */
+  readonly parts?: WantedParts;
+  /** Id of the savepoint that the generation began with; absent: with nothing. */
+  readonly savepoint?: string | null;
+  /** States of operators that the version has no more are left behind. */
+  readonly allowDroppedState?: boolean;
+  /** The version was deployed, and counts until the configuration file names another module than it did then. */
+  readonly deployed?: boolean;
+  /** Hash of what the configuration file named when it was last looked at; null: it does not have the job. */
+  readonly configuredModule?: string | null;
+  /** How the module was called by whoever deployed it. */
+  readonly module?: string;
   /** Of the operation that made it so; null: the configuration file. */
   readonly requestId: string | null;
   readonly atMs: number;
@@ -46,6 +65,13 @@ export interface WantedChange {
   readonly bundle?: string;
   readonly options?: Readonly<Record<string, unknown>> | null;
   readonly settings?: Partial<WantedSettings>;
+  readonly generation?: number;
+  readonly parts?: WantedParts;
+  readonly savepoint?: string | null;
+  readonly allowDroppedState?: boolean;
+  readonly deployed?: boolean;
+  readonly configuredModule?: string | null;
+  readonly module?: string;
 }
 
 /** The last word on every job. */

@@ -2,6 +2,7 @@
 // those that did not end. Pure. Invariant: an id names one operation for ever; a job has at most one that has not ended.
 
 import type { ControlRecord } from '#runtime/control/control-log.ts';
+import type { WantedJob } from '#runtime/control/desired-state.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 export type OperationKind =
@@ -13,7 +14,9 @@ export type OperationKind =
   | 'configure'
   | 'checkpoint'
   | 'savepoint'
-  | 'delete-savepoint';
+  | 'delete-savepoint'
+  | 'deploy'
+  | 'rollback';
 
 /** `undone`: it could not be finished, and all is as it was before. */
 export type OperationPhase = 'running' | 'done' | 'failed' | 'undone';
@@ -24,14 +27,27 @@ export interface OperationParameters {
   readonly parallelism?: number;
   readonly commitIntervalMs?: number;
   readonly checkpointIntervalMs?: number;
-  /** Its id. */
+  /** Its id: of one that is deleted, or that a deploy begins with. */
   readonly savepoint?: string;
+  /** Hash of the bundle that is deployed. */
+  readonly bundle?: string;
+  /** What its module is given. */
+  readonly options?: Readonly<Record<string, unknown>> | null;
+  /** How it is called by whoever deploys it. */
+  readonly module?: string;
+  readonly allowDroppedState?: boolean;
+  /** To which a job goes back. */
+  readonly version?: string;
 }
 
 /** What whoever goes on with it has to know. */
 export interface OperationNotes {
   /** Ids of savepoints that were asked for, the newest last: what was kept for those that came to nothing is deleted. */
   readonly savepoints?: readonly string[];
+  /** That it was about to begin. */
+  readonly generation?: number;
+  /** What the job was told to be before a deploy; null: it was not there. */
+  readonly before?: WantedJob | null;
 }
 
 /** A task that was not at work for a while because of the operation. */

@@ -192,7 +192,9 @@ export class AdminServer {
     const document = openApiDocument(ROUTES, this.#options.version);
     const routes = ROUTES.map((route) => this.#route(route));
     app.get(OPENAPI_PATH, (request, reply) => this.#answer(request, reply, { body: document }));
-    for (const { handle, method, path } of routes) app.route({ method, url: path, handler: handle });
+    for (const { bodyLimit, handle, method, path } of routes) {
+      app.route({ method, url: path, handler: handle, bodyLimit });
+    }
     return app;
   }
 
@@ -216,7 +218,8 @@ export class AdminServer {
       this.#answer(request, reply, await gate.ask(() => route.ask(this.#options.port, asked)));
       return reply;
     };
-    return { method: route.method, path: route.path.replaceAll(/\{(\w+)\}/g, ':$1'), handle };
+    const { bodyBytesMax = this.#limits.bodyBytesMax, method, path } = route;
+    return { method, path: path.replaceAll(/\{(\w+)\}/g, ':$1'), handle, bodyLimit: bodyBytesMax };
   }
 
   // Before anything of a body is read, and for paths that there are not, too.
@@ -237,9 +240,11 @@ export class AdminServer {
     }
     if (method !== 'GET' && method !== 'HEAD') checkOrigin(headers, this.#options);
     const length = Number(headers['content-length'] ?? 0);
-    if (length > this.#limits.bodyBytesMax || headers['transfer-encoding'] !== undefined) {
+    const longer = ROUTES.find((route) => route.method === method && route.path === path)?.bodyBytesMax;
+    const bytesMax = longer ?? this.#limits.bodyBytesMax;
+    if (length > bytesMax || headers['transfer-encoding'] !== undefined) {
       const message = 'the request has a body that is longer than any the API reads, or of no known length';
-      const remedy = `send ${this.#limits.bodyBytesMax} bytes at most, with the header content-length`;
+      const remedy = `send ${bytesMax} bytes at most, with the header content-length`;
       throw new StreamError('request-too-large', message, remedy);
     }
     if (!request.is404) {

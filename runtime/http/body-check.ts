@@ -31,7 +31,9 @@ export function checkBody(body: unknown, schema: Schema): Readonly<Record<string
     faults.push({ message: `it is ${shown(body)}`, remedy: 'send a JSON object' });
   } else {
     for (const [name, value] of Object.entries(body)) checkField(name, value, schema, faults);
-    if (Object.keys(body).length === 0) {
+    const missing = (schema.required ?? []).filter((name) => !Object.hasOwn(body, name));
+    for (const name of missing) faults.push({ message: `it has no ${name}`, remedy: `give ${name}` });
+    if (Object.keys(body).length === 0 && missing.length === 0) {
       const names = Object.keys(schema.properties ?? {}).join(', ');
       faults.push({ message: 'it says nothing', remedy: `known are: ${names}` });
     }
@@ -60,6 +62,10 @@ function checkField(name: string, value: unknown, { properties = {} }: Schema, f
 function remedyOf(name: string, value: unknown, schema: Schema): string | null {
   if (schema.enum !== undefined) {
     return schema.enum.some((one) => one === value) ? null : `give ${name} as one of ${schema.enum.join(', ')}`;
+  }
+  if (schema.type === 'object') {
+    const possible = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return possible ? null : `give ${name} as an object`;
   }
   if (schema.type === 'boolean') return typeof value === 'boolean' ? null : `give ${name} as true or false`;
   if (schema.type === 'integer') {

@@ -2,6 +2,15 @@
 // HTTP knows nothing else of the engine. Names and fields are promises to users: add freely, rename never. Times are
 // milliseconds since 1970 where they end in `Ms` and name a moment; offsets are decimal text.
 
+import type {
+  DeployAskedView,
+  DeployedView,
+  JobVersionView,
+  RollbackAskedView,
+  SavepointDetailView,
+  SavepointView,
+} from '#runtime/http/deploy-contract.ts';
+
 export type JobStateName =
   | 'CREATED'
   | 'RUNNING'
@@ -268,31 +277,6 @@ export interface RequestView {
   readonly savepoint: string | null;
 }
 
-export interface SavepointView {
-  readonly id: string;
-  readonly createdMs: number;
-  /** Of the job that it was taken of. */
-  readonly version: string;
-  readonly generation: number;
-  readonly tasks: number;
-  readonly sizeBytes: number;
-  /** The lowest of its tasks; null before all of them had one. */
-  readonly watermarkMs: number | null;
-}
-
-export interface SavepointTaskView {
-  readonly stage: string;
-  readonly partition: number;
-  readonly entry: number;
-  readonly sizeBytes: number;
-  readonly watermarkMs: number | null;
-  readonly inputs: readonly { readonly topic: string; readonly partition: number; readonly offset: string }[];
-}
-
-export interface SavepointDetailView extends SavepointView {
-  readonly taskList: readonly SavepointTaskView[];
-}
-
 /** What the process answers. Null: there is no such job (or operator); errors are StreamErrors. */
 export interface AdminPort {
   overview(): Promise<OverviewView>;
@@ -317,6 +301,12 @@ export interface AdminPort {
   savepointJob(name: string, terms: ChangeTerms): Promise<RequestView | null>;
   /** Error: savepoint-unknown. */
   deleteSavepoint(name: string, id: string, terms: ChangeTerms): Promise<RequestView | null>;
+  /** Errors: job-invalid, version-mismatch, savepoint-unknown; those of a change. */
+  deployJob(asked: DeployAskedView, terms: ChangeTerms): Promise<DeployedView>;
+  /** As `deployJob`, and version-unknown. */
+  rollbackJob(name: string, asked: RollbackAskedView, terms: ChangeTerms): Promise<DeployedView | null>;
+  /** Newest first. */
+  versions(name: string): Promise<readonly JobVersionView[] | null>;
   /** Null: no such change is known. */
   request(requestId: string): Promise<RequestView | null>;
   readiness(): Promise<ReadinessView>;

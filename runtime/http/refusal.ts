@@ -14,6 +14,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   'request-invalid': 400,
   // Of a query that only the task could judge.
   'config-invalid': 400,
+  'job-invalid': 400,
   'request-unauthorized': 401,
   'request-misdirected': 403,
   'path-unknown': 404,
@@ -21,6 +22,10 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   'operator-unknown': 404,
   'request-unknown': 404,
   'savepoint-unknown': 404,
+  'version-unknown': 404,
+  // Of a deploy that is refused before anything stops.
+  'version-mismatch': 409,
+  'topic-unknown': 409,
   'method-unknown': 405,
   'request-timeout': 408,
   'job-busy': 409,

@@ -33,6 +33,8 @@ export interface Route {
   readonly parameters: readonly Parameter[];
   /** Of what it takes as its body; without: none. */
   readonly body?: SchemaName;
+  /** @default that of all routes */
+  readonly bodyBytesMax?: number;
   /** By status; `text` is the Prometheus text format. */
   readonly answers: Readonly<Record<number, { readonly schema: SchemaName | 'text'; readonly description: string }>>;
   /** Headers of its answer with 200, with what they say. */

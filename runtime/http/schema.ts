@@ -21,6 +21,11 @@ export interface Schema {
 
 type Fields<View> = { readonly [Name in keyof View]-?: Schema };
 
+/** Refers to a schema of the document by its name, which whoever lists it checks. */
+export function refer(name: string): Schema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
 /** An object with exactly the fields of `View`; those in `optional` may be missing. */
 export function view<View>(properties: Fields<View>, optional: readonly (keyof View & string)[] = []): Schema {
   const required = Object.keys(properties).filter((name) => !optional.some((other) => other === name));

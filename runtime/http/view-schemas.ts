@@ -20,15 +20,13 @@ import type {
   ReadinessView,
   RequestStateName,
   RequestView,
-  SavepointDetailView,
-  SavepointTaskView,
-  SavepointView,
   StateOperatorsView,
   StateReadView,
   StateView,
   TaskPauseView,
   TaskView,
 } from '#runtime/http/contract.ts';
+import { DEPLOY_SCHEMAS } from '#runtime/http/deploy-schemas.ts';
 import {
   count,
   flag,
@@ -38,6 +36,7 @@ import {
   oneOf,
   orNull,
   record,
+  refer,
   type Schema,
   text,
   view,
@@ -65,10 +64,6 @@ export function ref(name: SchemaName): Schema {
   return { $ref: `#/components/schemas/${name}` };
 }
 
-function refer(name: string): Schema {
-  return { $ref: `#/components/schemas/${name}` };
-}
-
 const PARTITION = count('number of the partition, which is that of its task');
 const STAGE = text('id of the stage');
 const WATERMARK = orNull(moment('event time up to which everything was seen'), 'not known yet');
@@ -77,16 +72,6 @@ const FAULT: Readonly<Record<keyof FaultView, Schema>> = {
   code: text('stable, of the table of errors'),
   message: text('what is wrong, for people'),
   remedy: text('what to do about it'),
-};
-
-const SAVEPOINT: Readonly<Record<keyof SavepointView, Schema>> = {
-  id: text('id'),
-  createdMs: moment('when it was taken'),
-  version: text('of the job that it was taken of'),
-  generation: count('of the job'),
-  tasks: count('that it has parts of'),
-  sizeBytes: count('bytes of all parts'),
-  watermarkMs: WATERMARK,
 };
 
 const JOB: Readonly<Record<keyof JobView, Schema>> = {
@@ -174,7 +159,9 @@ export const SCHEMAS = {
   Request: view<RequestView>({
     requestId: text('id'),
     job: text('id of the job'),
-    operation: text('start, stop, pause, cancel, rescale, configure, checkpoint, savepoint, delete-savepoint'),
+    operation: text(
+      'start, stop, pause, cancel, rescale, configure, checkpoint, savepoint, delete-savepoint, deploy, rollback',
+    ),
     parameters: record(true, 'of the operation'),
     state: oneOf(REQUEST_STATES, 'UNDONE: it could not be finished, and all is as it was before'),
     acceptedMs: moment('when it was written down'),
@@ -190,31 +177,6 @@ export const SCHEMAS = {
     failure: orNull(refer('Fault'), 'it did not fail'),
     pauses: list(refer('TaskPause'), 'tasks that moved'),
     savepoint: orNull(text('id of the savepoint that was taken'), 'none'),
-  }),
-  Savepoints: view<{ readonly savepoints: readonly SavepointView[] }>({
-    savepoints: list(refer('Savepoint'), 'newest first'),
-  }),
-  Savepoint: view<SavepointView>(SAVEPOINT),
-  SavepointDetail: view<SavepointDetailView>({
-    ...SAVEPOINT,
-    taskList: list(
-      view<SavepointTaskView>({
-        stage: STAGE,
-        partition: PARTITION,
-        entry: count('entry at which it was cut'),
-        sizeBytes: count('bytes of its part'),
-        watermarkMs: WATERMARK,
-        inputs: list(
-          view<SavepointTaskView['inputs'][number]>({
-            topic: text('name'),
-            partition: count('number'),
-            offset: { type: 'string', pattern: '^-?[0-9]+$', description: 'of the next record to read' },
-          }),
-          'where it goes on reading',
-        ),
-      }),
-      'its parts',
-    ),
   }),
   TaskPause: view<TaskPauseView>({
     stage: STAGE,
@@ -316,4 +278,5 @@ export const SCHEMAS = {
     eventTimersMs: list(moment('event time'), 'when it has something to do, ascending'),
     clockTimersMs: list(moment('clock'), 'when it has something to do, ascending'),
   }),
+  ...DEPLOY_SCHEMAS,
 } as const satisfies Readonly<Record<string, Schema>>;

@@ -96,6 +96,7 @@ export const ERROR_CODES = {
   'job-changed': { retryable: false, meaning: 'the job was changed since it was looked at' },
   'job-busy': { retryable: true, meaning: 'another change of the job is under way' },
   'job-state-wrong': { retryable: false, meaning: 'the job is in no state in which it can be changed so' },
+  'version-unknown': { retryable: false, meaning: 'a job never had this version, or its module is not kept any more' },
   'request-unknown': { retryable: false, meaning: 'no change has this request id' },
   'request-reused': { retryable: false, meaning: 'a request id was used before, for another change' },
   'request-interrupted': { retryable: true, meaning: 'a change was not finished, and what it did is undone' },

@@ -84,12 +84,17 @@ export class AttemptStart {
     if (last === undefined) {
       refuseLostLog(plan, content, stored);
       if (options.replayOnly) return;
+      if (options.trial) {
+        if (plan.origin !== undefined) await this.#adopt(entryOrigin(plan.origin), runner);
+        return;
+      }
       await this.#begin(genesis, this.#inputTopic, runner);
       this.#openReader(runner);
       return;
     }
     checkGenesis(plan, manifest, content.entries, genesis, this.#inputTopic);
     await this.#startFrom(manifest, content.entries, runner);
+    if (options.trial) return;
     this.#openReader(runner);
     await this.#replayTo(last, manifest, content.entries, runner);
     const { chainHash, offset } = this.head;
@@ -105,7 +110,9 @@ export class AttemptStart {
   #genesis(): Genesis {
     const { plan, topics } = this.#parts;
     const partitionCounts: Record<string, number> = {};
-    for (const topic of plan.topics) partitionCounts[topic] = (topics.get(topic) as TopicDescription).partitionCount;
+    for (const topic of plan.topics) {
+      partitionCounts[topic] = plan.asBegan?.[topic] ?? (topics.get(topic) as TopicDescription).partitionCount;
+    }
     return { partitionCounts, writers: plan.writers };
   }
 

@@ -153,7 +153,7 @@ export class TaskAttempt {
       });
       this.#start = start;
       await start.run(content);
-      if (!this.#options.replayOnly) await this.#live(start, committer);
+      if (!this.#options.replayOnly && !this.#options.trial) await this.#live(start, committer);
       this.#phase = 'stopped';
     } catch (error) {
       this.#phase = 'failed';

@@ -36,6 +36,11 @@ export interface TaskOptions {
    * another can take over. Takes no new input. @default false
    */
   readonly replayOnly?: boolean;
+  /**
+   * Takes over the state that it would go on from, and ends without a word: whether another version could. Writes nothing.
+   * @default false
+   */
+  readonly trial?: boolean;
   /** Goes on without the states of operators that the job has no more. @default false */
   readonly allowDroppedState?: boolean;
 }
@@ -72,6 +77,8 @@ export interface TaskPlan {
   readonly topics: readonly string[];
   /** Ids of those topics that must be the ones the job began with, the commit log among them. */
   readonly topicIds: Readonly<Record<string, string>>;
+  /** Partition counts that count, of topics that have grown since: the partitions behind them are not read. Absent: none. */
+  readonly asBegan?: Readonly<Record<string, number>>;
   /** Tasks that write the exchange this task reads; 0 for a source. */
   readonly writers: number;
   /** With what the first entry of a new generation begins; absent: with nothing. */

@@ -94,6 +94,13 @@ export class KafkaRun {
     return new KafkaRun(options, new Script(data, nowMs), namespace, { installation, admin, feed, topics });
   }
 
+  /** What the module of the job is given. */
+  get options(): Readonly<Record<string, unknown>> {
+    const { partitionedBy } = this.#options;
+    const { outputPrefix, source } = this.#topics;
+    return { topic: source, outputPrefix, ...(partitionedBy && { partitionedBy }) };
+  }
+
   /** Samples of the whole data set, about its number of records. */
   get size(): number {
     const { seriesCount, rounds } = this.script.options;

@@ -46,7 +46,7 @@ test('every route answers as the document says, while jobs start, run, restart a
   const check = new SchemaCheck((await get('/openapi.json')).json() as OpenApiDocument);
   const faults: string[] = [];
   const askAll = async () => {
-    for (const { path } of ROUTES) {
+    for (const { path } of ROUTES.filter(({ method }) => method === 'GET')) {
       for (const job of path.includes('{job}') ? ['steady', 'throwing', 'nobody'] : ['']) {
         const { body, status, type } = await get(path.replace('{job}', job).replace('{operator}', 'minute'));
         faults.push(...check.faults(path, status, type, body));

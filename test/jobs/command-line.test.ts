@@ -39,6 +39,20 @@ const CHANGE = {
   url: null,
   json: false,
 };
+const DEPLOY = {
+  kind: 'deploy',
+  module: 'a.ts',
+  job: null,
+  version: null,
+  options: null,
+  dryRun: false,
+  fromSavepoint: null,
+  allowDroppedState: false,
+  yes: false,
+  requestId: null,
+  url: null,
+  json: false,
+};
 const PAGE = { operator: '1m', prefix: 'p', limit: 1_000, after: '0:2' };
 
 describe('meaning', () => {
@@ -77,6 +91,15 @@ describe('meaning', () => {
     [['cancel', 'j', '--purge'], { ...CHANGE, command: 'cancel', purge: true }],
     [['savepoint', 'j'], { ...CHANGE, command: 'savepoint' }],
     [['savepoint', 'delete', 'j', 'of-1'], { ...CHANGE, command: 'savepoint delete', savepoint: 'of-1' }],
+    [['versions', 'j'], { kind: 'versions', job: 'j', url: null, json: false }],
+    [['deploy', 'a.ts'], DEPLOY],
+    [['deploy', 'a.ts', '--dry-run', '--options', '{"a":1}'], { ...DEPLOY, dryRun: true, options: { a: 1 } }],
+    [['deploy', 'a.ts', '--from-savepoint', 's', '--yes'], { ...DEPLOY, fromSavepoint: 's', yes: true }],
+    [['rollback', 'j'], { ...DEPLOY, module: null, job: 'j' }],
+    [
+      ['rollback', 'j', '0a1b', '--allow-dropped-state'],
+      { ...DEPLOY, module: null, job: 'j', version: '0a1b', allowDroppedState: true },
+    ],
     [['savepoints', 'j'], { kind: 'savepoints', job: 'j', url: null, json: false }],
     [['rescale', 'j', '--parallelism', '8'], { ...CHANGE, command: 'rescale', parallelism: 8 }],
     [['completion', 'zsh'], { kind: 'completion', shell: 'zsh' }],

@@ -18,7 +18,7 @@ const READMES = ['jobs/README.md', 'runtime/http/README.md'].map((path) => ({
 }));
 /** Nothing else is ever run, whatever a README says: these only ask, or change what the test has made. */
 const ASKS =
-  /^(?:(?:source <\()?npx millrace (?:jobs|job|state|completion|(?:start|stop|pause|resume|rescale|cancel) [a-z]+)\b|curl -s .*127\.0\.0\.1:8081\/)/;
+  /^(?:(?:source <\()?npx millrace (?:jobs|job|state|completion|(?:start|stop|pause|resume|rescale|cancel|savepoints?|versions|rollback) [a-z]+)\b|curl -s .*127\.0\.0\.1:8081\/)/;
 const CHANGES = /^curl -s -X PATCH -H '[^']*' -d '[^']*' http:\/\/127\.0\.0\.1:8081\/jobs\/[a-z]+$/;
 /** What could do more than ask, in a line that begins well. */
 const MORE = /[;&|`]|\$\(|>|\s-(?:o|O|X|d|T)\b|--(?:output|request|data|upload-file)\b(?!-urlencode)/;

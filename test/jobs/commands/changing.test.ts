@@ -44,6 +44,47 @@ test.each<[readonly string[], object]>([
   expect(world.port.asked.filter((what) => what.startsWith('request '))).toHaveLength(3);
 });
 
+const MODULE = new URL('../../../jobs/rollups.ts', import.meta.url).pathname;
+
+test('a deploy tells what it would do, does it to the job as it was looked at, and waits', async () => {
+  world.port.requestStates.push('RUNNING', 'RUNNING', 'DONE');
+  const { status, stderr, stdout } = await run('deploy', MODULE, '--options', '{"topic":"raw"}');
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout.split('\n')).toEqual([
+    'rollups: version 0123456789abcdef instead of fedcba9876543210 takes over: each task goes on where it is',
+    "  1m: state '1m.panes' migrated (schema 1 to 2)",
+    "  seen: state 'seen.last' dropped",
+    'rescale of rollups: spread over 4 slots (1s)',
+    '',
+  ]);
+  const sent = { module: 'rollups.ts', options: { topic: 'raw' } };
+  expect(world.port.changes).toEqual([
+    { deploy: { ...sent, dryRun: true }, requestId: null, revisions: null },
+    { deploy: { ...sent, publishAgain: false }, ...ANY_ID, ...REVISIONS },
+  ]);
+});
+
+test('a dry run and what is refused change nothing', async () => {
+  const dry = await run('deploy', MODULE, '--dry-run', '--json');
+  expect(JSON.parse(dry.stdout)).toMatchObject({ plan: { way: 'handover', failure: null } });
+  world.port.requestState = 'FAILED';
+  const refused = await run('deploy', MODULE, '--allow-dropped-state');
+  expect(refused).toMatchObject({ status: 1, stderr: 'millrace: window threw\n  remedy: correct it\n' });
+  expect(refused.stdout).toContain("because stage '1m' gets 8 tasks, and had 4");
+  expect(world.port.changes.map((change) => (change as { deploy: { dryRun?: boolean } }).deploy.dryRun)).toEqual([
+    true,
+    true,
+  ]);
+});
+
+test('a rollback goes to the version before, or to that which is named', async () => {
+  world.port.requestState = 'DONE';
+  expect(await run('rollback', 'rollups')).toMatchObject({ status: 0, stderr: '' });
+  expect(await run('rollback', 'rollups', '0123')).toMatchObject({ status: 0, stderr: '' });
+  const versions = world.port.changes.map((change) => (change as { rollback: { version: string } }).rollback.version);
+  expect(versions).toEqual(['fedcba9876543210', 'fedcba9876543210', '0123', '0123']);
+});
+
 test('an id of the person who asks is that of the request', async () => {
   world.port.requestState = 'DONE';
   const { stdout } = await run('stop', 'rollups', '--request-id', 'of-monday', '--json');

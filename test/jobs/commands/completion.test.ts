@@ -17,6 +17,10 @@ const NAMES: KnownNames = {
     asked.push(`operators of ${job} ${url}`);
     return ['1m', '1h'];
   },
+  versions: async (url, job) => {
+    asked.push(`versions of ${job} ${url}`);
+    return ['0a1b', '2c3d'];
+  },
   savepoints: async (url, job) => {
     asked.push(`savepoints of ${job} ${url}`);
     return ['01ja', '01jb'];

@@ -41,6 +41,8 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   '/metrics': ['/metrics'],
   '/healthz': ['/healthz'],
   '/readyz': ['/readyz'],
+  '/jobs/{job}/versions': ['/jobs/rollups/versions', '/jobs/x/versions'],
+  '/jobs/{job}/rollback': [],
   '/jobs/{job}/savepoints': ['/jobs/rollups/savepoints', '/jobs/x/savepoints'],
   '/jobs/{job}/savepoints/{savepoint}': [
     '/jobs/rollups/savepoints/01jd0000000000000000000000',
@@ -52,6 +54,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   '/openapi.json': ['/openapi.json'],
 };
 
+const HOW = { allowDroppedState: true, fromSavepoint: '01jd', publishAgain: true };
 /** Changes by method and path: what is sent, and where to. */
 const CHANGES: readonly (readonly ['PATCH' | 'POST' | 'DELETE', string, unknown?])[] = [
   ['PATCH', '/jobs/rollups', { state: 'STOPPED', drain: true }],
@@ -63,6 +66,12 @@ const CHANGES: readonly (readonly ['PATCH' | 'POST' | 'DELETE', string, unknown?
   ['DELETE', '/jobs/nobody'],
   ['POST', '/jobs/rollups/checkpoints', ''],
   ['POST', '/jobs/nobody/checkpoints', ''],
+  ['POST', '/jobs', { bundle: { format: 1 }, dryRun: true }],
+  ['POST', '/jobs', { bundle: {}, options: {}, module: 'a.ts', ...HOW }],
+  ['POST', '/jobs', { bundle: 'none' }],
+  ['POST', '/jobs/rollups/rollback', { version: '0123', dryRun: false, ...HOW }],
+  ['POST', '/jobs/rollups/rollback', {}],
+  ['POST', '/jobs/nobody/rollback', { version: '0123' }],
   ['POST', '/jobs/rollups/savepoints', ''],
   ['DELETE', '/jobs/rollups/savepoints/01jd'],
   ['DELETE', '/jobs/nobody/savepoints/01jd'],
@@ -104,7 +113,8 @@ describe('the document', () => {
       for (const [method, url, body] of CHANGES) {
         const answer = await world.change(method, url, body);
         const [path, type] = [pathOf(url), String(answer.headers['content-type'])];
-        if (method === 'PATCH') expect(check.sends(path, 'patch', body)).toBe(true);
+        const sends = method === 'PATCH' || (method === 'POST' && body !== '' && answer.status < 300);
+        if (sends) expect(check.sends(path, method.toLowerCase(), body)).toBe(true);
         faults.push(...check.faults(path, answer.status, type, answer.body, method.toLowerCase()));
       }
     };

@@ -11,10 +11,16 @@ import type {
   JobView,
   RequestStateName,
   RequestView,
-  SavepointView,
   StateQueryView,
   TaskView,
 } from '#runtime/http/contract.ts';
+import type {
+  DeployAskedView,
+  DeployedView,
+  DeployPlanView,
+  RollbackAskedView,
+  SavepointView,
+} from '#runtime/http/deploy-contract.ts';
 import { StreamError } from '#runtime/std/errors.ts';
 
 const FAULT: FaultView = { code: 'operator-failed', message: 'window threw', remedy: 'correct it' };
@@ -231,6 +237,47 @@ export class HandMadePort implements AdminPort {
   deleteSavepoint(name: string, id: string, terms: ChangeTerms) {
     this.changes.push({ delete: id, ...terms });
     return this.#ask(`delete savepoint ${name} ${id}`, name === 'rollups' ? this.#request(terms.requestId) : null);
+  }
+
+  deployJob({ bundle: _, ...asked }: DeployAskedView, terms: ChangeTerms) {
+    this.changes.push({ deploy: asked, ...terms });
+    return this.#ask('deploy', this.#deployed(asked.dryRun === true, terms.requestId));
+  }
+
+  rollbackJob(name: string, asked: RollbackAskedView, terms: ChangeTerms) {
+    this.changes.push({ rollback: asked, ...terms });
+    return this.#ask(`rollback ${name}`, name === 'rollups' ? this.#deployed(asked.dryRun === true, terms.requestId) : null);
+  }
+
+  versions(name: string) {
+    const current = {
+      ...{ version: '0123456789abcdef', current: true, sinceMs: 1_700_000_000_000, module: 'jobs/rollups.ts' },
+      ...{ deployed: true, generation: 1, engine: '0.1.0', node: 24, kept: true },
+    };
+    const first = { ...current, version: 'fedcba9876543210', current: false, engine: null, node: null };
+    return this.#ask(`versions ${name}`, name === 'rollups' ? [current, first] : null);
+  }
+
+  #deployed(dryRun: boolean, requestId: string | null): DeployedView {
+    const refused = this.requestState === 'FAILED';
+    const plan: DeployPlanView = {
+      job: 'rollups',
+      revision: 3,
+      from: refused ? null : 'fedcba9876543210',
+      version: '0123456789abcdef',
+      way: refused ? 'generation' : 'handover',
+      reasons: refused ? ["stage '1m' gets 8 tasks, and had 4"] : [],
+      savepoint: refused ? SAVEPOINT.id : null,
+      publishesAgain: refused,
+      states: [
+        { stage: '1m', operator: '1m', stateId: '1m.panes', change: 'migrated', from: 1, to: 2 },
+        { stage: '1m', operator: 'seen', stateId: 'seen.last', change: 'dropped', from: null, to: null },
+      ],
+      failure: refused ? FAULT : null,
+    };
+    if (dryRun) return { requestId: null, plan, request: null };
+    const request = this.#request(requestId);
+    return { requestId: request.requestId, plan, request };
   }
 
   request(requestId: string) {

@@ -51,7 +51,7 @@ describe('what is not there', () => {
 
   test.each(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'TRACE'] as const)('%s', async (method) => {
     const server = world.serverOf();
-    for (const url of ['/jobs', '/jobs/rollups/plan/', '/jobs/nobody/state/x', '/openapi.json', '/healthz']) {
+    for (const url of ['/overview', '/jobs/rollups/plan/', '/jobs/nobody/state/x', '/openapi.json', '/healthz']) {
       const headers = { ...LOCAL, 'content-type': 'x/y' };
       const {
         body,
@@ -69,7 +69,7 @@ describe('what is not there', () => {
     const server = world.serverOf();
     for (const headers of [{ 'content-length': '65537' }, { 'transfer-encoding': 'chunked' }]) {
       for (const method of ['GET', 'POST'] as const) {
-        const answer = await server.inject({ method, url: '/jobs', headers: { ...LOCAL, ...headers } });
+        const answer = await server.inject({ method, url: '/overview', headers: { ...LOCAL, ...headers } });
         expect(answer.statusCode).toBe(413);
         expect(answer.headers['connection']).toBe('close');
         expect(JSON.parse(answer.body).error.code).toBe('request-too-large');

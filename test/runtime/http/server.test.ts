@@ -113,7 +113,7 @@ test('whoever does not finish a request is told so and let go', async () => {
     '',
     'GET /jo',
     'GET /jobs HTTP/1.1\r\nhost: localhost\r\nx-slow: ',
-    'POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nab',
+    'POST /overview HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nab',
   ];
   const clients = await Promise.all(starts.map(() => dial(port)));
   const drips = setInterval(() => clients[2].socket.write('.'), 50);
