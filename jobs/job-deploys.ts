@@ -66,7 +66,9 @@ export class JobDeploys {
         : { job: before.compiled, version: versionOf(before).version, sources: countsOf(beganSources(began)) };
     const sources = countsOf(await preparation.describeSources(loaded));
     const now = { job: loaded.compiled, version: versionOf(loaded).version, sources };
-    return planDeploy({ was, now, run, savepoint, allowDroppedState: parameters.allowDroppedState === true });
+    const plan = planDeploy({ was, now, run, savepoint, allowDroppedState: parameters.allowDroppedState === true });
+    // One that failed may have found entries of a version before it, which has to be replayed.
+    return plan.way === 'none' && job.failure !== null ? { ...plan, way: 'handover' } : plan;
   }
 
   /** Errors: whatever the new version was refused for, or failed of; request-interrupted. */

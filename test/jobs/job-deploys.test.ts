@@ -193,3 +193,22 @@ test('only who has seen the job as it is changes it', async () => {
   expect([requestId, again.requestId]).toEqual(['mine', 'mine']);
   expect(await world.over('mine')).toMatchObject({ state: 'DONE' });
 }, 90_000);
+
+test('a module that was changed after a crash is deployed: the one before is replayed from what was kept of it', async () => {
+  const first = await world.start();
+  await world.ready();
+  const { version: was } = (await world.port.job('counted')) ?? {};
+  await feedMinutes(first.log, 5);
+  expect(await world.rows(ROWS.length)).toEqual(ROWS);
+  await world.kill();
+  const second = await world.write('second.ts', { look: 'sample.value > 0' });
+  await world.start('second.ts');
+  await until('the end of the job', async () => (await world.port.job('counted'))?.state === 'FAILED');
+  expect((await world.port.job('counted'))?.failure).toMatchObject({ code: 'version-mismatch' });
+  const { plan, request } = await world.deploy(second);
+  expect(plan.version).not.toBe(was);
+  expect(request).toMatchObject({ state: 'DONE', failure: null });
+  expect(request.message).toMatch(/tasks that had crashed were replayed/);
+  expect(await world.port.job('counted')).toMatchObject({ version: plan.version, state: 'RUNNING' });
+  expect(await world.rows(ROWS.length)).toEqual(ROWS);
+}, 90_000);
