@@ -69,6 +69,7 @@ export function goldenScenario(name: GoldenName): Scenario {
     troubles: 0,
     closes: false,
     savepoints: 0,
+    deploys: 0,
     upheaval: null,
   };
 }

@@ -1,6 +1,7 @@
 // Owns the processes of one installation in a simulated world: each has slots, each slot runs tasks under the real
 // supervisor. The process started last owns all tasks, as the control log has it. Breaks nothing by itself.
 
+import type { TaskIdentity } from '#checkpoint/contract.ts';
 import { PageSwap } from '#checkpoint/page-swap.ts';
 import type { StateMemory } from '#checkpoint/state-memory.ts';
 import type { CompiledJob } from '#jobs/plan.ts';
@@ -9,11 +10,18 @@ import { describeTopics, type RunIdentity, type SourceTopics, type TopicNeed } f
 import type { Receiver } from '#runtime/effect/contract.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
 import type { Coverage } from '#test/simulation/coverage.ts';
-import { Instance } from '#test/simulation/instance.ts';
+import {
+  codeOf,
+  Generation,
+  type GenerationOrigin,
+  nameOf,
+  type TaskRecord,
+  versionName,
+} from '#test/simulation/generation.ts';
+import { Instance, type InstanceOptions } from '#test/simulation/instance.ts';
 import { lastEntry } from '#test/simulation/oracle/archive.ts';
 import type { Violation } from '#test/simulation/oracle/violation.ts';
 import { NAMESPACE, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
-import { nameOf, type TaskRecord } from '#test/simulation/task-record.ts';
 import { watchProgram } from '#test/simulation/watched-state.ts';
 import type { Scene } from '#test/simulation/workloads/contract.ts';
 import { ColdStorage } from '#test/simulation/world/cold-pages.ts';
@@ -30,9 +38,8 @@ export class Installation {
   readonly world: World;
   readonly scenario: Scenario;
   readonly coverage: Coverage;
-  readonly run: RunIdentity;
-  /** By task, `stage/partition`. */
-  readonly tasks = new Map<string, TaskRecord>();
+  /** The last of them is the one that runs. */
+  readonly generations: Generation[] = [];
   readonly instances: Instance[] = [];
   /** Damage on the disk stopped a task, with a remedy: it need not go on. */
   damaged = false;
@@ -46,22 +53,30 @@ export class Installation {
   version = 1;
   /** How tasks of the owner may end, too, because of what was done to them. */
   readonly mayEnd = new Set<string>();
-  /** Ids of the topics that the job began with. */
-  readonly #topicIds: Record<string, string> = {};
-
+  /** Of the next process: which of the workload's versions. */
+  code = 0;
+  /** Of the next process: state of operators that its version has no more is given up. */
+  allowDroppedState = false;
+  /** A version was started although the one before had crashed: what it refuses has to be replayed first. */
+  halfDone = false;
   /** Told once, of the next checkpoint that is published or the next transaction that begins. */
   readonly next: { checkpoint: (() => void) | null; transaction: (() => void) | null } = {
     checkpoint: null,
     transaction: null,
   };
   /** Before files of a task are deleted because an entry listed them. */
-  listedDeleted: (task: string, files: readonly string[]) => void = () => {};
+  listedDeleted: (task: TaskIdentity, files: readonly string[]) => void = () => {};
   /** Before an attempt at a task looks at the files that are there. */
-  restores: (task: string, attempt: string) => void = () => {};
+  restores: (task: TaskIdentity, attempt: string) => void = () => {};
+  /** A generation begins. */
+  begins: (generation: Generation) => void = () => {};
   /** Where pages lie that are not in memory: on the machine, and worth nothing after a crash. */
   readonly coldStorage: ColdStorage;
   readonly #tell: Tell | null;
   #scene: Scene | null = null;
+  #ownerless = false;
+  /** Those that were made so far, by code. */
+  readonly #upgrades: CompiledJob[] = [];
 
   constructor(world: World, scenario: Scenario, coverage: Coverage, tell: Tell | null) {
     this.world = world;
@@ -69,23 +84,67 @@ export class Installation {
     this.coverage = coverage;
     this.#tell = tell;
     this.coldStorage = new ColdStorage(world.random.fork(), () => world.disk(STORAGE).faults);
-    this.run = { namespace: NAMESPACE, job: scenario.workload.job.plan.job, run: 'live', generation: 0 };
-    for (const plan of this.plans('v1')) this.tasks.set(nameOf(plan.identity), { plan, traces: [], published: [] });
+    const { job } = scenario.workload.job.plan;
+    this.#begin(new Generation({ namespace: NAMESPACE, job, run: 'live', generation: 0 }, null));
+  }
+
+  get generation(): Generation {
+    return this.generations[this.generations.length - 1];
+  }
+
+  get run(): RunIdentity {
+    return this.generation.run;
+  }
+
+  /** Of the generation that runs, by `stage/partition`. */
+  get tasks(): Map<string, TaskRecord> {
+    return this.generation.tasks;
+  }
+
+  #begin(generation: Generation): void {
+    this.generations.push(generation);
+    generation.note(this.plans(versionName(this.version, this.code)));
+  }
+
+  /** From now on the job is of another generation; nobody runs it yet. */
+  beginGeneration(origin: GenerationOrigin): void {
+    const before = this.generation;
+    const next = new Generation({ ...before.run, generation: before.run.generation + 1 }, origin);
+    for (const topic of Object.keys(this.sources)) next.topicIds[topic] = before.topicIds[topic];
+    this.#begin(next);
+    this.createTopics(null);
+    this.begins(next);
   }
 
   /** `connect`: how tasks reach what is outside of the log; by default not at all, which no plan does by itself. */
-  plans(version: string, connect: CompiledJob['connect'] = unreachable): TaskPlan[] {
-    const { run, sources } = this;
-    const job = { ...this.scenario.workload.job, connect };
-    const topicIds = { ...this.#topicIds };
-    return taskPlans({ job, version, run, sources, topicIds }).map((plan) => ({
+  plans(
+    version: string,
+    connect: CompiledJob['connect'] = unreachable,
+    { origin, run, topicIds }: Generation = this.generation,
+  ): TaskPlan[] {
+    const job = { ...this.jobOf(version), connect };
+    const originOf = origin?.originOf ?? (() => null);
+    const options = { job, version, run, sources: this.sources, originOf, topicIds: { ...topicIds } };
+    return taskPlans(options).map((plan) => ({
       ...plan,
       program: (counts) => watchProgram(plan.program(counts), this.coverage),
     }));
   }
 
+  /** What runs, or is to run. */
   get job(): CompiledJob {
-    return this.scenario.workload.job;
+    return this.jobAt(this.code);
+  }
+
+  jobOf(version: string): CompiledJob {
+    return this.jobAt(codeOf(version));
+  }
+
+  jobAt(code: number): CompiledJob {
+    const { job, upgrades } = this.scenario.workload;
+    if (code === 0) return job;
+    this.#upgrades[code] ??= upgrades[code - 1]();
+    return this.#upgrades[code];
   }
 
   get sources(): SourceTopics {
@@ -95,14 +154,16 @@ export class Installation {
     );
   }
 
-  createTopics(random: World['random']): void {
+  /** Those that are missing. `random`: for where sources begin, which are there later. */
+  createTopics(random: World['random'] | null): void {
     const { cluster } = this.world;
-    const { plan } = this.scenario.workload.job;
+    const { plan } = this.job;
+    const { topicIds } = this.generation;
     for (const { topic, use, partitionCount, config } of describeTopics(plan, this.run, this.sources)) {
-      cluster.startOffset = use === 'source' ? random.pick([0, 0, 7]) : 0;
+      cluster.startOffset = random !== null && use === 'source' ? random.pick([0, 0, 7]) : 0;
       cluster.createTopics([{ topic, partitionCount, config }]);
       const id = cluster.describe(topic)?.topicId;
-      if (BEGUN_WITH.has(use) && id !== undefined) this.#topicIds[topic] = id;
+      if (BEGUN_WITH.has(use) && id !== undefined) topicIds[topic] = id;
     }
     cluster.startOffset = 0;
   }
@@ -124,7 +185,12 @@ export class Installation {
 
   /** The process that owns the tasks: started last, whether it lives or not. */
   get owner(): Instance | null {
-    return this.instances.at(-1) ?? null;
+    return this.#ownerless ? null : (this.instances.at(-1) ?? null);
+  }
+
+  /** Until the next process starts nobody owns them. */
+  disown(): void {
+    this.#ownerless = true;
   }
 
   happened(what: 'checkpoint' | 'transaction'): void {
@@ -162,9 +228,10 @@ export class Installation {
     return Number(lastEntry(this.world, commitTopic, identity.partition)?.['number'] ?? -1);
   }
 
-  launch(clockOffsetMs = 0): Instance {
-    const instance = new Instance(this, this.instances.length, clockOffsetMs);
+  launch(clockOffsetMs = 0, how: InstanceOptions = {}): Instance {
+    const instance = new Instance(this, this.instances.length, clockOffsetMs, how);
     this.instances.push(instance);
+    this.#ownerless = false;
     instance.start();
     return instance;
   }

@@ -6,13 +6,18 @@ import { StateMemory } from '#checkpoint/state-memory.ts';
 import { BufferPool } from '#runtime/std/buffer-pool.ts';
 import type { Logger } from '#runtime/std/logger.ts';
 import { ulid } from '#runtime/std/ulid.ts';
-import { type TaskEnvironment, type TaskPlan, transactionalId } from '#runtime/task/task-environment.ts';
+import {
+  type TaskEnvironment,
+  type TaskOptions,
+  type TaskPlan,
+  transactionalId,
+} from '#runtime/task/task-environment.ts';
 import { type TaskOutcome, TaskSupervisor } from '#runtime/task/task-supervisor.ts';
 import { AttemptTrace } from '#test/simulation/attempt-trace.ts';
+import { codeOf, type Generation, nameOf, versionName } from '#test/simulation/generation.ts';
 import type { Installation } from '#test/simulation/installation.ts';
 import { Violation } from '#test/simulation/oracle/violation.ts';
 import { CHECKPOINTS, STORAGE } from '#test/simulation/scenario.ts';
-import { nameOf } from '#test/simulation/task-record.ts';
 import { OwnershipTrace, watchLog } from '#test/simulation/watched-log.ts';
 import { WatchedCheckpoints } from '#test/simulation/watched-state.ts';
 import type { Process } from '#test/simulation/world/process.ts';
@@ -30,23 +35,45 @@ interface Slot {
   readonly memory: StateMemory | null;
 }
 
+/** What a process is to do. */
+export interface InstanceOptions {
+  /** Brings tasks to their last entry with a checkpoint, and runs them no further. @default false */
+  readonly replayOnly?: boolean;
+  /** @default the one that is to run */
+  readonly version?: string;
+  /** Tasks that it runs. @default all */
+  readonly only?: ReadonlySet<string>;
+  /** Its tasks may refuse what another version left without a checkpoint. @default false */
+  readonly mayRefuse?: boolean;
+}
+
 /** One process of the installation. */
 export class Instance {
   readonly id: number;
   readonly version: string;
+  readonly generation: Generation;
   alive = true;
   stopping = false;
   readonly outcomes = new Map<string, TaskOutcome>();
   readonly #installation: Installation;
+  readonly #how: InstanceOptions;
+  readonly #options: TaskOptions;
   readonly #slots: (Slot | null)[] = [];
   /** Beside its slots; made when it is needed. */
   #main: Inhabitant | null = null;
   #clockOffsetMs: number;
 
-  constructor(installation: Installation, id: number, clockOffsetMs: number) {
+  constructor(installation: Installation, id: number, clockOffsetMs: number, how: InstanceOptions) {
     this.#installation = installation;
     this.id = id;
-    this.version = `v${installation.version}`;
+    this.generation = installation.generation;
+    this.#how = how;
+    this.version = how.version ?? versionName(installation.version, installation.code);
+    this.#options = {
+      ...installation.jobOf(this.version).settings,
+      allowDroppedState: installation.allowDroppedState,
+      replayOnly: how.replayOnly === true,
+    };
     this.#clockOffsetMs = clockOffsetMs;
   }
 
@@ -77,7 +104,7 @@ export class Instance {
 
   /** Every task came to an end of its own. */
   get ended(): boolean {
-    return this.outcomes.size === this.#installation.tasks.size;
+    return this.outcomes.size === (this.#how.only ?? this.generation.tasks).size;
   }
 
   get paused(): boolean {
@@ -151,16 +178,18 @@ export class Instance {
     this.#installation.tell(`process ${this.id} starts slot ${at}`);
     const inhabitant = world.start(`process ${this.id} slot ${at}`, STORAGE);
     inhabitant.process.clockOffsetMs = this.#clockOffsetMs;
-    const { job, memoryBytes } = scenario.workload;
+    const { memoryBytes } = scenario.workload;
     const memory = memoryBytes === null ? null : new StateMemory(memoryBytes);
     const slot: Slot = { inhabitant, supervisors: new Map(), memory };
     this.#slots[at] = slot;
     const environment = this.#environment(slot);
-    const plans = this.#installation.plans(this.version, this.#installation.connectionOf(inhabitant, this));
+    const connection = this.#installation.connectionOf(inhabitant, this);
+    const plans = this.#installation.plans(this.version, connection, this.generation);
     for (const [index, plan] of plans.entries()) {
-      if (index % scenario.slots !== at || this.outcomes.has(nameOf(plan.identity))) continue;
-      const supervisor = new TaskSupervisor(plan, job.settings, environment);
-      slot.supervisors.set(nameOf(plan.identity), supervisor);
+      const name = nameOf(plan.identity);
+      if (index % scenario.slots !== at || this.outcomes.has(name) || this.#how.only?.has(name) === false) continue;
+      const supervisor = new TaskSupervisor(plan, this.#options, environment);
+      slot.supervisors.set(name, supervisor);
       supervisor.run().then((outcome) => this.#ended(plan, outcome));
     }
   }
@@ -187,13 +216,16 @@ export class Instance {
       return;
     }
     if (this.isOwner && this.#installation.mayEnd.has(code)) return;
+    const mayRefuse = this.#how.mayRefuse === true || this.#installation.halfDone;
+    if (mayRefuse && code === 'version-mismatch') return;
     if (this.isOwner || code === 'invariant' || code === 'replay-diverged') {
       this.#installation.violated(new Violation('task-failed', `${name} of process ${this.id}: ${message}\n${stack}`));
     }
   }
 
   #environment({ inhabitant, memory }: Slot): TaskEnvironment {
-    const { world, coverage, scenario, tasks } = this.#installation;
+    const { world, coverage, scenario } = this.#installation;
+    const { tasks } = this.generation;
     const { process, clock, disk } = inhabitant;
     const logger = watchedLogger(this.#installation, process.name);
     const current = new Map<string, AttemptTrace>();
@@ -229,9 +261,10 @@ export class Instance {
         const swap = memory === null ? null : this.#installation.swap(memory, process, nameOf(identity));
         return new WatchedCheckpoints({ store, identity, attempt, clock, logger, swap }, trace, {
           coverage,
+          code: codeOf(this.version),
           sliceBytes: scenario.sliceBytes,
-          restores: () => this.#installation.restores(nameOf(identity), attempt),
-          listedDeleted: (files) => this.#installation.listedDeleted(nameOf(identity), files),
+          restores: () => this.#installation.restores(identity, attempt),
+          listedDeleted: (files) => this.#installation.listedDeleted(identity, files),
           published: (state) => {
             record.published.push(state);
             if (this.isOwner) this.#installation.happened('checkpoint');

@@ -1,12 +1,13 @@
 // Owns the verdict on a finished run: what holds for every job, from the commit logs up, and what the workload says its
 // job means. Hands what the world's logs ever held to the oracles.
 
-import { describeTopics, type TopicNeed } from '#jobs/topics.ts';
 import type { Coverage } from '#test/simulation/coverage.ts';
+import { nameOf, type TaskRecord } from '#test/simulation/generation.ts';
 import type { Installation } from '#test/simulation/installation.ts';
-import { type ArchivedRecord, committedRecords } from '#test/simulation/oracle/archive.ts';
-import { type CommittedEntry, judgeTransactions, readChain } from '#test/simulation/oracle/commit-chain.ts';
-import { entriesByTransaction, Placement } from '#test/simulation/oracle/placement.ts';
+import { Ledger } from '#test/simulation/ledger.ts';
+import type { ArchivedRecord } from '#test/simulation/oracle/archive.ts';
+import { type CommittedEntry, judgeTransactions } from '#test/simulation/oracle/commit-chain.ts';
+import { Placement } from '#test/simulation/oracle/placement.ts';
 import { rerun, type StateSeen } from '#test/simulation/oracle/rerun.ts';
 import {
   type CutTask,
@@ -17,14 +18,11 @@ import {
 import type { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
 import { CHECKPOINTS, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
-import { nameOf, type TaskRecord } from '#test/simulation/task-record.ts';
-import type { Arrival, Evidence, Scene, TaskEvidence } from '#test/simulation/workloads/contract.ts';
+import type { Arrival, Evidence, Scene } from '#test/simulation/workloads/contract.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
 /** Files one task may have in the end: three checkpoints, their segments, and the one under way. */
 const FILES_MAX = 60;
-/** What tasks write beside their commit logs. */
-const WRITTEN = new Set<TopicNeed['use']>(['output', 'late', 'dead-letter', 'exchange']);
 /** A fetch answer is at most so old when a task looks at it. */
 const UNREAD_MAX_MS = 3_000;
 
@@ -35,16 +33,20 @@ export async function judgeRun(
   stored: StoredCheckpoints,
   kept: ReadonlySet<string>,
 ): Promise<void> {
-  const judgement = new Judgement(installation);
-  judgement.transactions();
-  judgement.ownership();
-  judgement.savepoints(kept);
-  scene.judge(judgement.evidence());
-  judgement.idleness(scene.feed.arrivals);
-  judgement.size();
+  const ledgers: Ledger[] = [];
+  for (const generation of installation.generations) ledgers.push(new Ledger(installation, generation, ledgers));
+  judgeAllTransactions(ledgers);
+  const savepoints = judgeSavepoints(installation, ledgers, kept);
+  for (const ledger of ledgers) {
+    const judgement = new Judgement(installation, ledger, ledger === ledgers.at(-1));
+    judgement.ownership();
+    scene.judge(judgement.evidence());
+    judgement.idleness(scene.feed.arrivals);
+    judgement.size();
+    await judgement.rerun(savepoints);
+  }
   const { filesMax } = stored;
   require(filesMax <= filesAllowed(installation.scenario), 'memory', () => `a task keeps ${filesMax} files`);
-  await judgement.rerun();
 }
 
 /** Where a snapshot may hold hardly a page, pages that change together go into a segment each. */
@@ -52,72 +54,76 @@ function filesAllowed({ workload: { job, pagesMax } }: Scenario): number {
   return FILES_MAX + (job.settings.snapshotBytesMax < 10_000 ? pagesMax : 0);
 }
 
+/** Topics of results are those of all generations. */
+function judgeAllTransactions(ledgers: readonly Ledger[]): void {
+  const chains = new Map<string, readonly CommittedEntry[]>();
+  const written = new Map<string, readonly ArchivedRecord[]>();
+  for (const ledger of ledgers) {
+    const { run } = ledger.generation;
+    for (const [name, chain] of ledger.chains) chains.set(`g${run.generation} ${name}`, chain);
+    for (const [topic, records] of ledger.written) written.set(topic, records);
+  }
+  judgeTransactions(chains, [...written.values()].flat());
+}
+
+function judgeSavepoints(
+  { coverage, run, world }: Installation,
+  ledgers: readonly Ledger[],
+  kept: ReadonlySet<string>,
+): ReadonlyMap<string, StoredSavepoint> {
+  const disk = world.disk(STORAGE);
+  const job = `${CHECKPOINTS}/${run.namespace}/${run.job}`;
+  const whole = disk.counts.bitsFlipped === 0;
+  const savepoints = storedSavepoints(disk, job);
+  const gone = [...kept].find((id) => !savepoints.has(id));
+  require(gone === undefined || !whole, 'savepoint', () => `${gone} was kept, and is not there`);
+  for (const savepoint of savepoints.values()) {
+    const { entryOf, tasks } = ledgers[savepoint.generation];
+    const cut = new Map(
+      tasks.map(({ chain, input, name, plan }): [string, CutTask] => {
+        return [name, { name, chain, exchanged: plan.input.internal ? input : null }];
+      }),
+    );
+    judgeSavepoint(savepoint, cut, entryOf, { disk, job, whole });
+    coverage.add('savepoints judged');
+    if (tasks.some(({ plan }) => plan.input.internal)) coverage.add('savepoints across an exchange');
+  }
+  return savepoints;
+}
+
 class Judgement {
   readonly #installation: Installation;
   readonly #scenario: Scenario;
-  readonly #chains = new Map<string, readonly CommittedEntry[]>();
-  /** Committed records by topic, those that tasks write. */
-  readonly #written = new Map<string, readonly ArchivedRecord[]>();
-  readonly #exchanges = new Set<string>();
-  #savepoints: ReadonlyMap<string, StoredSavepoint> = new Map();
-  /** Partitions of the job's topics, as they were when it began. */
-  readonly #counts: Record<string, number> = {};
+  readonly #ledger: Ledger;
+  readonly #isLast: boolean;
 
-  constructor(installation: Installation) {
-    const { run, scenario, sources, tasks, world } = installation;
+  constructor(installation: Installation, ledger: Ledger, isLast: boolean) {
     this.#installation = installation;
-    this.#scenario = scenario;
-    for (const [name, { plan }] of tasks) {
-      this.#chains.set(name, readChain(committedRecords(world, plan.commitTopic, plan.identity.partition), name));
-    }
-    for (const { partitionCount, topic, use } of describeTopics(scenario.workload.job.plan, run, sources)) {
-      this.#counts[topic] = partitionCount;
-      if (!WRITTEN.has(use)) continue;
-      if (use === 'exchange') this.#exchanges.add(topic);
-      const { partitions } = world.cluster.originals.get(topic)!;
-      const records = partitions.flatMap(({ partition }) => committedRecords(world, topic, partition));
-      this.#written.set(topic, records);
-    }
+    this.#scenario = installation.scenario;
+    this.#ledger = ledger;
+    this.#isLast = isLast;
   }
 
-  transactions(): void {
-    judgeTransactions(this.#chains, [...this.#written.values()].flat());
-  }
-
-  /** Whoever owns a task later shuts out the others first: an entry of theirs never follows one of its own. */
+  /**
+   * Whoever owns a task later shuts out the others first: an entry of theirs never follows one of its own. Nor does any
+   * follow when another generation has begun.
+   */
   ownership(): void {
-    for (const [name, { traces }] of this.#installation.tasks) {
+    const { chains, generation } = this.#ledger;
+    for (const [name, { traces }] of generation.tasks) {
       let newest = -1;
-      for (const { number, bytes } of this.#chains.get(name)!) {
+      const chain = chains.get(name)!;
+      for (const { number, bytes } of chain) {
         const senders = traces.filter(({ sent }) => sent.some((one) => one.bytes.equals(bytes)));
         const processes = senders.map(({ process }) => process);
         const text = () => `${name}: entry ${number} of process ${processes} follows one of process ${newest}`;
         require(Math.max(...processes) >= newest, 'ownership', text);
         newest = Math.max(newest, Math.min(...processes));
       }
-    }
-  }
-
-  savepoints(kept: ReadonlySet<string>): void {
-    const { coverage, run, tasks, world } = this.#installation;
-    const disk = world.disk(STORAGE);
-    const job = `${CHECKPOINTS}/${run.namespace}/${run.job}`;
-    const whole = disk.counts.bitsFlipped === 0;
-    this.#savepoints = storedSavepoints(disk, job);
-    const gone = [...kept].find((id) => !this.#savepoints.has(id));
-    require(gone === undefined || !whole, 'savepoint', () => `${gone} was kept, and is not there`);
-    const cut = new Map(
-      [...tasks].map(([name, { plan }]): [string, CutTask] => {
-        const { internal, topic, partition } = plan.input;
-        const exchanged = internal ? committedRecords(world, topic, partition) : null;
-        return [name, { name, chain: this.#chains.get(name)!, exchanged }];
-      }),
-    );
-    const entryOf = entriesByTransaction(this.#chains);
-    for (const savepoint of this.#savepoints.values()) {
-      judgeSavepoint(savepoint, cut, entryOf, { disk, job, whole });
-      coverage.add('savepoints judged');
-      if ([...cut.values()].some(({ exchanged }) => exchanged !== null)) coverage.add('savepoints across an exchange');
+      const ended = generation.ended.get(name) ?? chain.length;
+      const beside = () =>
+        `${name} of generation ${generation.run.generation} had ${ended} entries when the next began`;
+      require(chain.length <= ended, 'ownership', () => `${beside()}, and has ${chain.length}`);
     }
   }
 
@@ -126,9 +132,9 @@ class Judgement {
     const { burstBytesMax, job } = this.#scenario.workload;
     if (burstBytesMax === null) return;
     const sizes = new Map<string, number>();
-    for (const [topic, records] of this.#written) {
-      if (this.#exchanges.has(topic)) continue;
-      for (const { transaction, key, value } of records) {
+    for (const topic of this.#ledger.written.keys()) {
+      if (this.#ledger.exchanges.has(topic)) continue;
+      for (const { transaction, key, value } of this.#ledger.output(topic)) {
         const bytes = (key?.length ?? 0) + (value?.length ?? 0);
         sizes.set(String(transaction), (sizes.get(String(transaction)) ?? 0) + bytes);
       }
@@ -140,22 +146,20 @@ class Judgement {
   }
 
   evidence(): Evidence {
-    const { coverage, damaged, overturned, scenario, tasks: records, world } = this.#installation;
-    const complete = !damaged && !overturned;
-    const tasks = [...records].map(([name, { plan }]): TaskEvidence => {
-      const { topic, partition } = plan.input;
-      return { name, plan, chain: this.#chains.get(name)!, input: committedRecords(world, topic, partition) };
-    });
+    const { coverage, damaged, overturned, scenario, world } = this.#installation;
+    const ledger = this.#ledger;
+    const complete = this.#isLast && !damaged && !overturned;
     return {
       world,
       coverage,
-      tasks,
-      entryOf: entriesByTransaction(this.#chains),
+      tasks: ledger.tasks,
+      entryOf: ledger.entryOf,
       placement: new Placement(),
       complete,
       closed: complete && scenario.closes,
-      output: (topic) => this.#written.get(topic)!,
-      partitionCount: (topic) => this.#counts[topic],
+      output: (topic) => ledger.output(topic),
+      lineage: (topic) => ledger.lineage(topic),
+      partitionCount: (topic) => ledger.counts[topic] ?? null,
     };
   }
 
@@ -167,11 +171,11 @@ class Judgement {
     // What was written and lost again was there, and may be unread.
     const { setBack } = this.#installation;
     if (setBack || this.#scenario.clockJumps || this.#scenario.faults.fetchLag > 0) return;
-    for (const [name, { plan }] of this.#installation.tasks) {
+    for (const { chain, name, plan } of this.#ledger.tasks) {
       const { input } = plan;
       if (input.internal) continue;
       const own = arrivals.filter(({ topic, partition }) => topic === input.topic && partition === input.partition);
-      for (const { idleSinceMs, endOffset, clockMs, number } of this.#chains.get(name)!) {
+      for (const { idleSinceMs, endOffset, clockMs, number } of chain) {
         if (idleSinceMs === null) continue;
         this.#installation.coverage.add('idle entries');
         for (const { atMs, endOffset: written } of own) {
@@ -183,21 +187,30 @@ class Judgement {
     }
   }
 
-  async rerun(): Promise<void> {
-    const { world, coverage, tasks } = this.#installation;
-    const unsent = this.#scenario.workload.job.targets.size > 0 ? 1 : 0;
-    for (const [name, task] of tasks) {
-      const seen = statesSeen(task, this.#chains.get(name)!, unsent, coverage);
-      for (const [id, savepoint] of this.#savepoints) {
+  async rerun(savepoints: ReadonlyMap<string, StoredSavepoint>): Promise<void> {
+    const { world, coverage, scenario } = this.#installation;
+    const { before, chains, counts, generation } = this.#ledger;
+    const unsent = scenario.workload.job.targets.size > 0 ? 1 : 0;
+    for (const [name, task] of generation.tasks) {
+      const seen = statesSeen(task, chains.get(name)!, unsent, coverage);
+      for (const [id, savepoint] of savepoints) {
+        if (savepoint.generation !== generation.run.generation) continue;
         const part = savepoint.tasks.find((one) => nameOf(one) === name)!;
         const watermarkMs = part.watermarkMs ?? Number.NEGATIVE_INFINITY;
         const state = { digest: part.digest, watermarkMs, clockMs: part.clockMs, by: `savepoint ${id}` };
         seen.set(part.entry, [...(seen.get(part.entry) ?? []), state]);
       }
-      coverage.add('states compared', await rerun(world, task.plan, this.#counts, seen));
+      if (before !== null) continue;
+      const [first] = chains.get(name)!;
+      if (first === undefined) continue;
+      const plans = this.#installation.plans(first.version, undefined, generation);
+      const plan = plans.find(({ identity }) => nameOf(identity) === name)!;
+      const until = this.#ledger.sameUntil(name);
+      coverage.add('states compared', await rerun(world, plan, counts, seen, until));
     }
   }
 }
+
 /** `unsent`: states at the end of an attempt that may be of an entry that it never sent. */
 function statesSeen(
   task: TaskRecord,

@@ -3,6 +3,7 @@
 
 import { at, type Mutant } from '#test/simulation/planting.ts';
 import { SAVEPOINT_MUTANTS } from '#test/simulation/savepoint-mutants.ts';
+import { UPGRADE_MUTANTS } from '#test/simulation/upgrade-mutants.ts';
 import { WORKLOAD_MUTANTS } from '#test/simulation/workload-mutants.ts';
 
 export const MUTANTS: readonly Mutant[] = [
@@ -365,4 +366,5 @@ export const MUTANTS: readonly Mutant[] = [
   },
   ...WORKLOAD_MUTANTS,
   ...SAVEPOINT_MUTANTS,
+  ...UPGRADE_MUTANTS,
 ];

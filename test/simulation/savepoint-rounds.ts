@@ -25,11 +25,15 @@ export interface RoundTimes {
   readonly patienceMs: number;
   readonly spreadMs: number;
   readonly holdMaxMs: number;
+  /** Tasks are not released when it is there. @default false */
+  readonly holds?: boolean;
 }
 
 export class SavepointRounds {
   /** Ids of those that are there, as whoever took them was told. */
   readonly kept = new Set<string>();
+  /** Ids of those that a generation began with: they are not to go. */
+  readonly inUse = new Set<string>();
   /** Ids of those that somebody began to delete. */
   readonly leaving = new Set<string>();
   readonly #installation: Installation;
@@ -94,7 +98,7 @@ export class SavepointRounds {
       await this.take(instance, this.#times(PATIENCE_MS[1]));
     }
     const [leaving] = this.leaving;
-    const id = leaving ?? (random.chance(0.35) ? [...this.kept][0] : undefined);
+    const id = leaving ?? (random.chance(0.35) ? [...this.kept].find((one) => !this.inUse.has(one)) : undefined);
     if (id !== undefined) await this.#delete(instance, id);
   }
 
@@ -103,8 +107,12 @@ export class SavepointRounds {
   }
 
   /** A savepoint of all tasks of that process; null: it came to nothing. Never answers when the process dies. */
-  async take(instance: Instance, { holdMaxMs, patienceMs, spreadMs }: RoundTimes): Promise<Savepoint | null> {
-    const { coverage, run, tasks } = this.#installation;
+  async take(
+    instance: Instance,
+    { holdMaxMs, holds = false, patienceMs, spreadMs }: RoundTimes,
+  ): Promise<Savepoint | null> {
+    const { coverage } = this.#installation;
+    const { run, tasks } = instance.generation;
     const { clock, process } = instance.main;
     const id = `s${this.#taken++}`;
     const supervisors = instance.supervisors();
@@ -124,12 +132,16 @@ export class SavepointRounds {
     over = true;
     let savepoint: Savepoint | null = null;
     if (parts !== null && parts.length === tasks.size) {
-      savepoint = savepointRecord(id, this.#installation.job.plan, parts, {
+      savepoint = savepointRecord(id, this.#installation.jobOf(instance.version).plan, parts, {
         version: instance.version,
         createdMs: clock.nowMs(),
       });
       if (!(await this.#keep(instance, savepoint))) savepoint = null;
     } else coverage.add('savepoint given up');
+    if (savepoint !== null && holds) {
+      coverage.add('savepoint kept');
+      return savepoint;
+    }
     // A slot that died has others by now.
     for (const one of new Set([...supervisors, ...instance.supervisors()])) {
       await process.after(delayMs(), 'release from a savepoint', () => one.release(id));

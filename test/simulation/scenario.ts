@@ -28,6 +28,9 @@ const WORKLOADS = {
   writer: { draw: drawWriter, share: 8 },
 } as const;
 
+/** Workloads that have other versions, and how many of their seeds try them. */
+const DEPLOYED: Partial<Record<WorkloadName, number>> = { rollups: 0.12, devices: 0.6 };
+
 export type WorkloadName = keyof typeof WORKLOADS;
 
 export interface Scenario {
@@ -47,6 +50,8 @@ export interface Scenario {
   readonly closes: boolean;
   /** Rounds in which savepoints are taken while things happen. */
   readonly savepoints: number;
+  /** Times that a version or a generation takes the place of another while things happen. */
+  readonly deploys: number;
   /** What befalls a topic in the end, so that the job must stop. */
   readonly upheaval: 'topic re-created' | 'partitions added' | 'retention overtakes' | null;
 }
@@ -71,6 +76,7 @@ export function drawScenario(seed: number): Scenario {
   const clockJumps = !orderly && random.chance(0.3);
   const draw = { seed, random: random.fork(), orderly, clockJumps, settings: drawSettings(random) };
   const workload = WORKLOADS[workloadOf(seed)].draw(draw);
+  const deploys = cuts.chance(DEPLOYED[workloadOf(seed)] ?? 0) ? cuts.range(1, 3) : 0;
   return {
     seed,
     workload,
@@ -82,8 +88,12 @@ export function drawScenario(seed: number): Scenario {
     digestEvery: random.pick([0, 0, 1, 3]),
     troubles: random.chance(0.1) ? random.range(7, 14) : random.range(2, 6),
     closes: workload.closingMs !== null && !clockJumps && random.chance(0.2),
-    savepoints: cuts.chance(0.3) ? cuts.range(1, 6) : 0,
-    upheaval: rare.chance(0.03) ? rare.pick(['topic re-created', 'partitions added', 'retention overtakes']) : null,
+    savepoints: cuts.chance(0.3) || deploys > 0 ? cuts.range(1, 6) : 0,
+    deploys,
+    upheaval:
+      rare.chance(0.03) && deploys === 0
+        ? rare.pick(['topic re-created', 'partitions added', 'retention overtakes'])
+        : null,
   };
 }
 

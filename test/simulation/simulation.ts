@@ -1,13 +1,16 @@
 // Owns one simulated run from its seed to its verdict: a real job in a world of troubles, then a healed world
 // in which everything must come to its end, then the oracles. Throws a Violation; the same seed gives the same trace.
 
+import type { TaskIdentity } from '#checkpoint/contract.ts';
 import type { Savepoint } from '#checkpoint/savepoint.ts';
+import type { TaskPlan } from '#runtime/task/task-environment.ts';
 import { Coverage } from '#test/simulation/coverage.ts';
+import { Deploys } from '#test/simulation/deploys.ts';
 import { Installation, type Tell } from '#test/simulation/installation.ts';
 import type { Instance } from '#test/simulation/instance.ts';
 import { judgeRun } from '#test/simulation/judgement.ts';
 import { lastEntry } from '#test/simulation/oracle/archive.ts';
-import { StoredCheckpoints } from '#test/simulation/oracle/stored-checkpoints.ts';
+import { StoredCheckpoints, type TaskPlace } from '#test/simulation/oracle/stored-checkpoints.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
 import { SavepointRounds } from '#test/simulation/savepoint-rounds.ts';
 import { CHECKPOINTS, drawScenario, type Scenario, STORAGE } from '#test/simulation/scenario.ts';
@@ -84,6 +87,14 @@ function isRunning(instance: Instance): boolean {
   return instance.supervisors().every((one) => one.status()?.phase === 'running' && one.status()?.waitingFor === null);
 }
 
+function directoryOf({ generation, job, namespace, partition, run, stage }: TaskIdentity): string {
+  return `${CHECKPOINTS}/${namespace}/${job}/${run}/g${generation}/${stage}/${partition}`;
+}
+
+function placeOf({ commitTopic, identity }: TaskPlan): TaskPlace {
+  return { commitTopic, partition: identity.partition, directory: directoryOf(identity) };
+}
+
 class SimulatedRun {
   readonly #scenario: Scenario;
   readonly #world: World;
@@ -92,6 +103,7 @@ class SimulatedRun {
   readonly #scene: Scene;
   readonly #stored: StoredCheckpoints;
   readonly #rounds: SavepointRounds;
+  readonly #deploys: Deploys;
 
   constructor(scenario: Scenario, { tell = null, occurrences = new Occurrences(), operations }: SimulationOptions) {
     const { seed, diskFaults } = scenario;
@@ -103,16 +115,14 @@ class SimulatedRun {
     this.#scene = this.#installation.begin(this.#world.random.fork());
     this.#scene.feed.schedule();
     const disk = this.#world.disk(STORAGE);
-    const { namespace, job, run, generation } = this.#installation.run;
-    const directoryOf = (task: string) => `${CHECKPOINTS}/${namespace}/${job}/${run}/g${generation}/${task}`;
-    const places = [...this.#installation.tasks].map(([name, { plan }]) => ({
-      commitTopic: plan.commitTopic,
-      partition: plan.identity.partition,
-      directory: directoryOf(name),
-    }));
-    this.#stored = new StoredCheckpoints(this.#world, disk, `${CHECKPOINTS}/${namespace}/${job}`, places);
+    const { namespace, job } = this.#installation.run;
+    const directory = `${CHECKPOINTS}/${namespace}/${job}`;
+    this.#stored = new StoredCheckpoints(this.#world, disk, directory);
+    this.#installation.begins = ({ tasks }) => this.#stored.begin([...tasks.values()].map(({ plan }) => placeOf(plan)));
+    this.#installation.begins(this.#installation.generation);
     // Chance of their own: what else befalls a seed is the same without them.
     this.#rounds = new SavepointRounds(this.#installation, new Random(seed, occurrences), scenario.savepoints);
+    this.#deploys = new Deploys(this.#installation, new Random(seed * 3 + 1, occurrences), this.#rounds);
     this.#installation.onSetBack = () => this.#stored.forget();
     this.#world.cluster.onDelete = (at, before) => this.#stored.trimmed(at, before);
     disk.onRemove = (path) => this.#stored.removed(path);
@@ -129,7 +139,9 @@ class SimulatedRun {
   async troubles(): Promise<void> {
     const random = this.#world.random.fork();
     this.#rounds.schedule();
-    const troubles = new Troubles(this.#installation, random, (instance) => this.#stoppedClean(instance));
+    const troubles = new Troubles(this.#installation, random, this.#deploys, (instance) =>
+      this.#stoppedClean(instance),
+    );
     await troubles.run(this.#scenario.troubles);
   }
 
@@ -176,6 +188,7 @@ class SimulatedRun {
     this.#world.disk(STORAGE).faults = HEALED_DISK;
     if (installation.owner === null || !installation.owner.alive || installation.owner.stopping) installation.launch();
     installation.owner!.spare();
+    await this.#deploys.settle();
     const { upheaval } = this.#scenario;
     if (upheaval !== null && (await this.#overturn(installation.owner!, upheaval))) return;
     const owner = installation.owner!;

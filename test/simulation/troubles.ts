@@ -2,6 +2,7 @@
 // once or after an hour, clocks that jump, the log away, the power gone. One trouble after the other, drawn as it goes.
 
 import type { Coverage } from '#test/simulation/coverage.ts';
+import type { Deploys } from '#test/simulation/deploys.ts';
 import type { Installation } from '#test/simulation/installation.ts';
 import type { Instance } from '#test/simulation/instance.ts';
 import { STORAGE } from '#test/simulation/scenario.ts';
@@ -61,10 +62,12 @@ export class Troubles {
   readonly #world: World;
   readonly #coverage: Coverage;
   readonly #random: Random;
+  readonly #deploys: Deploys;
   /** Told after a clean stop that nothing but the process's own work came between. */
   readonly #stopped: (instance: Instance) => void;
 
-  constructor(installation: Installation, random: Random, stopped: (instance: Instance) => void) {
+  constructor(installation: Installation, random: Random, deploys: Deploys, stopped: (instance: Instance) => void) {
+    this.#deploys = deploys;
     this.#installation = installation;
     this.#world = installation.world;
     this.#coverage = installation.coverage;
@@ -75,7 +78,10 @@ export class Troubles {
   async run(count: number): Promise<void> {
     this.#installation.launch(this.#clockOffsetMs());
     const setBackAt = this.#mayBeSetBack && this.#random.chance(SET_BACK_SHARE) ? this.#random.int(count) : -1;
+    const { deploys } = this.#installation.scenario;
     for (let i = 0; i < count; i++) {
+      // Spread among the others: they have something to find then.
+      if ((i + 1) % Math.ceil(count / (deploys + 1)) === 0) await this.#deploy(deploys);
       await this.#world.pass(this.#random.pick([50, 500, 3_000, 8_000]) * this.#random.float());
       await this.#next(i === setBackAt ? 'log set back' : this.#random.pick(TROUBLES));
     }
@@ -83,9 +89,14 @@ export class Troubles {
 
   /** What lies outside of the log, or is long under way, cannot be set back with it. */
   get #mayBeSetBack(): boolean {
-    const { faults, savepoints, upheaval, workload } = this.#installation.scenario;
-    if (savepoints > 0) return false;
+    const { deploys, faults, savepoints, upheaval, workload } = this.#installation.scenario;
+    if (savepoints > 0 || deploys > 0) return false;
     return upheaval === null && workload.name === 'rollups' && faults.requestLate === 0 && faults.markersLost === 0;
+  }
+
+  async #deploy(deploys: number): Promise<void> {
+    if (deploys === 0 || this.#installation.scenario.faults.markersRefused) return;
+    if (this.#random.occurrences.happens('deploy')) await this.#deploys.one(this.#owner());
   }
 
   async #next(trouble: Trouble): Promise<void> {

@@ -2,12 +2,12 @@
 // retention takes what was not read yet. The verdict: the tasks that it concerns end and say which remedy there is, nothing
 // is published behind it, and all that was published before is right.
 
+import type { TaskRecord } from '#test/simulation/generation.ts';
 import type { Installation } from '#test/simulation/installation.ts';
 import type { Instance as Owner } from '#test/simulation/instance.ts';
 import { lastEntry } from '#test/simulation/oracle/archive.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
 import type { Scenario } from '#test/simulation/scenario.ts';
-import type { TaskRecord } from '#test/simulation/task-record.ts';
 import type { Random } from '#test/simulation/world/random.ts';
 
 /** Under running tasks: until a reader has asked for the topic again, often enough to be sure. */

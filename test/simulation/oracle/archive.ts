@@ -62,3 +62,18 @@ export function lastEntry(
   readBatch(topic, partition, last, records);
   return JSON.parse(String(records.at(-1)?.value));
 }
+
+export interface LastEntry {
+  readonly number: number;
+  readonly version: string;
+}
+
+/** The last entry whose commit the coordinator has taken, whether its marker is written or not; null: there is none. */
+export function lastDecided(world: World, topic: string, partition: number): LastEntry | null {
+  const { archive } = world.cluster.originals.get(topic)!.partitions[partition];
+  const last = archive.findLast(({ control, decided, fate }) => !control && decided && fate !== 'aborted');
+  if (last === undefined) return null;
+  const records: ArchivedRecord[] = [];
+  readBatch(topic, partition, last, records);
+  return JSON.parse(String(records.at(-1)?.value));
+}

@@ -63,6 +63,9 @@ export function readChain(records: readonly ArchivedRecord[], task: string): Com
       bytes,
     };
     if (before !== undefined) {
+      const isSame = entry.version === before.version || entry.kind === 'handover';
+      require(isSame, 'commit-log', () =>
+        `${where()}: by ${entry.version}, behind ${before.version} without a handover`);
       require(entry.endOffset >= before.endOffset, 'commit-log', () => `${where()}: its input goes back`);
       require(entry.clockMs >= before.clockMs, 'commit-log', () => `${where()}: its clock goes back`);
     }

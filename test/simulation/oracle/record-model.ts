@@ -31,6 +31,8 @@ export abstract class RecordModel {
   clockMs = 0;
   /** Of the entry being interpreted. */
   entry = 0;
+  /** Which of the workload's versions made that entry. */
+  code = 0;
   readonly outputs: ModelOutput[] = [];
   #byRecord = true;
 
@@ -55,7 +57,24 @@ export abstract class RecordModel {
     return this.onClock();
   }
 
+  /**
+   * Begins with what models of an older generation knew: the keys of each that are its own now, and the largest of their
+   * watermarks.
+   */
+  adopt(parts: readonly RecordModel[], owns: (key: string) => boolean): void {
+    for (const part of parts) this.onAdopt(part, owns);
+    for (const { watermarkMs } of parts) this.advance(watermarkMs);
+  }
+
+  /** An entry begins, made by the version that `code` names. */
+  onEntry(): void {}
+
   abstract onRecord(row: TakenRow): void;
+
+  /** Whatever a stage knows that may be of another generation. */
+  onAdopt(_part: RecordModel, _owns: (key: string) => boolean): void {
+    throw new Error('this model has only one generation');
+  }
 
   onWatermark(): void {}
 
@@ -84,4 +103,6 @@ export class ForwardModel extends RecordModel {
   override onRecord({ timestampMs, value }: TakenRow): void {
     this.put(this.#to, this.#keyOf(value), timestampMs, this.#map(value));
   }
+
+  override onAdopt(): void {}
 }

@@ -2,6 +2,7 @@
 // which clock and watermark. What a task makes of them is a model's. Knows the rules of entries, and nothing of the
 // engine.
 
+import { codeOf } from '#test/simulation/generation.ts';
 import type { ArchivedRecord } from '#test/simulation/oracle/archive.ts';
 import type { CommittedEntry } from '#test/simulation/oracle/commit-chain.ts';
 import type { ExchangedRecord } from '#test/simulation/oracle/exchange-records.ts';
@@ -112,6 +113,8 @@ class EntryClocks {
   begin(entry: CommittedEntry, before: CommittedEntry): number {
     const model = this.#model;
     model.entry = entry.number;
+    model.code = codeOf(entry.version);
+    model.onEntry();
     // What was asked for when its time had come already is as what the entry before left over: under its clock.
     this.#owed += model.tick(before.clockMs);
     if (entry.clockMs > before.clockMs) this.#owed += model.tick(entry.clockMs);

@@ -26,12 +26,13 @@ export interface StateSeen {
   readonly by: string;
 }
 
-/** Runs all entries of one task; `seen` by entry number. Returns how many states were compared. */
+/** Runs all entries of one task before `until`; `seen` by entry number. Returns how many states were compared. */
 export async function rerun(
   world: World,
   plan: TaskPlan,
   counts: Readonly<Record<string, number>>,
   seen: ReadonlyMap<number, readonly StateSeen[]>,
+  until = Number.POSITIVE_INFINITY,
 ): Promise<number> {
   const { commitTopic, identity, input } = plan;
   const task = `${identity.stage}/${identity.partition}`;
@@ -60,6 +61,7 @@ export async function rerun(
   };
   let compared = 0;
   for (const entry of entries(world, commitTopic, identity.partition)) {
+    if (entry.entry.number >= until) break;
     if (entry.entry.number === 0) {
       runner.clockMs = entry.entry.clockMs;
       runner.inputOffset = BigInt(entry.entry.inputs[0].endOffset);

@@ -45,6 +45,8 @@ export class RollupModel {
   readonly #minutes = new Map<string, Map<number, number[]>>();
   readonly #unfired = new Map<string, Window>();
   readonly #revisions = new Map<string, number>();
+  /** Revisions that it began with. */
+  readonly #inherited = new Map<string, number>();
   #nextEndMs = Number.POSITIVE_INFINITY;
 
   constructor(allowedLatenessMs: number) {
@@ -72,6 +74,36 @@ export class RollupModel {
       }
     }
     return true;
+  }
+
+  /**
+   * Begins with what models of an older generation knew, whoever of them had a series: with its rows that were due and not
+   * put out yet, and the largest of their watermarks.
+   */
+  adopt(
+    parts: readonly RollupModel[],
+    owns: (series: string) => boolean,
+    isThere: (row: Pick<ModelRow, 'series' | 'resolution' | 'startMs' | 'revision'>) => boolean,
+  ): void {
+    for (const part of parts) {
+      for (const [series, minutes] of part.#minutes) {
+        if (!owns(series)) continue;
+        this.#minutes.set(series, new Map(Array.from(minutes, ([minute, values]) => [minute, [...values]])));
+      }
+      for (const [name, window] of part.#unfired) if (owns(window.series)) this.#unfired.set(name, window);
+      for (const row of part.rows) {
+        if (!owns(row.series)) continue;
+        this.#revisions.set(nameOf(row), row.revision);
+        if (!isThere(row)) this.rows.push({ ...row, dueEntry: 0 });
+      }
+      for (const [name, revision] of part.#inherited) {
+        if (owns(name.slice(name.lastIndexOf(' ') + 1)))
+          this.#revisions.set(name, Math.max(revision, this.#revisions.get(name) ?? -1));
+      }
+    }
+    for (const [name, revision] of this.#revisions) this.#inherited.set(name, revision);
+    this.#nextEndMs = Number.NEGATIVE_INFINITY;
+    for (const { watermarkMs } of parts) this.advance(watermarkMs);
   }
 
   /** The watermark reached this; it never goes back. */

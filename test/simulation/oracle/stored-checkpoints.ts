@@ -82,18 +82,25 @@ const NOBODY = { attempt: '', names: new Set<string>() };
 export class StoredCheckpoints {
   readonly #world: World;
   readonly #disk: SimulatedDisk;
-  readonly #places: readonly TaskPlace[];
+  /** Of all generations. */
+  readonly #places: TaskPlace[] = [];
+  #running: readonly TaskPlace[] = [];
   readonly #job: string;
   readonly #committed = new Map<string, Committed>();
   /** By directory: who looked at its files last, and what was there. */
   readonly #lastRestore = new Map<string, { readonly attempt: string; readonly names: ReadonlySet<string> }>();
 
   /** @param job directory of all that the job keeps */
-  constructor(world: World, disk: SimulatedDisk, job: string, places: readonly TaskPlace[]) {
+  constructor(world: World, disk: SimulatedDisk, job: string) {
     this.#world = world;
     this.#disk = disk;
     this.#job = job;
-    this.#places = places;
+  }
+
+  /** Tasks of a generation that runs from now on. */
+  begin(places: readonly TaskPlace[]): void {
+    this.#running = places;
+    this.#places.push(...places);
     for (const { directory } of places) this.#committed.set(directory, new Committed());
   }
 
@@ -159,9 +166,9 @@ export class StoredCheckpoints {
       throw new Violation('deletion', `${directory}/${unlisted} is deleted, no entry lists it`);
   }
 
-  /** Whether a whole checkpoint stands at the last committed entry of every task. */
+  /** Whether a whole checkpoint stands at the last committed entry of every task that runs. */
   atLastEntry(): string | null {
-    for (const place of this.#places) {
+    for (const place of this.#running) {
       const committed = this.#update(place);
       const entries = this.#whole(place, committed).map(({ entry }) => entry);
       if (committed.last < 0 || entries.includes(committed.last)) continue;

@@ -46,17 +46,18 @@ export interface SourceStory {
   readonly late: readonly LateSample[];
 }
 
-/** Interprets a task that reads samples; `model` does the windows when the task does them itself. */
+/** Interprets a task that reads samples; `model` does the windows when the task does them itself. `begunMs`: its watermark before. */
 export function interpretSource(
   chain: readonly CommittedEntry[],
   input: readonly ArchivedRecord[],
   rules: SourceRules,
   model: RollupModel | null,
+  begunMs = Number.NEGATIVE_INFINITY,
 ): SourceStory {
   const entries: SourceEntry[] = [];
   const bad: BadRecord[] = [];
   const late: LateSample[] = [];
-  let watermarkMs = Number.NEGATIVE_INFINITY;
+  let watermarkMs = begunMs;
   let at = input.findIndex((record) => record.offset >= (chain[0]?.endOffset ?? 0));
   if (at < 0) at = input.length;
   for (let n = 1; n < chain.length; n++) {

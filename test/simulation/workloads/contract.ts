@@ -27,6 +27,8 @@ export interface Workload {
   /** Which of its kinds it is, for the counters. */
   readonly shape: string;
   readonly job: CompiledJob;
+  /** Versions that may take its place, each that of the one before. */
+  readonly upgrades: readonly (() => CompiledJob)[];
   /** Partitions of the topics that the job reads. */
   readonly sources: Readonly<Record<string, number>>;
   /** Time left alone after which everything must have been put out; null: it never need. */
@@ -71,7 +73,7 @@ export interface Arrival {
   readonly endOffset: number;
 }
 
-/** What a finished run left in the logs. */
+/** What a finished run left in the logs of one generation. */
 export interface Evidence {
   readonly world: World;
   readonly coverage: Coverage;
@@ -79,13 +81,16 @@ export interface Evidence {
   /** Which entry of which task committed a transaction. */
   readonly entryOf: EntryOf;
   readonly placement: Placement;
-  /** The run came to its end: whatever was due was put out. */
+  /** It came to its end, and was the last: whatever was due was put out. */
   readonly complete: boolean;
   /** It was left alone for `closingMs` as well. */
   readonly closed: boolean;
-  /** Committed records of a topic that tasks of the job write, all partitions. */
+  /** Committed records that these tasks brought to a topic, all partitions. */
   output(topic: string): readonly ArchivedRecord[];
-  partitionCount(topic: string): number;
+  /** Those, and what others brought whose state the tasks have. */
+  lineage(topic: string): readonly ArchivedRecord[];
+  /** Null: no version of the job that ran writes or reads it. */
+  partitionCount(topic: string): number | null;
 }
 
 export interface TaskEvidence {
@@ -95,4 +100,16 @@ export interface TaskEvidence {
   readonly chain: readonly CommittedEntry[];
   /** Committed records of what the task reads. */
   readonly input: readonly ArchivedRecord[];
+  /** With what it began; null: with nothing. */
+  readonly origin: TaskOriginEvidence | null;
+}
+
+/** Tasks of an older generation whose keys a task may have, as they were at an entry. */
+export interface TaskOriginEvidence {
+  readonly parts: readonly { readonly task: TaskEvidence; readonly entry: number }[];
+  /** Null: all keys of its parts are the task's; else those that belong to its partition of so many. */
+  readonly partitions: number | null;
+  readonly partition: number;
+  /** Committed records that those brought up to there, and those before them. */
+  output(topic: string): readonly ArchivedRecord[];
 }

@@ -82,6 +82,7 @@ export function drawOrders({ orderly, random, settings }: Draw): Workload {
     name: 'orders',
     shape: rules.parts === 'both' ? 'lookup and join' : rules.parts,
     job,
+    upgrades: [],
     sources: Object.fromEntries(topics.map((name) => [name, SOURCES[name]])),
     closingMs: idlenessMs < 30_000 ? idlenessMs + rules.outOfOrdernessMs + 45_000 : null,
     memoryBytes: random.pick([null, null, 2_000]),

@@ -47,6 +47,7 @@ export function drawPresence({ orderly, random, settings }: Draw): Workload {
     name: 'presence',
     shape: rules.local ? 'local function' : 'exchanged function',
     job,
+    upgrades: [],
     sources: { [SIGNS]: PARTITIONS },
     closingMs: idlenessMs < 30_000 ? closingMs : null,
     memoryBytes: random.pick([null, null, 2_000]),

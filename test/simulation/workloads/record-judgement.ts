@@ -2,6 +2,7 @@
 // it put out, into topics, into exchanges and aside, with what the models say.
 
 import { decodeExchanged, type ExchangedRecord } from '#test/simulation/oracle/exchange-records.ts';
+import type { Placement } from '#test/simulation/oracle/placement.ts';
 import type { RecordModel } from '#test/simulation/oracle/record-model.ts';
 import {
   interpretExchanged,
@@ -37,15 +38,12 @@ export function judgeRecordJob(evidence: Evidence, job: RecordJob): InterpretedT
   const { complete, coverage, entryOf, placement, tasks } = evidence;
   const exchanged = new Map<string, ExchangedRecord[]>();
   const interpreted = tasks.map((task): InterpretedTask => {
-    const { chain, input, plan } = task;
+    const { input, plan } = task;
     const { stage } = plan.identity;
-    const model = job.modelOf(stage);
-    if (!plan.input.internal) {
-      return { task, stage, model, story: interpretRecords(chain, input, job.rules[plan.input.topic], model) };
-    }
+    if (!plan.input.internal) return { task, stage, ...interpretedTask(task, job, null, placement) };
     const records = input.map(decodeExchanged);
     exchanged.set(stage, [...(exchanged.get(stage) ?? []), ...records]);
-    return { task, stage, model, story: interpretExchanged(chain, records, plan.writers, model) };
+    return { task, stage, ...interpretedTask(task, job, records, placement) };
   });
   const all = interpreted.map(({ model, story, task }) => ({ task: task.name, outputs: model.outputs, story }));
   const shapeOf = (partitionCount: number) => ({ placement, partitionCount, entryOf, complete });
@@ -57,7 +55,7 @@ export function judgeRecordJob(evidence: Evidence, job: RecordJob): InterpretedT
   for (const topic of [...job.topics, ...job.lateTopics]) {
     const isLate = job.lateTopics.includes(topic);
     const written = evidence.output(topic);
-    judgeRecords(topic, written, all, shapeOf(evidence.partitionCount(topic)), isLate ? 'late' : 'rows');
+    judgeRecords(topic, written, all, shapeOf(evidence.partitionCount(topic)!), isLate ? 'late' : 'rows');
     coverage.add(isLate ? 'late records' : 'rows', written.length);
   }
   for (const topic of Object.keys(job.rules)) {
@@ -68,4 +66,25 @@ export function judgeRecordJob(evidence: Evidence, job: RecordJob): InterpretedT
     coverage.add('dead letters', bad.length);
   }
   return interpreted;
+}
+
+/** As far as an entry, the task's own state made of that of tasks before it. */
+function interpretedTask(
+  task: TaskEvidence,
+  job: RecordJob,
+  records: readonly ExchangedRecord[] | null,
+  placement: Placement,
+  until = Number.POSITIVE_INFINITY,
+): Pick<InterpretedTask, 'model' | 'story'> {
+  const { input, origin, plan } = task;
+  const model = job.modelOf(plan.identity.stage);
+  if (origin !== null) {
+    const { partition, partitions } = origin;
+    const parts = origin.parts.map((part) => interpretedTask(part.task, job, null, placement, part.entry).model);
+    model.adopt(parts, (key) => partitions === null || placement.of(key, partitions) === partition);
+  }
+  const chain = task.chain.filter(({ number }) => number <= until);
+  if (!plan.input.internal) return { model, story: interpretRecords(chain, input, job.rules[plan.input.topic], model) };
+  const read = records ?? input.map(decodeExchanged);
+  return { model, story: interpretExchanged(chain, read, plan.writers, model) };
 }

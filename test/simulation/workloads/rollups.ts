@@ -5,18 +5,26 @@ import { compileJob } from '#jobs/compile.ts';
 import type { JobSettings } from '#jobs/plan.ts';
 import rollups from '#jobs/rollups.ts';
 import type { ArchivedRecord } from '#test/simulation/oracle/archive.ts';
-import { decodeExchanged } from '#test/simulation/oracle/exchange-records.ts';
+import { decodeExchanged, type ExchangedRecord } from '#test/simulation/oracle/exchange-records.ts';
 import { judgeOrderFree } from '#test/simulation/oracle/order-free-rows.ts';
-import { type ModelRow, RESOLUTIONS, RollupModel } from '#test/simulation/oracle/rollup-model.ts';
+import type { Placement } from '#test/simulation/oracle/placement.ts';
+import { type ModelRow, nameOf, RESOLUTIONS, RollupModel } from '#test/simulation/oracle/rollup-model.ts';
 import {
   type BadRecord,
   interpretExchange,
   interpretSource,
   type LateSample,
+  type SourceStory,
 } from '#test/simulation/oracle/task-model.ts';
 import { judgeDeadLetters, judgeExchange, judgeLate, judgeRows } from '#test/simulation/oracle/verdict.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
-import type { Draw, Evidence, Workload } from '#test/simulation/workloads/contract.ts';
+import type {
+  Draw,
+  Evidence,
+  TaskEvidence,
+  TaskOriginEvidence,
+  Workload,
+} from '#test/simulation/workloads/contract.ts';
 import { drawRollupsInput, type InputShape, RollupsInput, SAMPLES } from '#test/simulation/workloads/rollups-input.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
 
@@ -26,6 +34,14 @@ const ROW_BYTES_MAX = 600;
 const SOURCE_PARTITIONS = 2;
 /** Idleness, a minute and the bound of lateness, and room for the words of an exchange. */
 const CLOSING_MS = 80_000;
+
+const EVERY = Number.POSITIVE_INFINITY;
+
+interface Interpreted {
+  readonly model: RollupModel | null;
+  readonly story: SourceStory;
+  readonly watermarkMs: number;
+}
 
 /** What one job of rollups is made of, and what it is fed. */
 export interface RollupsKnobs {
@@ -67,24 +83,26 @@ export function drawRollups({ orderly, random, seed, settings }: Draw): Workload
 export function rollupsWorkload(knobs: RollupsKnobs): Workload {
   const { allowedLatenessMs, idlenessMs, input, maxSkewMs, outOfOrdernessMs, shape, sourcePartitions } = knobs;
   const { exchangePartitions, keyTtl, settings, start } = knobs;
-  const job = compileJob(
-    rollups({
-      topic: SAMPLES,
-      start,
-      ...(shape === 'exchange' ? {} : { partitionedBy: shape }),
-      outOfOrderness: `${outOfOrdernessMs}ms`,
-      allowedLateness: `${allowedLatenessMs}ms`,
-      idleness: `${idlenessMs}ms`,
-      maxSkew: `${maxSkewMs}ms`,
-      keyTtl,
-      exchangePartitions,
-    }),
-    settings,
-  );
+  const made = (partitions: number | undefined) => () =>
+    compileJob(
+      rollups({
+        topic: SAMPLES,
+        start,
+        ...(shape === 'exchange' ? {} : { partitionedBy: shape }),
+        outOfOrderness: `${outOfOrdernessMs}ms`,
+        allowedLateness: `${allowedLatenessMs}ms`,
+        idleness: `${idlenessMs}ms`,
+        maxSkew: `${maxSkewMs}ms`,
+        keyTtl,
+        exchangePartitions: partitions,
+      }),
+      settings,
+    );
   return {
     name: 'rollups',
     shape,
-    job,
+    job: made(exchangePartitions)(),
+    upgrades: [exchangePartitions, other(exchangePartitions), exchangePartitions].map(made),
     sources: { [SAMPLES]: sourcePartitions },
     closingMs: idlenessMs < 30_000 ? CLOSING_MS : null,
     memoryBytes: null,
@@ -97,6 +115,10 @@ export function rollupsWorkload(knobs: RollupsKnobs): Workload {
   };
 }
 
+function other(partitions: number | undefined): number | undefined {
+  return partitions === undefined ? undefined : 1 + (partitions % 3);
+}
+
 function judge(evidence: Evidence, rules: RollupsKnobs): void {
   const { complete, coverage, entryOf, placement, tasks } = evidence;
   const rows = new Map<string, readonly ModelRow[]>();
@@ -105,11 +127,11 @@ function judge(evidence: Evidence, rules: RollupsKnobs): void {
   const input: ArchivedRecord[] = [];
   const readers = tasks.filter(({ plan }) => plan.input.internal);
   const exchanged = readers.map((task) => task.input.map(decodeExchanged));
-  for (const { chain, input: records, name, plan } of tasks) {
+  for (const task of tasks) {
+    const { input: records, name, plan } = task;
     if (plan.input.internal) continue;
-    const model = rules.shape === 'exchange' ? null : new RollupModel(rules.allowedLatenessMs);
     input.push(...records);
-    const story = interpretSource(chain, records, rules, model);
+    const { model, story } = interpretedSource(task, rules, placement);
     late.push(...story.late);
     bad.push(...story.bad);
     if (model !== null) {
@@ -120,10 +142,11 @@ function judge(evidence: Evidence, rules: RollupsKnobs): void {
       judgeExchange(plan.identity.partition, name, story, exchanged.flat(), shape);
     }
   }
-  for (const [at, { chain, name, plan }] of readers.entries()) {
-    const model = new RollupModel(rules.allowedLatenessMs);
-    late.push(...interpretExchange(chain, exchanged[at], plan.writers, model));
-    rows.set(name, model.rows);
+  for (const [at, task] of readers.entries()) {
+    const found = interpretedReader(task, exchanged[at], rules, placement);
+    late.push(...found.late);
+    const { model } = found;
+    rows.set(task.name, model.rows);
     judgeClosed(model, evidence);
   }
   const written = RESOLUTIONS.flatMap(([resolution]) => evidence.output(`metrics.rollup.${resolution}`));
@@ -134,12 +157,62 @@ function judge(evidence: Evidence, rules: RollupsKnobs): void {
   if (rules.orderly && complete) {
     const { outOfOrdernessMs, sourcePartitions: partitionCount } = rules;
     const latestMs = WORLD_EPOCH_MS + 86_400_000;
-    judgeOrderFree({ records: input, partitionCount, outOfOrdernessMs, latestMs }, written, lateWritten);
+    const lineage = RESOLUTIONS.flatMap(([resolution]) => evidence.lineage(`metrics.rollup.${resolution}`));
+    const lates = evidence.lineage(`${SAMPLES}.late`);
+    judgeOrderFree({ records: input, partitionCount, outOfOrdernessMs, latestMs }, lineage, lates);
   }
   coverage.add('rows', written.length);
   coverage.add('late samples', late.length);
   coverage.add('dead letters', bad.length);
   coverage.add('corrections', [...rows.values()].flat().filter(({ revision }) => revision > 0).length);
+}
+
+/** As far as an entry, the task's own state made of that of tasks before it. */
+function interpretedSource(task: TaskEvidence, rules: RollupsKnobs, placement: Placement, until = EVERY): Interpreted {
+  const model = rules.shape === 'exchange' ? null : new RollupModel(rules.allowedLatenessMs);
+  const parts = task.origin?.parts.map((part) => interpretedSource(part.task, rules, placement, part.entry)) ?? [];
+  const models = parts.flatMap((part) => part.model ?? []);
+  if (task.origin !== null) model?.adopt(models, ownsIn(task.origin, placement), isThereIn(task.origin));
+  const begunMs = Math.max(Number.NEGATIVE_INFINITY, ...parts.map(({ watermarkMs }) => watermarkMs));
+  const chain = task.chain.filter(({ number }) => number <= until);
+  const story = interpretSource(chain, task.input, rules, model, begunMs);
+  return { model, story, watermarkMs: story.entries.at(-1)?.watermarkMs ?? begunMs };
+}
+
+function interpretedReader(
+  task: TaskEvidence,
+  records: readonly ExchangedRecord[],
+  rules: RollupsKnobs,
+  placement: Placement,
+  until = EVERY,
+): { readonly model: RollupModel; readonly late: readonly LateSample[] } {
+  const model = new RollupModel(rules.allowedLatenessMs);
+  if (task.origin !== null) {
+    const models = task.origin.parts.map(({ entry, task: part }) => {
+      return interpretedReader(part, part.input.map(decodeExchanged), rules, placement, entry).model;
+    });
+    model.adopt(models, ownsIn(task.origin, placement), isThereIn(task.origin));
+  }
+  const chain = task.chain.filter(({ number }) => number <= until);
+  return { model, late: interpretExchange(chain, records, task.plan.writers, model) };
+}
+
+function ownsIn({ partition, partitions }: TaskOriginEvidence, placement: Placement): (series: string) => boolean {
+  return (series) => partitions === null || placement.of(series, partitions) === partition;
+}
+
+/** Whether a row was put out by those before. */
+function isThereIn({ output }: TaskOriginEvidence) {
+  const there = new Set<string>();
+  for (const [resolution] of RESOLUTIONS) {
+    for (const { key, value } of output(`metrics.rollup.${resolution}`)) {
+      const { revision, window_start: start } = JSON.parse(String(value)) as Record<string, unknown>;
+      there.add(`${resolution} ${Number(start)} ${key} #${revision}`);
+    }
+  }
+  return (row: Pick<ModelRow, 'series' | 'resolution' | 'startMs' | 'revision'>) => {
+    return there.has(`${nameOf(row)} #${row.revision}`);
+  };
 }
 
 function judgeClosed(model: RollupModel, { closed, coverage }: Evidence): void {

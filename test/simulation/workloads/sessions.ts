@@ -86,6 +86,7 @@ export function drawSessions({ orderly, random, settings }: Draw): Workload {
     name: 'sessions',
     shape: rules.local ? 'local sessions' : 'exchanged sessions',
     job,
+    upgrades: [],
     sources: { [VISITS]: PARTITIONS },
     closingMs: idlenessMs < 30_000 ? idlenessMs + rules.outOfOrdernessMs + rules.gapMs + 8_000 : null,
     memoryBytes: null,

@@ -58,6 +58,7 @@ export function drawWriter({ clockJumps, orderly, random, settings }: Draw): Wor
     name: 'writer',
     shape: `${final ? 'final' : 'replaceable'} ${name}`,
     job: compiled,
+    upgrades: [],
     sources: { [name]: PARTITIONS },
     closingMs: null,
     memoryBytes: null,
