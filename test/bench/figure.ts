@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly engines: readonly string[];
   /** In one process, where there are many. */
   readonly tasks: number;
+  /** Of state that is restored. */
+  readonly keys: number;
   /** Tells people where a long run is; never part of the result. */
   readonly progress: (message: string) => void;
 }

@@ -6,10 +6,20 @@ import { endToEnd } from './end-to-end.ts';
 import type { Bench, Figure } from './figure.ts';
 import { decode, records, window } from './operators.ts';
 import { remoteWriteBench } from './remote-write.ts';
+import { restoreBench } from './restore.ts';
 import { stateScan } from './state-scan.ts';
 import { tasksBench } from './tasks.ts';
 
-const BENCHES: readonly Bench[] = [decode, window, records, remoteWriteBench, stateScan, tasksBench, endToEnd];
+const BENCHES: readonly Bench[] = [
+  decode,
+  window,
+  records,
+  remoteWriteBench,
+  stateScan,
+  tasksBench,
+  restoreBench,
+  endToEnd,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,15 +29,16 @@ const { values, positionals } = parseArgs({
     repeat: { type: 'string', default: '3' },
     minutes: { type: 'string', default: '10' },
     tasks: { type: 'string', default: '1000' },
+    keys: { type: 'string', default: '1000000' },
     engines: { type: 'string', default: 'flink,millrace' },
   },
 });
 
 const unknown = positionals.filter((name) => !BENCHES.some((bench) => bench.name === name));
-const [repeat, minutes, tasks] = [values.repeat, values.minutes, values.tasks].map(Number);
-if (unknown.length > 0 || !(repeat >= 1) || !(minutes >= 1) || !(tasks >= 1)) {
+const [repeat, minutes, tasks, keys] = [values.repeat, values.minutes, values.tasks, values.keys].map(Number);
+if (unknown.length > 0 || !(repeat >= 1) || !(minutes >= 1) || !(tasks >= 1) || !(keys >= 1)) {
   process.stderr.write(
-    `usage: npm run bench -- [--json] [--repeat 3] [--minutes 10] [--tasks 1000] [--engines flink,millrace] [${BENCHES.map((bench) => bench.name).join(' ')}]\n`,
+    `usage: npm run bench -- [--json] [--repeat 3] [--minutes 10] [--tasks 1000] [--keys 1000000] [--engines flink,millrace] [${BENCHES.map((bench) => bench.name).join(' ')}]\n`,
   );
   process.exit(2);
 }
@@ -40,7 +51,14 @@ if (values.list) {
     positionals.length === 0 ? bench.always : positionals.includes(bench.name),
   );
   for (const bench of chosen) {
-    for (const figure of await bench.run({ repeat, minutes, tasks, engines: values.engines.split(','), progress }))
+    for (const figure of await bench.run({
+      repeat,
+      minutes,
+      tasks,
+      keys,
+      engines: values.engines.split(','),
+      progress,
+    }))
       process.stdout.write(`${line(figure)}\n`);
   }
 }
