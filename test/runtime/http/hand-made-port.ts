@@ -246,7 +246,10 @@ export class HandMadePort implements AdminPort {
 
   rollbackJob(name: string, asked: RollbackAskedView, terms: ChangeTerms) {
     this.changes.push({ rollback: asked, ...terms });
-    return this.#ask(`rollback ${name}`, name === 'rollups' ? this.#deployed(asked.dryRun === true, terms.requestId) : null);
+    return this.#ask(
+      `rollback ${name}`,
+      name === 'rollups' ? this.#deployed(asked.dryRun === true, terms.requestId) : null,
+    );
   }
 
   versions(name: string) {
