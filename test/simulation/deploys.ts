@@ -20,7 +20,7 @@ import type { Inhabitant, World } from '#test/simulation/world/world.ts';
 const STOP_PATIENCE_MS = 60_000;
 const CUT_TIMES = { patienceMs: 20_000, spreadMs: 20, holdMaxMs: 600_000 };
 const TRIES_MAX = 4;
-const SETTLED_TRIES_MAX = 20;
+const SETTLED_TRIES_MAX = 8;
 
 export class Deploys {
   readonly #installation: Installation;
@@ -70,7 +70,8 @@ export class Deploys {
     }
     installation.version++;
     installation.code = next;
-    installation.allowDroppedState = droppedState;
+    // Until every task has been taken over, by whatever version then.
+    installation.allowDroppedState ||= droppedState;
     installation.halfDone = straight;
     installation.createTopics(null);
     this.#perhapsKill(installation.launch());
@@ -89,7 +90,10 @@ export class Deploys {
       else if (refused.length > 0) {
         this.#did('refused after a crash');
         instance.kill();
-        await this.#replayed(new Set(refused));
+        const { bitsFlipped } = this.#world.disk(STORAGE).counts;
+        const replayed = await this.#replayed(new Set(refused));
+        // What it refuses then it cannot read: its checkpoints are damaged.
+        if (!replayed && bitsFlipped > 0 && triesMax === SETTLED_TRIES_MAX) installation.damaged = true;
         installation.launch();
       } else instance.kill();
     }
@@ -283,8 +287,10 @@ function store({ disk }: Inhabitant): DirectoryStore {
   return new DirectoryStore({ root: CHECKPOINTS, disk });
 }
 
+/** All of its tasks: a slot that died has none for a while. */
 function isRunning(instance: Instance): boolean {
-  return instance.supervisors().every((one) => one.status()?.phase === 'running');
+  const running = instance.supervisors().filter((one) => one.status()?.phase === 'running');
+  return running.length === instance.generation.tasks.size;
 }
 
 /** Tasks that stopped with a checkpoint at their last entry. */

@@ -207,6 +207,8 @@ export class Instance {
       this.kill();
       return;
     }
+    const mayRefuse = this.#how.mayRefuse === true || this.#installation.halfDone;
+    if (mayRefuse && code === 'version-mismatch') return;
     const { bitsFlipped } = world.disk(STORAGE).counts;
     const damaged = bitsFlipped > 0 && DAMAGE.has(code);
     // Set back to before its first entry, or before files went that were needed then: it says so and stops.
@@ -216,8 +218,6 @@ export class Instance {
       return;
     }
     if (this.isOwner && this.#installation.mayEnd.has(code)) return;
-    const mayRefuse = this.#how.mayRefuse === true || this.#installation.halfDone;
-    if (mayRefuse && code === 'version-mismatch') return;
     if (this.isOwner || code === 'invariant' || code === 'replay-diverged') {
       this.#installation.violated(new Violation('task-failed', `${name} of process ${this.id}: ${message}\n${stack}`));
     }

@@ -3,6 +3,8 @@
 
 import type { TaskIdentity } from '#checkpoint/contract.ts';
 import type { Savepoint } from '#checkpoint/savepoint.ts';
+import { generationTasks } from '#jobs/generations.ts';
+import { fenceTasks } from '#runtime/task/generation-fence.ts';
 import type { TaskPlan } from '#runtime/task/task-environment.ts';
 import { Coverage } from '#test/simulation/coverage.ts';
 import { Deploys } from '#test/simulation/deploys.ts';
@@ -255,9 +257,22 @@ class SimulatedRun {
 
   async judge(): Promise<void> {
     for (const instance of this.#installation.instances) instance.kill();
+    if (this.#installation.damaged) await this.#endTransactions();
     // Transactions that were left open end, late requests arrive.
     await this.#world.pass(60_000);
     await judgeRun(this.#installation, this.#scene, this.#stored, this.#rounds.kept);
+  }
+
+  /** Nobody came to end what the log had left without markers. */
+  async #endTransactions(): Promise<void> {
+    const { job, run, sources } = this.#installation;
+    let over = false;
+    const end = () => {
+      over = true;
+    };
+    const { log } = this.#world.start('control', STORAGE);
+    fenceTasks(log, generationTasks(job.plan, run, sources)).then(end, end);
+    await this.#world.until(() => over, STOP_MAX_MS);
   }
 
   result(): SimulationResult {
