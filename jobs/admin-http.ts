@@ -93,7 +93,7 @@ function peerDoor(cluster: Cluster, port: AdminPort): PeerDoor {
     askState: (...asked: Parameters<Cluster['askState']>) => cluster.tasks.askState(...asked),
     told: (told: Told) => cluster.tasks.told(told),
     askParts: (asked: AskedParts) => cluster.tasks.askParts(asked),
-    moved: (job: string) => cluster.tasks.moved(job),
+    moved: (job: string, anew: boolean) => cluster.tasks.moved(job, anew),
     jobFailed: (...told: Parameters<Cluster['failJob']>) => cluster.failJob(...told),
     admin: (method: keyof AdminPort, args: readonly unknown[]) => cluster.answerAdmin(port, method, args),
   };

@@ -52,8 +52,8 @@ export interface ClusterExecutorParts {
     parallelism: number,
   ) => Promise<Failure | null>;
   readonly askState: (assignment: TaskAssignment, query: StateQuery) => Promise<StateReply>;
-  /** What moved from slot to slot within processes since this was asked last. */
-  readonly moved: (job: string) => Promise<readonly MovedTask[]>;
+  /** What moved from slot to slot within processes since this was asked last; `anew`: each spreads what it has before. */
+  readonly moved: (job: string, anew: boolean) => Promise<readonly MovedTask[]>;
   /** No task of a job runs any more, for whatever reason. */
   readonly jobEnded: () => void;
   readonly signal: AbortSignal;
@@ -160,7 +160,7 @@ export class ClusterExecutor implements Executor {
 
   async rescale(job: RunningJob, _parallelism: number, progress: MoveProgress): Promise<readonly MovedTask[]> {
     const { clock, signal, view } = this.#parts;
-    await this.#parts.moved(job.name);
+    await this.#parts.moved(job.name, false);
     const before = await this.#places(job);
     const startMs = clock.monotonicMs();
     const asked = this.#askRound();
@@ -178,7 +178,8 @@ export class ClusterExecutor implements Executor {
       progress(pauses.size, before.size);
       const all = [...before.keys()].every((key) => now.get(key)?.running === true);
       if (settled && (all || job.state !== 'RUNNING')) {
-        const within = await this.#parts.moved(job.name);
+        // Slots that stay as many may be busy in other ways than when tasks were spread.
+        const within = await this.#parts.moved(job.name, true);
         const between = Array.from(pauses, ([key, pauseMs]): MovedTask => {
           const [from, to] = [before.get(key)?.slot ?? 0, now.get(key)?.slot ?? 0];
           return { assignment: taskOf(key), from, to, pauseMs };

@@ -132,7 +132,8 @@ export class Cluster {
       status: () => this.#reports('status'),
       reports: () => this.#reports('reports'),
       slots: () => this.tasks.slots,
-      moved: async (job) => (await Promise.all([this.tasks.moved(job), this.peers.moved(job)])).flat(),
+      moved: async (job, anew) =>
+        (await Promise.all([this.tasks.moved(job, anew), this.peers.moved(job, anew)])).flat(),
       tell: (question) => {
         this.tasks.told(question);
         this.peers.tell(question);

@@ -222,11 +222,11 @@ export class MemberTasks {
   }
 
   // The group says how many slots of this process a job is spread over; which of them, is settled here.
-  async #spread(job: string): Promise<void> {
+  async #spread(job: string, anew = false): Promise<void> {
     const meant = this.#slotsMeant(job);
     const { slots } = meant;
     const used = this.#slotsOf.get(job)?.slots;
-    if (slots === 0 || used === slots) return;
+    if (slots === 0 || (used === slots && !anew)) return;
     this.#slotsOf.set(job, meant);
     const before = this.#moves.get(job) ?? Promise.resolve([]);
     const moves = before.then(async (earlier) => [...earlier, ...(await this.#pool.rescale(job, slots))]);
@@ -238,8 +238,13 @@ export class MemberTasks {
     this.#shareMemory();
   }
 
-  /** What moved from slot to slot here since this was asked last; resolves when none is on its way. */
-  async moved(job: string): Promise<readonly MovedTask[]> {
+  /**
+   * What moved from slot to slot here since this was asked last; resolves when none is on its way.
+   * @param anew its tasks are spread by how busy they are now before
+   */
+  async moved(job: string, anew: boolean): Promise<readonly MovedTask[]> {
+    // What does not start says so, and nothing has moved.
+    if (anew) await this.#spread(job, true).catch(() => {});
     const moves = this.#moves.get(job);
     const moved = (await moves) ?? [];
     if (this.#moves.get(job) === moves) this.#moves.delete(job);

@@ -19,7 +19,8 @@ import { describe, type Failure } from '#runtime/task/task-supervisor.ts';
 
 export type PeerQuestion =
   | { readonly kind: 'status' | 'reports' }
-  | { readonly kind: 'checkpoint' | 'moved'; readonly job: string }
+  | { readonly kind: 'checkpoint'; readonly job: string }
+  | { readonly kind: 'moved'; readonly job: string; readonly anew: boolean }
   | { readonly kind: 'drain'; readonly tasks: readonly TaskAssignment[] }
   | { readonly kind: 'release'; readonly job: string; readonly savepoint: string }
   | ({ readonly kind: 'parts' } & AskedParts)
@@ -49,7 +50,7 @@ export interface PeerAnswers {
   askState(assignment: TaskAssignment, query: StateQuery): Promise<StateReply>;
   told(told: Told): void;
   askParts(asked: AskedParts): Promise<readonly SavepointReply[]>;
-  moved(job: string): Promise<readonly MovedTask[]>;
+  moved(job: string, anew: boolean): Promise<readonly MovedTask[]>;
   /** Error: superseded when another process has the control partition. */
   jobFailed(job: string, failure: Failure): Promise<void>;
   /** As `jobFailed`. */
@@ -78,7 +79,7 @@ export function answerPeer(answers: PeerAnswers, question: unknown): Promise<unk
     case 'parts':
       return answers.askParts(asked);
     case 'moved':
-      return answers.moved(asked.job);
+      return answers.moved(asked.job, asked.anew);
     case 'state':
       return answers.askState(asked.assignment, asked.query);
     case 'job-failed':
@@ -167,9 +168,9 @@ export class Peers {
   }
 
   /** What moved from slot to slot in the other processes since this was asked last. */
-  async moved(job: string): Promise<readonly MovedTask[]> {
+  async moved(job: string, anew: boolean): Promise<readonly MovedTask[]> {
     const others = this.#view().members.filter(({ self }) => !self);
-    const question: PeerQuestion = { kind: 'moved', job };
+    const question: PeerQuestion = { kind: 'moved', job, anew };
     const answers = await Promise.all(
       others.map(({ address }) => this.#ask(address, question, MOVED_MS).catch(() => [])),
     );

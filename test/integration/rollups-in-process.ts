@@ -66,7 +66,20 @@ export class RollupsInProcess {
       brokers === null
         ? await LogFeed.open(running.log, source, partitionCount)
         : await KafkaFeed.open(brokers, source, partitionCount);
-    return new RollupsInProcess(options, running, feed, directory);
+    const run = new RollupsInProcess(options, running, feed, directory);
+    await run.#untilLive();
+    return run;
+  }
+
+  /** Before, there is nothing to rescale. */
+  async #untilLive(): Promise<void> {
+    const live = async () => {
+      this.#checkAlive();
+      const [{ tasks }] = await this.#process.status();
+      const all = this.#process.jobs[0].prepared?.tasks.length;
+      return tasks.filter(({ figures }) => figures?.wasLive).length === all;
+    };
+    await until(live, 'every task that runs', PATIENCE_MS);
   }
 
   feed(records: readonly DataRecord[]): Promise<InputRecord[]> {
