@@ -98,7 +98,7 @@ type Values = { readonly [Name in FlagName]?: string | boolean | undefined };
 export function parseCommandLine(argv: readonly string[]): Command {
   if (argv[0] === COMPLETE) return { kind: 'complete', words: argv.slice(1) };
   const flagFault = findUnknownFlag(argv);
-  const named = argv.find((word) => !word.startsWith('-')) ?? '';
+  const named = commandOf(argv.filter((word) => !word.startsWith('-')))?.command ?? '';
   const wrong = (message: string): Command => ({ kind: 'wrong', message, command: isCommand(named) ? named : null });
   if (flagFault !== null) return wrong(flagFault);
   let parsed: ReturnType<typeof parse>;
@@ -183,7 +183,7 @@ function findMisuse(command: CommandName, rest: readonly string[], parsed: Retur
   if (argument === null) return rest.length === 0 ? null : `${command} takes no argument '${rest[0]}'`;
   const wanted = second === undefined ? [argument] : [argument, second];
   const missing = wanted.find(({ optional }, at) => !rest[at] && !(optional && rest[at] === undefined));
-  if (missing !== undefined) return `${command} takes a ${missing.name}`;
+  if (missing !== undefined) return `${command} takes ${/^[AEIOU]/.test(missing.name) ? 'an' : 'a'} ${missing.name}`;
   if (rest.length <= wanted.length) return null;
   const taken = wanted.map(({ name }) => `one ${name}`).join(' and ');
   return `${command} takes ${taken}, not also '${rest[wanted.length]}'`;

@@ -8,7 +8,7 @@ const ENDING = `Environment: KAFKA_BROKERS, MILLRACE_NAMESPACE, MILLRACE_DATA, M
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage
 `;
 
-/** What is longer than that moves nothing but its own line. */
+/** What is longer than that moves nothing, and has what it does on a line of its own. */
 const LEFT_MAX = 31;
 
 export function usage(): string {
@@ -45,5 +45,7 @@ function flagText(flag: Parameters<typeof flagOf>[0]): string {
 
 function aligned(lines: readonly (readonly [string, string])[]): string {
   const width = Math.max(...lines.map(([left]) => left.length).filter((length) => length <= LEFT_MAX));
-  return lines.map(([left, right]) => `${left.padEnd(width + 2)}${right}`).join('\n');
+  const between = (left: string) =>
+    left.length > width ? `${left}\n${' '.repeat(width + 2)}` : left.padEnd(width + 2);
+  return lines.map(([left, right]) => `${between(left)}${right}`).join('\n');
 }

@@ -163,6 +163,7 @@ describe('meaning', () => {
     [['state', 'j', '--json=yes'], "Option '--json' does not take an argument", 'state'],
     [['completion', 'fish'], "'fish' is no shell that is known: bash, zsh", 'completion'],
     [['completion'], 'completion takes a SHELL', 'completion'],
+    [['savepoint', 'delete', 'rollups'], 'savepoint delete takes an ID', 'savepoint delete'],
   ])('%j is wrong usage', (argv, message, command) => {
     expect(parseCommandLine(argv)).toEqual({ kind: 'wrong', message, command });
   });
@@ -172,7 +173,14 @@ describe('help', () => {
   test('names every command and what it does, on lines that fit a terminal', () => {
     const text = usage();
     for (const name of COMMAND_NAMES) expect(text).toMatch(new RegExp(`^  millrace ${name}[ \\[]`, 'm'));
-    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+    const lines = text.split('\n');
+    for (const name of COMMAND_NAMES) {
+      expect(
+        lines.some((line) => line.endsWith(` ${entryOf(name).summary}`)),
+        name,
+      ).toBe(true);
+    }
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
   });
 
   test.each(COMMAND_NAMES)('of %s has examples that are understood', (name) => {
