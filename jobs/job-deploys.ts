@@ -74,7 +74,7 @@ export class JobDeploys {
   /** Errors: whatever the new version was refused for, or failed of; request-interrupted. */
   async carryOut(work: OperationAtWork, edges: StartEdges): Promise<OperationResult> {
     const { job, operation } = work;
-    if (job.wanted.requestId === operation.requestId) return this.#finish(work, edges, 'went on with');
+    if (job.wanted.requestId === operation.requestId) return this.#finish(work, edges, 'counted when a process ended');
     await this.#tidy(work);
     const { bundle = '', options = null } = operation.parameters;
     const loaded = settled(await this.#parts.preparation.fetch({ ...job.wanted, bundle, options }), job.wanted);
@@ -266,7 +266,11 @@ export class JobDeploys {
     } catch (error) {
       work.undone = false;
       const { message: why, remedy } = describe(error);
-      throw new StreamError('request-interrupted', `${message}; and the version before does not run: ${why}`, remedy);
+      const both =
+        why === message
+          ? `the version before does not run: ${why}`
+          : `${message}; and the version before does not run: ${why}`;
+      throw new StreamError('request-interrupted', both, remedy);
     }
   }
 
@@ -279,8 +283,11 @@ export class JobDeploys {
     if (!executor.isOver(job)) await executor.stop(job, 'stop', 'CREATED');
     const loaded = await this.#loadedOf(job, before);
     if (!(await this.#maySwapBack(job, before, loaded, work.signal))) {
-      const told = `${remedy}; or deploy a version that is correct, which goes on from here`;
-      throw new StreamError('version-mismatch', `version ${job.wanted.version} does not run: ${message}`, told);
+      const told = `${remedy}; or deploy a correct version with the same stages and partitions, which goes on from here`;
+      const fault = new StreamError('version-mismatch', `version ${job.wanted.version} does not run: ${message}`, told);
+      // Nothing of it runs: who looks is told why, and who starts it is heard.
+      jobs.failed(job, describe(fault));
+      throw fault;
     }
     jobs.created(job);
     const { allowDroppedState = false, bundle, configuredModule, deployed = false, module, options, parts } = before;

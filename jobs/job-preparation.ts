@@ -2,7 +2,7 @@
 // preparing jobs, taking the installation over. Invariant: who is refused before the take-over leaves no trace.
 
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import type { CheckpointStore } from '#checkpoint/contract.ts';
 import { type Bundle, packBundle, unpackBundle } from '#jobs/bundle.ts';
 import { findBundle, keepBundle } from '#jobs/bundle-store.ts';
@@ -280,7 +280,12 @@ export class JobPreparation {
     const { configuration, directory } = this.#parts;
     const modulePath = unpackBundle(bundle, join(directory, '.millrace', 'bundles'));
     const own = { name: '', state: 'memory' as const, settings: {}, modulePath, options };
-    const { name } = await loadJob(own).then(({ plan }) => ({ name: plan.job }));
+    const { name } = await loadJob(own).then(
+      ({ plan }) => ({ name: plan.job }),
+      (error: unknown) => {
+        throw asSent(error, bundle, modulePath, directory);
+      },
+    );
     const known = configuration.jobs.find((job) => job.name === name);
     const job = { ...own, ...known, name, modulePath, options };
     return { configuration: job, compiled: await loadJob(job) };
@@ -314,6 +319,14 @@ function countsAsDeployed({ original }: RunningJob, { configuredModule, deployed
 /** Of what the configuration names. */
 export function moduleOf({ configuration: { modulePath, options } }: LoadedJob): string {
   return moduleHash(modulePath, options);
+}
+
+/** Who sent a bundle knows its files by their names in the package, and installs packages beside the configuration. */
+function asSent(error: unknown, { entry, shipped }: Bundle, modulePath: string, directory: string): unknown {
+  if (!(error instanceof StreamError) || shipped) return error;
+  const home = modulePath.slice(0, -entry.length - 1);
+  const told = (text: string) => text.replaceAll(home + sep, '').replaceAll(home, directory);
+  return new StreamError(error.code, told(error.message), told(error.remedy), { cause: error });
 }
 
 /** Tasks of each stage. */

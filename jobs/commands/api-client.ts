@@ -1,6 +1,6 @@
 // Owns asking the admin API of a process that runs, wherever it is. Whatever goes wrong becomes a fault with a remedy.
 
-import { printable } from '#jobs/commands/human-text.ts';
+import { printable, printableLines } from '#jobs/commands/human-text.ts';
 import type { FaultView } from '#runtime/http/contract.ts';
 import { ERROR_CODES, type ErrorCode, StreamError } from '#runtime/std/errors.ts';
 
@@ -59,7 +59,7 @@ export async function askApi<T>(access: ApiAccess, path: string, change: ApiChan
   const { error } = told as { readonly error?: Partial<FaultView> };
   const { code, message, remedy } = error ?? {};
   if (typeof message !== 'string' || typeof remedy !== 'string') throw foreign(base, status, text);
-  throw new StreamError(isKnown(code) ? code : 'api-foreign', printable(message), printable(remedy));
+  throw new StreamError(isKnown(code) ? code : 'api-foreign', printableLines(message), printableLines(remedy));
 }
 
 /** At most so much: who sends without end is none of Millrace, whose JSON would have come to its end. */

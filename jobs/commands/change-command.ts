@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ApiFlags, ChangeAsked } from '#jobs/command-line.ts';
 import { type ApiAccess, type ApiChange, askApi } from '#jobs/commands/api-client.ts';
-import { humanDuration, printable } from '#jobs/commands/human-text.ts';
+import { humanDuration, printable, printableLines } from '#jobs/commands/human-text.ts';
 import { progressText } from '#jobs/commands/progress-text.ts';
 import type { JobDetailView, JobPatchView, RequestView } from '#runtime/http/contract.ts';
 import type { Clock } from '#runtime/std/clock.ts';
@@ -46,7 +46,11 @@ export function outcomeOf(request: RequestView): string {
   const { code, message, remedy } = request.failure ?? { code: '', message: request.message ?? '', remedy: '' };
   const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'request-interrupted';
   const undone = request.state === 'UNDONE' ? '; all is as it was before' : '';
-  throw new StreamError(known, `${printable(message)}${undone}`, printable(remedy) || 'look at the job: millrace job');
+  throw new StreamError(
+    known,
+    `${printableLines(message)}${undone}`,
+    printableLines(remedy) || 'look at the job: millrace job',
+  );
 }
 
 /** `more`: of the path, behind that of the job. */

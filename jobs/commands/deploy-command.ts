@@ -8,7 +8,7 @@ import type { ApiFlags, DeployAsked } from '#jobs/command-line.ts';
 import { type ApiAccess, type ApiChange, askApi } from '#jobs/commands/api-client.ts';
 import { type ChangeEdges, outcomeOf, send, untilEnd } from '#jobs/commands/change-command.ts';
 import { deployPlanText } from '#jobs/commands/deploy-text.ts';
-import { printable } from '#jobs/commands/human-text.ts';
+import { printable, printableLines } from '#jobs/commands/human-text.ts';
 import type { DeployedView, JobVersionView } from '#runtime/http/deploy-contract.ts';
 import { ERROR_CODES, type ErrorCode, StreamError } from '#runtime/std/errors.ts';
 
@@ -91,7 +91,7 @@ async function confirmed(job: string, savepoint: string | null, { confirm }: Dep
 
 function refused({ code, message, remedy }: NonNullable<DeployedView['plan']['failure']>): StreamError {
   const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'version-mismatch';
-  return new StreamError(known, printable(message), printable(remedy));
+  return new StreamError(known, printableLines(message), printableLines(remedy));
 }
 
 function strange(): StreamError {

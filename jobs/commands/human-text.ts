@@ -98,6 +98,12 @@ export function printable(text: string): string {
   });
 }
 
+/** As printable, of a text of several lines: those behind the first are set in, so that none passes for another message. */
+export function printableLines(text: string): string {
+  const [first, ...more] = text.split('\n').map(printable);
+  return [first, ...more.map((line) => (line.startsWith('  ') ? line : `  ${line}`))].join('\n');
+}
+
 /** Shortens with an ellipsis to `widthMax` characters. */
 export function shortened(text: string, widthMax: number): string {
   const characters = [...text];

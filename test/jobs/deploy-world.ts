@@ -23,6 +23,8 @@ export interface ModuleChoice {
   readonly window?: string;
   /** Code of a filter that sees each sample. */
   readonly look?: string;
+  /** Code of a function of a stage of its own, which sees each sample; none: there is no such stage. */
+  readonly beside?: string;
   readonly name?: string;
 }
 
@@ -32,6 +34,7 @@ export function moduleText({
   window = 'minute',
   look = 'true',
   name = 'counted',
+  beside,
 }: ModuleChoice): string {
   return `import { defineJob } from '${ROOT}jobs/define-job.ts';
 import { samples, series, stats, topic, tumbling } from '${ROOT}jobs/descriptions.ts';
@@ -43,8 +46,16 @@ export default defineJob({
   build: (raw) => {
     const looked = raw.filter('look', (sample) => ${look});
     looked.keyBy(series).window('${window}', tumbling('1m')).aggregate(stats()).to(topic('${name}.1m', { partitions: 4 }));
-  },
+${beside === undefined ? '' : besideText(name, beside)}  },
 });
+`;
+}
+
+function besideText(name: string, code: string): string {
+  return `    looked
+      .keyBy('by-host', ({ labels }) => labels.host ?? '')
+      .process('beside', { state: {}, process: () => { ${code} } })
+      .to(topic('${name}.beside'));
 `;
 }
 

@@ -1,10 +1,11 @@
 // Versions of a job that are deployed while it runs, on the embedded log with real slots: each hands over to the next or
 // begins a new generation, what cannot run comes back, and every row is there once.
 
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { StreamError } from '#runtime/std/errors.ts';
 import { expected, feedMinutes } from '#test/runtime/slot/minute-world.ts';
 import { until } from './admin-world.ts';
 import { DeployWorld } from './deploy-world.ts';
@@ -67,6 +68,48 @@ test('a version that throws is taken back, and nothing is lost or published twic
   expect(await world.rows(ROWS.length)).toEqual(ROWS);
   expect(await world.port.job('counted')).toMatchObject({ version: plan.from, state: 'RUNNING' });
 }, 90_000);
+
+test('a version that fails behind entries of its own stays, as a job that failed, until a correct one goes on', async () => {
+  const process = await world.start();
+  await world.ready();
+  const wrong = await world.write('wrong.ts', { beside: "throw new RangeError('no sample for me');" });
+  const { requestId } = await world.begin(wrong);
+  const feeding = feedMinutes(process.log, 5);
+  const request = await world.over(requestId);
+  expect(request).toMatchObject({ state: 'FAILED', failure: { code: 'version-mismatch' } });
+  expect(request.failure?.remedy).toContain('with the same stages and partitions');
+  await feeding;
+  expect((await world.port.job('counted'))?.state).toBe('FAILED');
+  const right = await world.write('right.ts', { beside: '' });
+  expect((await world.deploy(right)).request).toMatchObject({ state: 'DONE', failure: null });
+  expect(await world.rows(ROWS.length)).toEqual(ROWS);
+}, 90_000);
+
+test('what is wrong with a module is told by the names of who sent it', async () => {
+  await world.start();
+  await world.ready();
+  const broken = join(world.directory, 'broken.ts');
+  const wrong = async (text: string) => {
+    await writeFile(broken, text);
+    const fault: StreamError = await world.begin(broken, { dryRun: true }).then(
+      () => Promise.reject(new Error('it was taken')),
+      (error) => error,
+    );
+    return [fault.code, fault.message, fault.remedy];
+  };
+  const [code, message] = await wrong('export default {{{');
+  expect([code, message]).toEqual(['job-invalid', expect.stringMatching(/^job module broken\.ts cannot be loaded: /)]);
+  expect(await wrong("import 'not-there';\nexport default 1;\n")).toEqual([
+    'job-invalid',
+    "job module broken.ts cannot be loaded: Cannot find package 'not-there' imported from broken.ts",
+    `run npm install not-there in ${world.directory}`,
+  ]);
+  expect(await wrong('export const one = 1;\n')).toEqual([
+    'job-invalid',
+    'broken.ts exports no job as its default, but undefined',
+    'end the module with export default defineJob({ … })',
+  ]);
+}, 30_000);
 
 test('state that would be dropped is told and refused before anything stops, unless that is allowed', async () => {
   const process = await world.start();

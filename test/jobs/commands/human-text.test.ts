@@ -9,6 +9,7 @@ import {
   humanRate,
   humanSize,
   printable,
+  printableLines,
   shortened,
   shortFigure,
 } from '#jobs/commands/human-text.ts';
@@ -175,6 +176,9 @@ describe('tables', () => {
 test('text of others cannot steer a terminal', () => {
   const evil = 'a\u001b[2Jb\u0007\r\n\u009b31m\u202ec\u2028';
   expect(printable(evil)).toBe('a\\u001b[2Jb\\u0007\\u000d\\u000a\\u009b31m\\u202ec\\u2028');
+  expect(printableLines('two faults:\n  one\u001b[2J\nmillrace: done\u2028')).toBe(
+    'two faults:\n  one\\u001b[2J\n  millrace: done\\u2028',
+  );
   expect(printable('cpu{host="ä 数 👩‍🚀"}')).toBe('cpu{host="ä 数 👩‍🚀"}');
 });
 
