@@ -4,8 +4,8 @@
 import type { HeldControl } from '#jobs/held-control.ts';
 import type { ClaimedInstallation, JobPreparation } from '#jobs/job-preparation.ts';
 import { ensurePeerToken } from '#jobs/peer-token.ts';
-import type { RunningJobs } from '#jobs/running-jobs.ts';
-import type { ControlAppender, ControlEdges } from '#runtime/control/control-log.ts';
+import type { JobState, RunningJob, RunningJobs } from '#jobs/running-jobs.ts';
+import type { ControlAppender, ControlEdges, ControlRecord } from '#runtime/control/control-log.ts';
 import { retryWords, runningJobs } from '#runtime/control/job-run.ts';
 import type { MembershipView } from '#runtime/control/membership-view.ts';
 import { StreamError } from '#runtime/std/errors.ts';
@@ -32,6 +32,7 @@ export interface ClusterControlParts {
 }
 
 const AGAIN_MS = 1_000;
+const GOING: readonly JobState[] = ['CREATED', 'RUNNING', 'STOPPING'];
 
 export class ClusterControl {
   readonly #parts: ClusterControlParts;
@@ -99,8 +100,7 @@ export class ClusterControl {
       await this.#retryFailed(claimed.control);
       const held = takeControl(claimed, signal);
       this.#held = held;
-      const runs = runningJobs(claimed.control.records);
-      for (const job of jobs.in('CREATED')) if (runs.has(job.name)) job.state = 'RUNNING';
+      for (const job of jobs.all) job.state = stateTaken(job, claimed.control.records);
       this.#parts.taken();
       held.changes.resume();
       return true;
@@ -123,6 +123,19 @@ export class ClusterControl {
     const words = retryWords(control.records, names, edges.clock.nowMs());
     if (words.length > 0) await control.append(...words);
   }
+}
+
+/**
+ * In which state whoever begins to change a job finds it: what it heard of the job may be older. A change that goes on may
+ * hold the tasks, and starts them.
+ */
+export function stateTaken(
+  { name, state, wanted }: Pick<RunningJob, 'name' | 'state' | 'wanted'>,
+  records: readonly ControlRecord[],
+): JobState {
+  if (!GOING.includes(state)) return state;
+  if (runningJobs(records).has(name)) return 'RUNNING';
+  return wanted.state === 'RUNNING' ? 'CREATED' : wanted.state;
 }
 
 export function memberBug(error: unknown): StreamError {

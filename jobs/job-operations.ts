@@ -81,7 +81,7 @@ export class JobOperations {
       case 'rescale':
         return { outcome: resumed ? { message: await this.#untilLive(work) } : await this.#rescale(work) };
       case 'configure':
-        return { outcome: { message: resumed ? await this.#untilLive(work) : await this.#configure(work) } };
+        return { outcome: { message: resumed ? await this.#configured(work) : await this.#configure(work) } };
       case 'checkpoint':
         if (resumed) throw interrupted(`the process ended before all tasks of job ${job.name} had a checkpoint`);
         return { outcome: { message: await this.#checkpoint(work) } };
@@ -245,6 +245,11 @@ export class JobOperations {
     const id = operation.parameters.savepoint ?? '';
     await this.#parts.savepoints.delete(job, id, resumed);
     return `savepoint ${id} is deleted`;
+  }
+
+  // The process that ended may have stopped its tasks, and not started them again.
+  #configured(work: OperationAtWork): Promise<string> {
+    return work.job.wanted.state === 'RUNNING' ? this.#start(work) : this.#untilLive(work);
   }
 
   async #configure(work: OperationAtWork): Promise<string> {
