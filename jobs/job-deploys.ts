@@ -109,7 +109,7 @@ export class JobDeploys {
     const told = allowing(loaded, job.wanted, work.operation.parameters);
     const prepared = await preparation.prepared(told, job.wanted, control.records);
     await this.#tasks.tryOut(job, prepared);
-    const how = replayed === 0 ? 'took over' : `took over, after ${replayed} tasks that had crashed were replayed,`;
+    const how = replayed === 0 ? 'took over' : `took over, after ${replayed} tasks that had crashed were replayed`;
     return { prepared, change: {}, how };
   }
 
