@@ -65,7 +65,7 @@ export const MUTANT_SEEDS: Readonly<Record<string, number>> = {
   'takes an answer that was lost for one that says taken': 5,
   'brings the second half of what was refused before the first': 5,
   'brings again what a replay put into the outbox': 5,
-  'condemns what somebody refused who refuses everything': 47,
+  'condemns what somebody refused who refuses everything': 57,
   'lets rows of timers name the topic that was read last': 1927,
   'holds the first of the rows of a window instead of the newest': 123,
   'cuts tasks behind an exchange without waiting for markers': 4,

@@ -52,6 +52,8 @@ interface Client {
   readonly process: Process;
   readonly connection: number;
   readonly isOwner: () => boolean;
+  /** Its last word that was no refusal: the database took something. Only then may it believe who refuses. */
+  took: boolean;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -85,6 +87,7 @@ export class Database {
 
   connect(process: Process, isOwner: () => boolean): Receiver {
     const connection = this.#connections++;
+    const client: Client = { process, connection, isOwner, took: false };
     let busy = false;
     return {
       address: 'http://database/api/v1/write',
@@ -92,7 +95,7 @@ export class Database {
         if (busy) throw new Error('two requests at once on one connection');
         busy = true;
         try {
-          return await this.#exchange({ process, connection, isOwner }, Buffer.from(body), signal);
+          return await this.#exchange(client, Buffer.from(body), signal);
         } finally {
           busy = false;
         }
@@ -132,17 +135,20 @@ export class Database {
   #serve(client: Client, body: Buffer): Answer | null {
     const { failing, overloaded, takesInPart } = this.faults;
     if (this.veil !== null) this.#count(`behind: ${this.veil}`);
-    if (this.veil === 'down') return null;
     if (this.veil === 'refuses-all') {
-      this.turnedAway.push(...readWriteRequest(body));
+      if (client.took) this.turnedAway.push(...readWriteRequest(body));
       return answer(400, 'no route');
     }
+    const { took } = client;
+    client.took = false;
+    if (this.veil === 'down') return null;
     if (this.veil === 'page')
       return { ...answer(200, '<html>welcome</html>'), contentType: 'text/html; charset=utf-8' };
     if (this.#happens('overloaded', overloaded)) return answer(429, 'too many samples', this.#retryAfter());
     if (this.#happens('failing', failing)) return answer(this.#random.pick([500, 503]), 'out of order');
     const samples = readWriteRequest(body);
     const refused = samples.filter(({ series }) => this.#refuses(series));
+    client.took = refused.length === 0 || took;
     if (refused.length === 0) this.#take(client, samples);
     else {
       this.#count('refused');
