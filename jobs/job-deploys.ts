@@ -77,9 +77,10 @@ export class JobDeploys {
     if (job.wanted.requestId === operation.requestId) return this.#finish(work, edges, 'counted when a process ended');
     await this.#tidy(work);
     const { bundle = '', options = null } = operation.parameters;
-    const loaded = settled(await this.#parts.preparation.fetch({ ...job.wanted, bundle, options }), job.wanted);
-    const plan = await this.plan(job, loaded, operation.parameters);
+    const fetched = settled(await this.#parts.preparation.fetch({ ...job.wanted, bundle, options }), job.wanted);
+    const plan = await this.plan(job, fetched, operation.parameters);
     if (plan.fault !== null) throw plan.fault;
+    const loaded = allowing(fetched, job.wanted, operation.parameters, plan);
     if (plan.way === 'none') return { outcome: { message: 'nothing to do: this version runs' } };
     const startMs = this.#parts.clock.monotonicMs();
     const { failure, state } = job;
@@ -106,8 +107,7 @@ export class JobDeploys {
       return { prepared: await preparation.prepared(loaded, job.wanted, control.records), change: {}, how: 'began' };
     }
     const replayed = await this.#tasks.settle(job, work.signal);
-    const told = allowing(loaded, job.wanted, work.operation.parameters);
-    const prepared = await preparation.prepared(told, job.wanted, control.records);
+    const prepared = await preparation.prepared(loaded, job.wanted, control.records);
     await this.#tasks.tryOut(job, prepared);
     const how = replayed === 0 ? 'took over' : `took over, after ${replayed} tasks that had crashed were replayed`;
     return { prepared, change: {}, how };
@@ -123,13 +123,12 @@ export class JobDeploys {
     const generation = await nextGeneration(this.#parts, job.name, job.wanted.generation);
     await work.note({ generation });
     await shutOut(this.#parts, job.name, control.records);
-    const told = allowing(loaded, job.wanted, operation.parameters);
     const began = { generation, savepoint: savepoint.id };
     const run = { namespace, job: job.name, run: LIVE, generation };
     const sources = countsOf(await preparation.describeSources(loaded));
-    const { fault } = planGeneration({ savepoint, job: told.compiled, run, sources, allowed: allowedBy(work) });
+    const { fault } = planGeneration({ savepoint, job: loaded.compiled, run, sources, allowed: allowedBy(work) });
     if (fault !== null) throw fault;
-    const prepared = await preparation.prepared(told, began, control.records);
+    const prepared = await preparation.prepared(loaded, began, control.records);
     await this.#tasks.tryOut(job, prepared);
     return { prepared, change: began, how: `began generation ${generation} with savepoint ${savepoint.id}` };
   }
@@ -163,7 +162,7 @@ export class JobDeploys {
   async #count(work: OperationAtWork, loaded: LoadedJob, { change, prepared }: Ready): Promise<void> {
     const { job, operation } = work;
     const { clock, control, jobs } = this.#parts;
-    const { allowDroppedState, bundle = '', module, options = null } = operation.parameters;
+    const { bundle = '', module, options = null } = operation.parameters;
     await work.note({ before: job.wanted });
     const { version, versionParts } = prepared.assignment;
     const first = job.wanted.revision === 0;
@@ -173,7 +172,7 @@ export class JobDeploys {
       job.wanted,
       {
         ...{ version, bundle, options, parts: versionParts, tasks: taskCounts(prepared), deployed: true, ...change },
-        allowDroppedState: allowDroppedState === true,
+        allowDroppedState: loaded.compiled.settings.allowDroppedState === true,
         configuredModule: first ? null : known,
         ...(module !== undefined && { module }),
         ...(first && { state: 'RUNNING' as const }),
@@ -349,8 +348,14 @@ export class JobDeploys {
   }
 }
 
-function allowing(loaded: LoadedJob, wanted: WantedJob, { allowDroppedState }: OperationParameters): LoadedJob {
-  return settled(loaded, { ...wanted, allowDroppedState: allowDroppedState === true });
+/** What tasks may leave behind: that which was allowed, and what the plan found to be no loss. */
+function allowing(
+  loaded: LoadedJob,
+  wanted: WantedJob,
+  { allowDroppedState }: OperationParameters,
+  { differences: { library } }: DeployPlan,
+): LoadedJob {
+  return settled(loaded, { ...wanted, allowDroppedState: allowDroppedState === true || library.length > 0 });
 }
 
 function allowedBy({ operation }: OperationAtWork) {

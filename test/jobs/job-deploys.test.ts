@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { StreamError } from '#runtime/std/errors.ts';
 import { expected, feedMinutes } from '#test/runtime/slot/minute-world.ts';
 import { until } from './admin-world.ts';
-import { DeployWorld } from './deploy-world.ts';
+import { DeployWorld, moduleText } from './deploy-world.ts';
 
 let world: DeployWorld;
 const ROWS = expected(5);
@@ -82,6 +82,24 @@ test('a version that fails behind entries of its own stays, as a job that failed
   expect((await world.port.job('counted'))?.state).toBe('FAILED');
   const right = await world.write('right.ts', { beside: '' });
   expect((await world.deploy(right)).request).toMatchObject({ state: 'DONE', failure: null });
+  expect(await world.rows(ROWS.length)).toEqual(ROWS);
+}, 90_000);
+
+test('tables of keys that nothing is kept by are left behind unasked', async () => {
+  const text = (look: string) =>
+    moduleText({})
+      .replace('import { samples', 'import { by, samples')
+      .replace("'look'", `'${look}'`)
+      .replace('keyBy(series)', "keyBy(by('host'))");
+  await writeFile(join(world.directory, 'counted.ts'), text('look'));
+  const process = await world.start();
+  await world.ready();
+  await feedMinutes(process.log, 5);
+  const renamed = join(world.directory, 'renamed.ts');
+  await writeFile(renamed, text('see'));
+  const { plan, request } = await world.deploy(renamed);
+  expect(plan).toMatchObject({ way: 'generation', failure: null });
+  expect(request).toMatchObject({ state: 'DONE', failure: null });
   expect(await world.rows(ROWS.length)).toEqual(ROWS);
 }, 90_000);
 
