@@ -111,10 +111,14 @@ class Judgement {
   ownership(): void {
     const { chains, generation } = this.#ledger;
     for (const [name, { traces }] of generation.tasks) {
+      const sendings = Map.groupBy(
+        traces.flatMap(({ process, sent }) => sent.map((one) => ({ process, ...one }))),
+        ({ number }) => number,
+      );
       let newest = -1;
       const chain = chains.get(name)!;
       for (const { number, bytes } of chain) {
-        const senders = traces.filter(({ sent }) => sent.some((one) => one.bytes.equals(bytes)));
+        const senders = sendings.get(number)?.filter((one) => one.bytes.equals(bytes)) ?? [];
         const processes = senders.map(({ process }) => process);
         const text = () => `${name}: entry ${number} of process ${processes} follows one of process ${newest}`;
         require(Math.max(...processes) >= newest, 'ownership', text);

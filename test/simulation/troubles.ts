@@ -10,6 +10,7 @@ import type { Random } from '#test/simulation/world/random.ts';
 import type { World } from '#test/simulation/world/world.ts';
 
 const HOUR_MS = 3_600_000;
+const BESIDE_OTHERS_MAX_MS = 60_000;
 const STOP_PATIENCE_MS = 60_000;
 const SET_BACK_SHARE = 0.15;
 const QUIET_PATIENCE_MS = 40_000;
@@ -157,7 +158,10 @@ export class Troubles {
     next.checkpoint = null;
     next.transaction = null;
     const random = this.#random;
-    const downMs = random.chance(0.15) ? HOUR_MS : random.pick([0, 100, random.int(5_000)]);
+    const drawnMs = random.chance(0.15) ? HOUR_MS : random.pick([0, 100, random.int(5_000)]);
+    // One that was replaced and goes on makes as many entries in an hour as a hundred other runs.
+    const alone = this.#installation.instances.every((one) => !one.alive);
+    const downMs = alone ? drawnMs : Math.min(drawnMs, BESIDE_OTHERS_MAX_MS);
     if (downMs === HOUR_MS) this.#coverage.add('down for an hour');
     await this.#world.pass(downMs);
     this.#installation.launch(this.#clockOffsetMs());

@@ -107,12 +107,11 @@ class WatchedWriter implements LogWriter {
   #note(trace: AttemptTrace, { entry }: Transaction): void {
     const from = entry.bytes.indexOf('{"kind"');
     const bytes = Buffer.from(entry.bytes.subarray(from, entry.bytes.lastIndexOf('}') + 1));
-    const at = trace.sent.findLastIndex((one) => one.bytes.equals(bytes));
-    if (at >= 0) {
+    const { kind, number } = JSON.parse(bytes.toString()) as { kind: string; number: number };
+    if (trace.sent.some((one) => one.number === number && one.bytes.equals(bytes))) {
       this.#watch.coverage.add('same records sent again');
       return;
     }
-    const { kind, number } = JSON.parse(bytes.toString()) as { kind: string; number: number };
     trace.sent.push({ number, bytes, state: kind === 'commit' ? (trace.states.at(-1) ?? null) : null });
   }
 

@@ -7,8 +7,7 @@ export function canonicalText(metricName: string, labels: Iterable<readonly [str
   if (pairs.length === 0) return metricName;
   pairs.sort(([left], [right]) => Buffer.compare(Buffer.from(left), Buffer.from(right)));
   const texts = pairs.map(([name, value]) => {
-    const escaped = [...value].map((letter) => ESCAPES.get(letter) ?? letter).join('');
-    return `${name}="${escaped}"`;
+    return `${name}="${value.replaceAll(/[\\"\n]/g, (letter) => ESCAPES.get(letter)!)}"`;
   });
   return `${metricName}{${texts.join(',')}}`;
 }

@@ -1,7 +1,7 @@
 // Owns what the rollup job must have said, computed from the input records alone: rows of every resolution, dead
 // letters, late samples, what was not finite. Keeps every sample and sorts it: slow, exact, and nothing of the engine.
 
-import { judge, type Sample } from './sample-judge.ts';
+import { type Judgement, judge, type Sample } from './sample-judge.ts';
 
 export const RESOLUTIONS = { '1m': 60_000, '5m': 300_000, '1h': 3_600_000, '1d': 86_400_000 } as const;
 export type Resolution = keyof typeof RESOLUTIONS;
@@ -102,10 +102,11 @@ export class RollupOracle {
     this.#largestMs = Array.from({ length: options.partitionCount }, () => Number.NEGATIVE_INFINITY);
   }
 
-  /** Takes the records of each partition in the order of their offsets. */
-  add(record: InputRecord): void {
+  /** Takes the records of each partition in the order of their offsets; gives what it makes of one. */
+  add(record: InputRecord): Judgement {
     const id = recordId(record.topic, record.partition, record.offset);
-    const { samples, badParts, parts, badElements } = judge(record.value, this.#options.latestMs);
+    const judgement = judge(record.value, this.#options.latestMs);
+    const { samples, badParts, parts, badElements } = judgement;
     if (badParts > 0) this.#deadLetters.set(id, { record, badParts, parts, badElements });
     this.#bad += badParts;
     const late: Sample[] = [];
@@ -119,6 +120,7 @@ export class RollupOracle {
     for (const sample of samples) {
       this.#largestMs[record.partition] = Math.max(this.#largestMs[record.partition], sample.timestampMs);
     }
+    return judgement;
   }
 
   expectation(): Expectation {

@@ -47,11 +47,12 @@ export function judge(value: Uint8Array | null, latestMs: number): Judgement {
 
 function readSample(part: unknown, latestMs: number): Sample | null {
   if (typeof part !== 'object' || part === null || Array.isArray(part)) return null;
-  const fields = new Map<string, unknown>(Object.entries(part));
-  const metricName = fields.get('metric_name');
-  const timestampMs = fields.get('timestamp');
-  const labels = readLabels(fields.get('labels') ?? (fields.has('labels') ? null : {}));
-  const value = readValue(fields.has('value') ? fields.get('value') : undefined);
+  const field = (name: string) => (Object.hasOwn(part, name) ? (part as Record<string, unknown>)[name] : undefined);
+  const metricName = field('metric_name');
+  const timestampMs = field('timestamp');
+  const givenLabels = field('labels');
+  const labels = readLabels(givenLabels === undefined ? {} : givenLabels);
+  const value = readValue(field('value'));
   if (typeof metricName !== 'string' || metricName === '' || labels === null || value === null) return null;
   if (typeof timestampMs !== 'number' || !Number.isSafeInteger(timestampMs) || timestampMs > latestMs) return null;
   return { series: canonicalText(metricName, labels), metricName, labels, timestampMs, value };

@@ -17,16 +17,24 @@ export interface ArchivedRecord {
   readonly transaction: string | null;
 }
 
+function isCommitted({ fate, control, bytes }: StoredBatch): boolean {
+  return fate === 'committed' && !control && bytes.readInt32BE(57) > 0;
+}
+
 /** Batches that were committed and hold records. */
 export function committedIn({ archive }: Pick<SimulatedPartition, 'archive'>): StoredBatch[] {
-  return archive.filter(({ fate, control, bytes }) => fate === 'committed' && !control && bytes.readInt32BE(57) > 0);
+  return archive.filter(isCommitted);
+}
+
+function originalOf(world: World, topic: string, partition: number): SimulatedPartition {
+  const stored = world.cluster.originals.get(topic)?.partitions[partition];
+  if (stored === undefined) throw new Error(`${topic}/${partition} does not exist`);
+  return stored;
 }
 
 /** Those of a partition of the topic that was the first of its name. */
 export function committedBatches(world: World, topic: string, partition: number): StoredBatch[] {
-  const stored = world.cluster.originals.get(topic)?.partitions[partition];
-  if (stored === undefined) throw new Error(`${topic}/${partition} does not exist`);
-  return committedIn(stored);
+  return committedIn(originalOf(world, topic, partition));
 }
 
 /** Committed records of one partition in the order of their offsets. */
@@ -56,7 +64,7 @@ export function lastEntry(
   topic: string,
   partition: number,
 ): { readonly [field: string]: unknown } | null {
-  const last = committedBatches(world, topic, partition).at(-1);
+  const last = originalOf(world, topic, partition).archive.findLast(isCommitted);
   if (last === undefined) return null;
   const records: ArchivedRecord[] = [];
   readBatch(topic, partition, last, records);

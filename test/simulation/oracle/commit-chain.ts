@@ -1,7 +1,7 @@
 // Owns the verdict on a task's commit log: one chain of entries from 0, each number once, nothing going back, each
 // entry telling how many records its transaction brought.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ArchivedRecord } from '#test/simulation/oracle/archive.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
 
@@ -39,7 +39,7 @@ export function readChain(records: readonly ArchivedRecord[], task: string): Com
     const before = entries.at(-1);
     const where = () => `${task}: entry ${fields.number} at offset ${record.offset} behind entry ${before?.number}`;
     require(fields.number === entries.length, 'commit-log', where);
-    chain = createHash('sha256').update(Buffer.from(chain, 'hex')).update(bytes).digest('hex').slice(0, 32);
+    chain = hash('sha256', Buffer.concat([Buffer.from(chain, 'hex'), bytes])).slice(0, 32);
     require(record.headers.get('chain-hash')?.toString() === chain, 'commit-log', () => `${where()}: wrong chain hash`);
     require((entries.length === 0) === (fields.kind === 'genesis'), 'commit-log', () => `${where()}: ${fields.kind}`);
     require(record.transaction !== null, 'commit-log', () => `${where()}: outside a transaction`);

@@ -1,7 +1,7 @@
 // Owns a state registry that forgets nothing and trusts no epoch: every page ever touched is written anew for each
 // digest. The digest is made from its description, so that it can be compared with what checkpoints carry.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { PagedState, PageTracker, StateRegistry } from '#checkpoint/contract.ts';
 import { ByteWriter } from '#runtime/std/byte-writer.ts';
 
@@ -39,8 +39,8 @@ export class PageImage implements StateRegistry {
         size.writeUInt32BE(body.length);
         record.raw(size);
         record.raw(body.bytes, 0, body.length);
-        const hash = createHash('sha256').update(record.bytes.subarray(0, record.length)).digest('hex');
-        sum += BigInt(`0x${hash.slice(0, 32)}`);
+        const sha256 = hash('sha256', record.bytes.subarray(0, record.length));
+        sum += BigInt(`0x${sha256.slice(0, 32)}`);
       }
     }
     return (sum % 2n ** 128n).toString(16).padStart(32, '0');

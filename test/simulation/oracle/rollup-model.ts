@@ -29,6 +29,7 @@ export interface ModelRow {
 }
 
 interface Window {
+  readonly name: string;
   readonly series: string;
   readonly resolution: string;
   readonly startMs: number;
@@ -43,11 +44,11 @@ export class RollupModel {
   readonly #allowedLatenessMs: number;
   /** By series, by minute: values in the order they came. */
   readonly #minutes = new Map<string, Map<number, number[]>>();
-  readonly #unfired = new Map<string, Window>();
+  /** By when they end, by name. */
+  readonly #unfired = new Map<number, Map<string, Window>>();
   readonly #revisions = new Map<string, number>();
   /** Revisions that it began with. */
   readonly #inherited = new Map<string, number>();
-  #nextEndMs = Number.POSITIVE_INFINITY;
 
   constructor(allowedLatenessMs: number) {
     this.#allowedLatenessMs = allowedLatenessMs;
@@ -66,14 +67,18 @@ export class RollupModel {
     const corrects = minute + MINUTE_MS <= this.watermarkMs;
     for (const [resolution, sizeMs] of RESOLUTIONS) {
       const startMs = startOf(timestampMs, sizeMs);
-      const window = { series, resolution, startMs, endMs: startMs + sizeMs };
-      if (corrects && window.endMs <= this.watermarkMs) this.#fire(window);
-      else if (!this.#revisions.has(nameOf(window))) {
-        this.#unfired.set(nameOf(window), window);
-        this.#nextEndMs = Math.min(this.#nextEndMs, window.endMs);
-      }
+      const endMs = startMs + sizeMs;
+      const name = nameOf({ series, resolution, startMs });
+      if (corrects && endMs <= this.watermarkMs) this.#fire({ name, series, resolution, startMs, endMs });
+      else if (!this.#revisions.has(name)) this.#await({ name, series, resolution, startMs, endMs });
     }
     return true;
+  }
+
+  #await(window: Window): void {
+    const together = this.#unfired.get(window.endMs);
+    if (together === undefined) this.#unfired.set(window.endMs, new Map([[window.name, window]]));
+    else together.set(window.name, window);
   }
 
   /**
@@ -90,7 +95,9 @@ export class RollupModel {
         if (!owns(series)) continue;
         this.#minutes.set(series, new Map(Array.from(minutes, ([minute, values]) => [minute, [...values]])));
       }
-      for (const [name, window] of part.#unfired) if (owns(window.series)) this.#unfired.set(name, window);
+      for (const together of part.#unfired.values()) {
+        for (const window of together.values()) if (owns(window.series)) this.#await(window);
+      }
       for (const row of part.rows) {
         if (!owns(row.series)) continue;
         this.#revisions.set(nameOf(row), row.revision);
@@ -102,7 +109,6 @@ export class RollupModel {
       }
     }
     for (const [name, revision] of this.#revisions) this.#inherited.set(name, revision);
-    this.#nextEndMs = Number.NEGATIVE_INFINITY;
     for (const { watermarkMs } of parts) this.advance(watermarkMs);
   }
 
@@ -110,31 +116,30 @@ export class RollupModel {
   advance(watermarkMs: number): void {
     if (watermarkMs <= this.watermarkMs) return;
     this.watermarkMs = watermarkMs;
-    if (this.#nextEndMs > watermarkMs) return;
-    this.#nextEndMs = Number.POSITIVE_INFINITY;
-    for (const [name, window] of this.#unfired) {
-      if (window.endMs <= watermarkMs) {
-        this.#unfired.delete(name);
-        this.#fire(window);
-      } else this.#nextEndMs = Math.min(this.#nextEndMs, window.endMs);
+    for (const [endMs, together] of this.#unfired) {
+      if (endMs > watermarkMs) continue;
+      this.#unfired.delete(endMs);
+      for (const window of together.values()) this.#fire(window);
     }
   }
 
   /** A minute that has not fired, null when all have. */
   get openMinute(): string | null {
-    for (const [name, { resolution }] of this.#unfired) if (resolution === '1m') return name;
+    for (const together of this.#unfired.values()) {
+      for (const { name, resolution } of together.values()) if (resolution === '1m') return name;
+    }
     return null;
   }
 
-  #fire(window: Window): void {
-    const { series, startMs, endMs } = window;
-    const revision = (this.#revisions.get(nameOf(window)) ?? -1) + 1;
-    this.#revisions.set(nameOf(window), revision);
+  #fire({ name, series, resolution, startMs, endMs }: Window): void {
+    const revision = (this.#revisions.get(name) ?? -1) + 1;
+    this.#revisions.set(name, revision);
     const minutes = [...this.#minutes.get(series)!].filter(([minute]) => minute >= startMs && minute < endMs);
     minutes.sort(([left], [right]) => left - right);
     const sum = leftFold(minutes.map(([, values]) => leftFold(values)));
     const values = minutes.flatMap(([, one]) => one);
-    this.rows.push({ ...window, revision, count: values.length, sum, values, dueEntry: this.entry });
+    const { length: count } = values;
+    this.rows.push({ series, resolution, startMs, endMs, revision, count, sum, values, dueEntry: this.entry });
   }
 }
 

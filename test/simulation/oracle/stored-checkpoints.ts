@@ -1,7 +1,7 @@
 // Owns what an observer of the checkpoint files can say: which checkpoints are whole and on the chain of committed
 // entries, whether one stands at the last entry, and whether a file that is removed was allowed to go.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { posix } from 'node:path';
 import { recordOfPart } from '#test/simulation/oracle/savepoint-cut.ts';
 import { Violation } from '#test/simulation/oracle/violation.ts';
@@ -23,11 +23,18 @@ interface WholeManifest {
   readonly files: readonly string[];
 }
 
+interface EntryFields {
+  readonly number: number;
+  readonly dead: readonly string[];
+  readonly chainHash: string;
+}
+
 /** The entries of one task whose commit the log has taken, as far as they are. */
 class Committed {
   readonly #entries = new Map<number, { readonly chainHash: string; readonly batch: StoredBatch }>();
   #logStart = 0;
   readonly dead = new Set<string>();
+  readonly #fields = new WeakMap<StoredBatch, EntryFields>();
   #seen = 0;
 
   update(world: World, { commitTopic, partition }: TaskPlace): void {
@@ -41,14 +48,22 @@ class Committed {
       if (batch.fate === 'open' && !batch.decided) settled = false;
       if (settled) this.#seen = at + 1;
       if (batch.control || batch.fate === 'aborted' || !batch.decided) continue;
-      const { bytes, start } = bodyOf(batch.bytes);
-      for (const { value, headers } of decodeRecords(bytes.subarray(start), 1, 0n, 0)) {
-        const { number, dead } = JSON.parse(String(value)) as { number: number; dead?: string[] };
-        const chainHash = String(headers.find(([name]) => name === 'chain-hash')?.[1]);
-        this.#entries.set(number, { chainHash, batch });
-        for (const name of dead ?? []) this.dead.add(name);
-      }
+      const { number, dead, chainHash } = this.#read(batch);
+      this.#entries.set(number, { chainHash, batch });
+      for (const name of dead) this.dead.add(name);
     }
+  }
+
+  #read(batch: StoredBatch): EntryFields {
+    const known = this.#fields.get(batch);
+    if (known !== undefined) return known;
+    const { bytes, start } = bodyOf(batch.bytes);
+    const [{ value, headers }] = decodeRecords(bytes.subarray(start), 1, 0n, 0);
+    const { number, dead = [] } = JSON.parse(String(value)) as { number: number; dead?: string[] };
+    const chainHash = String(headers.find(([name]) => name === 'chain-hash')?.[1]);
+    const fields = { number, dead, chainHash };
+    this.#fields.set(batch, fields);
+    return fields;
   }
 
   /** Whether a restore would take it: the log still holds its entry. */
@@ -87,6 +102,7 @@ export class StoredCheckpoints {
   #running: readonly TaskPlace[] = [];
   readonly #job: string;
   readonly #committed = new Map<string, Committed>();
+  readonly #manifests = new WeakMap<Buffer, ManifestFields | null>();
   /** By directory: who looked at its files last, and what was there. */
   readonly #lastRestore = new Map<string, { readonly attempt: string; readonly names: ReadonlySet<string> }>();
 
@@ -189,8 +205,7 @@ export class StoredCheckpoints {
   }
 
   #files({ directory }: TaskPlace): string[] {
-    const prefix = `/${directory}/`;
-    return this.#disk.files().flatMap((path) => (path.startsWith(prefix) ? [path.slice(prefix.length)] : []));
+    return this.#disk.filesIn(directory);
   }
 
   #whole(place: TaskPlace, committed: Committed): WholeManifest[] {
@@ -198,7 +213,7 @@ export class StoredCheckpoints {
     const whole: WholeManifest[] = [];
     for (const name of present) {
       if (!name.endsWith('.manifest.json')) continue;
-      const manifest = readManifest(this.#disk.peek(`${place.directory}/${name}`));
+      const manifest = this.#manifest(this.#disk.peek(`${place.directory}/${name}`));
       if (manifest === null || !committed.has(manifest.entry, manifest.chainHash)) continue;
       const segments = manifest.segments.map((segment) => segment.name);
       if (segments.every((segment) => present.includes(segment))) {
@@ -206,6 +221,14 @@ export class StoredCheckpoints {
       }
     }
     return whole;
+  }
+
+  /** The disk gives a file that was changed other bytes, and never changes them in place. */
+  #manifest(bytes: Buffer | null): ManifestFields | null {
+    if (bytes === null) return null;
+    let manifest = this.#manifests.get(bytes);
+    if (manifest === undefined) this.#manifests.set(bytes, (manifest = readManifest(bytes)));
+    return manifest;
   }
 }
 
@@ -216,11 +239,11 @@ interface ManifestFields {
 }
 
 /** Null when the text is not what it was written as: its last field is the hash of all before. */
-function readManifest(bytes: Buffer | null): ManifestFields | null {
-  const text = bytes?.toString() ?? '';
+function readManifest(bytes: Buffer): ManifestFields | null {
+  const text = bytes.toString();
   const at = text.lastIndexOf(',');
   const match = /^,\s*"sha256":\s*"([0-9a-f]{64})"\s*\}\s*$/.exec(text.slice(at));
   if (at < 0 || match === null) return null;
-  if (createHash('sha256').update(text.slice(0, at)).digest('hex') !== match[1]) return null;
+  if (hash('sha256', text.slice(0, at)) !== match[1]) return null;
   return JSON.parse(text);
 }

@@ -164,6 +164,14 @@ export class SimulatedDisk {
     return paths.sort();
   }
 
+  /** Names of the files in a directory as a running process sees them, sorted; none when there is no such directory. */
+  filesIn(path: string): string[] {
+    let node: File | Directory | undefined = this.#root;
+    for (const name of parts(path)) node = node instanceof Directory ? node.entries.get(name) : undefined;
+    if (!(node instanceof Directory)) return [];
+    return [...node.entries].flatMap(([name, one]) => (one instanceof File ? [name] : [])).sort();
+  }
+
   /** A file as a running process sees it, null when there is none; for those who judge. */
   peek(path: string): Buffer | null {
     try {

@@ -126,6 +126,7 @@ export class LogChannel {
   }
 
   #takeArmed(kind: RequestKind): ArmedFault | null {
+    if (this.#armed.length === 0) return null;
     const at = this.#armed.findIndex((armed) => armed.kind === kind);
     return at < 0 ? null : this.#armed.splice(at, 1)[0];
   }

@@ -121,15 +121,15 @@ export class SimulatedPartition {
   /** Stores a batch as it is; the log owns the bytes from now on. */
   append(bytes: Buffer, fate: Fate): StoredBatch {
     const baseOffset = this.end;
-    bytes.writeBigInt64BE(BigInt(baseOffset), 0);
+    putInt64(bytes, baseOffset, 0);
     bytes.writeInt32BE(this.leaderEpoch, 12);
     this.end = baseOffset + bytes.readInt32BE(23) + 1;
     const batch: StoredBatch = {
       bytes,
       baseOffset,
       nextOffset: this.end,
-      maxTimestampMs: Number(bytes.readBigInt64BE(35)),
-      producerId: Number(bytes.readBigInt64BE(43)),
+      maxTimestampMs: int64At(bytes, 35),
+      producerId: int64At(bytes, 43),
       control: (bytes.readInt16BE(21) & 0x20) !== 0,
       fate,
       decided: fate === 'committed',
@@ -142,7 +142,7 @@ export class SimulatedPartition {
 
   /** A transactional batch: error number and base offset, as a Produce answer tells them. */
   produce(bytes: Buffer): { readonly error: number; readonly baseOffset: number } {
-    const producerId = Number(bytes.readBigInt64BE(43));
+    const producerId = int64At(bytes, 43);
     const epoch = bytes.readInt16BE(51);
     const sequence = bytes.readInt32BE(53);
     let state = this.#producers.get(producerId);
@@ -212,17 +212,29 @@ export class SimulatedPartition {
   }
 }
 
+// One record: key {version 0, type}, value {version 0, coordinator epoch 0}.
+const COMMIT_RECORD = Buffer.from([16 * 2, 0, 0, 0, 4 * 2, 0, 0, 0, 1, 6 * 2, 0, 0, 0, 0, 0, 0, 0]);
+const ABORT_RECORD = Buffer.from(COMMIT_RECORD).fill(0, 8, 9);
+
+function int64At(bytes: Buffer, at: number): number {
+  return bytes.readInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4);
+}
+
+function putInt64(bytes: Buffer, value: number, at: number): void {
+  bytes.writeInt32BE(Math.floor(value / 2 ** 32), at);
+  bytes.writeUInt32BE(value >>> 0, at + 4);
+}
+
 function controlBatch(producerId: number, epoch: number, commit: boolean, timestampMs: number): Buffer {
-  // One record: key {version 0, type}, value {version 0, coordinator epoch 0}.
-  const body = [16 * 2, 0, 0, 0, 4 * 2, 0, 0, 0, commit ? 1 : 0, 6 * 2, 0, 0, 0, 0, 0, 0, 0];
-  const bytes = Buffer.allocUnsafeSlow(61 + body.length);
+  const body = commit ? COMMIT_RECORD : ABORT_RECORD;
+  const bytes = Buffer.allocUnsafe(61 + body.length);
   bytes.writeInt32BE(49 + body.length, 8);
   bytes[16] = 2;
   bytes.writeInt16BE(0x30, 21);
   bytes.writeInt32BE(0, 23);
-  bytes.writeBigInt64BE(BigInt(timestampMs), 27);
-  bytes.writeBigInt64BE(BigInt(timestampMs), 35);
-  bytes.writeBigInt64BE(BigInt(producerId), 43);
+  putInt64(bytes, timestampMs, 27);
+  putInt64(bytes, timestampMs, 35);
+  putInt64(bytes, producerId, 43);
   bytes.writeInt16BE(epoch, 51);
   bytes.writeInt32BE(-1, 53);
   bytes.writeInt32BE(1, 57);

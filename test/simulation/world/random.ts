@@ -73,7 +73,7 @@ export class Random {
   }
 
   bytes(size: number): Buffer {
-    const bytes = Buffer.allocUnsafeSlow(size);
+    const bytes = Buffer.allocUnsafe(size);
     for (let i = 0; i < size; i++) bytes[i] = this.bits();
     return bytes;
   }

@@ -76,6 +76,9 @@ function decompress(codec: number, bytes: Buffer): Buffer {
 
 /** Zigzag varint, by the book: 64-bit arithmetic, seven bits at a time. */
 export function varint(value: number | bigint): Buffer {
+  // One byte, as most are.
+  if (typeof value === 'number' && value >= -64 && value < 64)
+    return Buffer.from([value < 0 ? -2 * value - 1 : 2 * value]);
   let rest = BigInt(value) >= 0n ? BigInt(value) * 2n : BigInt(value) * -2n - 1n;
   const bytes: number[] = [];
   while (rest > 127n) {
@@ -135,6 +138,10 @@ class Cursor {
   }
 
   varint(): number {
+    // One or two bytes, as most are: thousands of worlds are read by it.
+    const [first, second] = [this.bytes[this.at], this.bytes[this.at + 1]];
+    if (first < 128) return this.#small(first, 1);
+    if (second < 128) return this.#small((first & 127) + 128 * second, 2);
     let value = 0n;
     for (let shift = 0n; ; shift += 7n) {
       const byte = this.bytes[this.at++];
@@ -143,6 +150,11 @@ class Cursor {
       if (byte < 128) break;
     }
     return Number(value & 1n ? -(value + 1n) / 2n : value / 2n);
+  }
+
+  #small(value: number, size: number): number {
+    this.at += size;
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
   }
 
   sized(): Buffer | null {
