@@ -146,7 +146,10 @@ export class StoredCheckpoints {
     // One that came when somebody else had restored already, by a process that had been stopped: nobody counts on it.
     const { attempt, names } = this.#lastRestore.get(place.directory) ?? NOBODY;
     const needing = this.#whole(place, committed).find((manifest) => {
-      return manifest.files.includes(name) && (names.has(manifest.name) || manifest.name.includes(attempt));
+      if (!manifest.files.includes(name)) return false;
+      // What could not be synced is no checkpoint to the one who wrote it, though it can be read.
+      const isOwn = manifest.name.includes(attempt) && !this.#disk.wasRefused(`${place.directory}/${manifest.name}`);
+      return names.has(manifest.name) || isOwn;
     });
     if (needing === undefined) return;
     throw new Violation('deletion', `${path} is removed, checkpoint ${needing.name} needs it and no entry lists it`);

@@ -56,6 +56,7 @@ export class SimulatedDisk {
   /** Entries as they are on the platter. */
   #durable = new Map<Directory, Map<string, File | Directory>>();
   #pending: PendingChange[] = [];
+  readonly #refused = new Set<string>();
 
   constructor(random: Random, faults: DiskFaults = NO_DISK_FAULTS) {
     this.#random = random;
@@ -95,7 +96,7 @@ export class SimulatedDisk {
       },
       syncDirectory: async (path) => {
         await operate('sync directory', () => {
-          this.#maybeFail('EIO', this.faults.ioError, path);
+          this.#maybeFail('EIO', this.faults.ioError, path, () => this.#noteUnsynced(path));
           this.#syncDirectory(this.#directory(path));
         });
         await after('synced directory', () => undefined);
@@ -237,6 +238,19 @@ export class SimulatedDisk {
     return entries;
   }
 
+  /** Whether somebody who wanted a file to last was told that it may not, when its directory was synced. */
+  wasRefused(path: string): boolean {
+    return this.#refused.has(posix.normalize(path));
+  }
+
+  #noteUnsynced(path: string): void {
+    const directory = this.#directory(path);
+    const lasting = this.#entriesOf(directory);
+    for (const name of directory.entries.keys()) {
+      if (!lasting.has(name)) this.#refused.add(posix.normalize(`${path}/${name}`));
+    }
+  }
+
   #syncDirectory(directory: Directory): void {
     const left: PendingChange[] = [];
     for (const change of this.#pending) {
@@ -332,9 +346,10 @@ export class SimulatedDisk {
     return { directory: this.#walk(names, names.length - 1, path), name: names[names.length - 1] };
   }
 
-  #maybeFail(code: 'EIO' | 'ENOSPC', probability: number, path: string): void {
+  #maybeFail(code: 'EIO' | 'ENOSPC', probability: number, path: string, before: () => void = () => {}): void {
     if (!this.#random.happens(code === 'EIO' ? 'disk-io-error' : 'disk-no-space', probability)) return;
     this.counts.refused++;
+    before();
     throw fault(code, path);
   }
 
