@@ -106,6 +106,7 @@ export class Cluster {
           preparation: parts.preparation,
           follower: this.#follower,
           leads: this.mayChange,
+          willLead: this.view.ownsControl && !this.mayChange,
           refused: parts.failed,
         }),
       taskLive: (assignment) => this.executor.live(assignment),

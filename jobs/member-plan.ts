@@ -18,6 +18,8 @@ export interface MemberPlanParts {
   readonly follower: ControlFollower;
   /** This process changes jobs: what it knows of them counts. */
   readonly leads: boolean;
+  /** It is about to. */
+  readonly willLead: boolean;
   /** This process does not belong to the installation. */
   readonly refused: (fault: StreamError) => void;
 }
@@ -63,11 +65,11 @@ export async function planJob(name: string, parts: MemberPlanParts): Promise<Job
 async function prepare(
   job: RunningJob,
   records: readonly ControlRecord[],
-  { jobs, preparation }: MemberPlanParts,
+  { jobs, preparation, willLead }: MemberPlanParts,
 ): Promise<void> {
   jobs.created(job);
   // That a source has grown is for the process to say that changes jobs: it may want a savepoint before.
-  await preparation.prepare(job, records, true);
+  await preparation.prepare(job, records, !willLead);
 }
 
 function failureError({ code, message, remedy }: Failure): StreamError {
