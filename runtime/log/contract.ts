@@ -125,6 +125,8 @@ export interface TransactionResult {
   readonly entryOffset: bigint;
   /** Base offset the next entry must get. */
   readonly nextEntryOffset: bigint;
+  /** Partitions in which the log had left out the end of this transaction, and the writer wrote it. */
+  readonly endedByHand: number;
 }
 
 /**
@@ -145,8 +147,8 @@ export interface LogWriter {
   /** Aborts what the id has open, whoever opened it; nothing when nothing is. This writer is not ready then. */
   abortOpen(): Promise<void>;
   /**
-   * All or nothing over all partitions; returns when committed (readers may see it a little later). That stands: where
-   * the log left out the end, the next call or initialisation of the id writes it.
+   * All or nothing over all partitions; returns when it is committed and ended in all of them: readers see it, unless an
+   * older transaction of somebody else holds them back. Where the log left out the end, it is written before.
    */
   transact(transaction: Transaction): Promise<TransactionResult>;
   close(): Promise<void>;

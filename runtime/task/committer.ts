@@ -105,6 +105,7 @@ export class Committer {
     const entry = entryBatch(written, this.#place.topic, this.#place.partition);
     const result = await this.#writer.transact({ batches, entry, expectedEntryOffset: this.#expectedOffset });
     this.#expectedOffset = result.nextEntryOffset;
+    this.#tellEnded(result.endedByHand);
     return result.entryOffset;
   }
 

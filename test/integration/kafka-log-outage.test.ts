@@ -185,22 +185,19 @@ describe('kafka adapter over an outage', () => {
     });
   }, 120_000);
 
-  // On three brokers: with a single one that is restarted under load it does not always (runtime/log/kafka/README.md).
   it('keeps its word below transaction.version 2 too', async () => {
-    const at = await scene(3, 3, ['transaction.version=1']);
+    const at = await scene(1, 2, ['transaction.version=1']);
     const happen = async () => {
-      await at.kafka.killBroker(1);
-      await new Promise((resolve) => setTimeout(resolve, 9000));
-      await at.kafka.startBroker(1);
-      await at.kafka.restartBroker(2);
+      await at.kafka.restartBroker(0);
+      await at.kafka.restartBroker(0);
     };
-    await outage(at, 3, happen, (stored) => {
+    await outage(at, 2, happen, (stored) => {
       const epochs = new Set(stored.map(({ producerEpoch }) => producerEpoch));
       expect(epochs.size, 'epochs change only with InitProducerId').toBeLessThan(stored.length / 4);
       const sequences = stored.filter(({ control }) => control === null).map(({ baseSequence }) => baseSequence);
       expect(Math.max(...sequences), 'sequences go on over transactions').toBeGreaterThan(3);
     });
-  }, 180_000);
+  }, 120_000);
 
   it('follows leaders and coordinators to other brokers', async () => {
     const at = await scene(3, 3);

@@ -64,18 +64,10 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: ['commit-log', 'clean-stop', 'task-failed', 'rows', 'exchange', 'dead-letters', 'late'],
   },
   {
-    name: 'takes the word of another coordinator that its last end is written',
+    name: 'begins the next transaction before the last is seen to be ended',
     patches: at('runtime/log/kafka/transaction-ends.ts', [
-      'if (life === this.#settledIn) return NONE;',
-      'if (this.#settledIn !== null) return NONE;',
-    ]),
-    killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness', 'clean-stop'],
-  },
-  {
-    name: 'trusts a coordinator that came back to take the end',
-    patches: at('runtime/log/kafka/transaction-ends.ts', [
-      'this.#settledIn = life === this.#begunIn ? life : null;',
-      'this.#settledIn = life;',
+      'if (left.length === 0) return 0;',
+      'if (left.length >= 0) return 0;',
     ]),
     killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness', 'clean-stop'],
   },

@@ -50,7 +50,8 @@ export class EmbeddedWriter implements LogWriter {
       this.#state = 'dead';
       const entryOffset = await this.#send(transaction);
       this.#state = 'ready';
-      return { entryOffset, nextEntryOffset: entryOffset + BigInt(transaction.entry.recordCount) };
+      const nextEntryOffset = entryOffset + BigInt(transaction.entry.recordCount);
+      return { entryOffset, nextEntryOffset, endedByHand: 0 };
     });
   }
 

@@ -11,6 +11,8 @@ import {
 } from '#runtime/log/kafka/broker-error.ts';
 import type { Cluster } from '#runtime/log/kafka/cluster.ts';
 import type { Connection } from '#runtime/log/kafka/connection.ts';
+import type { WrittenPartition } from '#runtime/log/kafka/transaction-ends.ts';
+import { LATEST, listOffsetsRequest } from '#runtime/log/kafka/wire/list-offsets.ts';
 import {
   commitMarkersRequest,
   describeProducersRequest,
@@ -38,6 +40,25 @@ export class Markers {
     const refused = answers.find(({ error }) => error !== NONE);
     if (refused !== undefined) throw failed('DescribeProducers', refused);
     return answers.flatMap(({ open }) => open ?? []);
+  }
+
+  /** Those whose last record is not below the last stable offset, or whose leader does not say. */
+  async unreadable(written: readonly WrittenPartition[]): Promise<readonly WrittenPartition[]> {
+    const last = new Map<string, WrittenPartition>();
+    for (const one of written) {
+      const name = `${one.partition} ${one.topic}`;
+      if ((last.get(name)?.lastOffset ?? -1n) < one.lastOffset) last.set(name, one);
+    }
+    const asked = [...last.values()].map((one) => ({ ...one, timestamp: LATEST }));
+    const answers = await this.#ask(asked, async (connection, own) => [
+      ...(await connection.request(listOffsetsRequest(true, own))),
+    ]);
+    for (const { topic, partition, error, offset } of answers) {
+      const name = `${partition} ${topic}`;
+      if (error !== NONE) this.#cluster.forget([topic]);
+      else if (offset > (last.get(name)?.lastOffset ?? offset)) last.delete(name);
+    }
+    return [...last.values()];
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   RECORD_LIST_TOO_LARGE,
 } from '#runtime/log/kafka/broker-error.ts';
 import type { Connection } from '#runtime/log/kafka/connection.ts';
+import type { WrittenPartition } from '#runtime/log/kafka/transaction-ends.ts';
 import { type ProducedPartition, produceRequest } from '#runtime/log/kafka/wire/produce.ts';
 import { invariant, StreamError } from '#runtime/std/errors.ts';
 
@@ -25,6 +26,8 @@ export interface Lane {
   readonly entry: StagedBatch;
   /** Set when the entry's answer is there. */
   entryOffset: bigint;
+  /** One for each batch that was taken. */
+  readonly taken: WrittenPartition[];
 }
 
 export interface ProduceFailure {
@@ -110,8 +113,13 @@ async function produce(
         const batch = left.find((one) => one.partition === result.partition && one.topic === result.topic);
         if (batch === undefined) continue;
         missing.delete(batch);
-        if (result.error !== NONE) refused.push(result);
-        else if (batch === lane.entry) lane.entryOffset = result.baseOffset;
+        if (result.error !== NONE) {
+          refused.push(result);
+          continue;
+        }
+        const { topic, partition, recordCount } = batch;
+        lane.taken.push({ topic, partition, lastOffset: result.baseOffset + BigInt(recordCount - 1) });
+        if (batch === lane.entry) lane.entryOffset = result.baseOffset;
       }
       if (missing.size > 0) return refusal(0, `the answer lacks ${missing.size} of ${left.length} partitions`, null);
       if (refused.length === 0) return null;

@@ -1,6 +1,6 @@
 // Owns the decision about transactions of one id whose end was left out in some or all partitions: which are completed
 // as committed, which are ended as aborted, and when to look. Sends nothing itself. Invariant: what was committed is
-// marked everywhere, or owed to a transaction of our own, before the coordinator forgets it.
+// marked everywhere, or owed to a transaction of our own, before another one begins or the coordinator forgets it.
 
 import type { TopicPartition } from '#runtime/log/contract.ts';
 import { CONCURRENT_TRANSACTIONS, NONE, TRANSACTIONAL_ID_NOT_FOUND } from '#runtime/log/kafka/broker-error.ts';
@@ -10,11 +10,28 @@ import { isSameState, type ProducerIdentity, type TransactionState } from '#runt
 /** Markers follow their transaction within 35 ms; 130 ms were seen right after a broker's start. */
 const MARKER_LAG_MAX_MS = 1_000;
 const TRIES_MAX = 3;
+const LOOK_PAUSE_MIN_MS = 2;
+const LOOK_PAUSE_MAX_MS = 50;
+/** So often offsets are asked for, which cost little; then who has something open, for another's open transaction hides ours. */
+const LOOKS_AT_OFFSETS = 4;
+/** About MARKER_LAG_MAX_MS. */
+const LOOKS_BEFORE_ASKING = 24;
+/** About half a minute: a leader that is away gets its markers when it is back. */
+const LOOKS_MAX = 600;
+
+/** What a transaction wrote to a partition. */
+export interface WrittenPartition extends TopicPartition {
+  readonly lastOffset: bigint;
+}
 
 /** What the writer of the id sends. `Life` is that of a coordinator: after a restart it is another. */
 export interface EndsPort<Life> {
   /** DescribeTransactions. */
   describe(life: Life): Promise<TransactionState>;
+  /** The same, from whoever coordinates now, once that one is ready. */
+  describeNow(): Promise<TransactionState>;
+  /** ListOffsets, read committed: those that are not known to be readable. */
+  unreadable(written: readonly WrittenPartition[]): Promise<readonly WrittenPartition[]>;
   /** DescribeProducers: where the producer id has a transaction open now. */
   open(partitions: readonly TopicPartition[], producerId: bigint): Promise<readonly OpenTransaction[]>;
   /** WriteTxnMarkers: ends these as committed; false when this client may not. */
@@ -33,10 +50,6 @@ export class TransactionEnds<Life> {
   byHand = 0;
   readonly #outputs: readonly TopicPartition[];
   readonly #port: EndsPort<Life>;
-  /** Where all ends so far are known to be written: while the coordinator lives it sees to them, the next may not. */
-  #settledIn: Life | null = null;
-  /** Which coordinator the transaction under way was begun at, when its predecessors were seen to be ended. */
-  #begunIn: Life | null = null;
   /** Whose transactions can hang after an initialisation; -1n when nobody's. */
   #hangingId = -1n;
   /** What hangs as committed and may be ended only by a transaction of our own. Once initialised, nobody else knows of it. */
@@ -47,19 +60,50 @@ export class TransactionEnds<Life> {
     this.#port = port;
   }
 
-  /** Nothing is known any more: an initialisation begins. */
+  /** An initialisation begins. */
   begin(): void {
-    this.#settledIn = null;
-    this.#begunIn = null;
     this.byHand = 0;
   }
 
   /**
-   * The coordinator has answered to an end of ours in that life. One that took the end only, having come back in between,
-   * may have left out the markers in this very life.
+   * Returns when a transaction that was committed under `identity` is seen to be ended in every partition; in how many by
+   * hand. A coordinator answers before it writes markers, and it leaves out those of a partition that has no leader: on a
+   * single broker that was told to stop it answered to 7 of 24 ids so, and then let their next transaction begin, whose end
+   * would have decided about both. So nothing of ours may begin before.
    */
-  settled(life: Life | null): void {
-    this.#settledIn = life === this.#begunIn ? life : null;
+  async untilEnded(written: readonly WrittenPartition[], identity: ProducerIdentity): Promise<number> {
+    let left = written;
+    for (let looks = 0; ; looks++) {
+      await this.#port.pause(Math.min(LOOK_PAUSE_MAX_MS, LOOK_PAUSE_MIN_MS * 2 ** looks));
+      left = await this.#port.unreadable(left);
+      if (left.length > 0 && looks >= LOOKS_AT_OFFSETS) {
+        const open = await this.#openUnder(left, identity);
+        left = left.filter((one) => open.some((other) => isSamePlace(one, other)));
+      }
+      if (left.length === 0) return 0;
+      if (looks < LOOKS_BEFORE_ASKING) continue;
+      if (looks === LOOKS_MAX) throw this.#port.dead(`${left.length} partitions have no marker yet`);
+      if ((await this.#port.describeNow()).state !== 'PrepareCommit') return this.#endByHand(left, identity);
+    }
+  }
+
+  async #endByHand(left: readonly WrittenPartition[], identity: ProducerIdentity): Promise<number> {
+    const open = await this.#openUnder(left, identity);
+    if (!(await this.#port.commit(open))) {
+      throw this.#port.dead('the last one has no markers and this client may not write them');
+    }
+    const rest = await this.#openUnder(open, identity);
+    if (rest.length > 0) throw this.#port.dead(`${rest.length} partitions stay without markers`);
+    return open.length;
+  }
+
+  /** With a newer epoch it is a successor's, who looked after ours before. */
+  async #openUnder(
+    partitions: readonly TopicPartition[],
+    { producerId, epoch }: ProducerIdentity,
+  ): Promise<readonly OpenTransaction[]> {
+    const open = await this.#port.open(partitions, producerId);
+    return open.filter((one) => one.epoch === epoch);
   }
 
   /**
@@ -69,7 +113,6 @@ export class TransactionEnds<Life> {
    * newer ones stay. Gives the number of an error.
    */
   async completeCommitted(life: Life): Promise<number> {
-    if (life === this.#settledIn) return NONE;
     const described = await this.#port.describe(life);
     const { error, state, producerId } = described;
     this.#hangingId = -1n;
@@ -91,21 +134,10 @@ export class TransactionEnds<Life> {
     return NONE;
   }
 
-  /** The same before the first transaction at a coordinator that did not take the last one. */
-  async beforeTransaction(life: Life): Promise<number> {
-    const error = await this.completeCommitted(life);
-    if (this.#owed.length > 0) {
-      throw this.#port.dead('the last one has no markers and this client may not write them');
-    }
-    this.#begunIn = life;
-    return error;
-  }
-
-  /** The id was initialised by the coordinator in that life, after `completeCommitted`. */
-  async initialised(life: Life | null): Promise<void> {
+  /** The id was initialised, after `completeCommitted`. */
+  async initialised(): Promise<void> {
     await this.#commitOwed();
     await this.#abortHanging();
-    this.#settledIn = life;
   }
 
   /**

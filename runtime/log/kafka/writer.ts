@@ -18,7 +18,7 @@ import type { Connection } from '#runtime/log/kafka/connection.ts';
 import { Markers } from '#runtime/log/kafka/markers.ts';
 import { OwnConnections } from '#runtime/log/kafka/own-connections.ts';
 import { type Lane, laneOf, type ProduceFailure, produceLane } from '#runtime/log/kafka/produce-lane.ts';
-import { type EndsPort, TransactionEnds } from '#runtime/log/kafka/transaction-ends.ts';
+import { type EndsPort, TransactionEnds, type WrittenPartition } from '#runtime/log/kafka/transaction-ends.ts';
 import type { WireRequest } from '#runtime/log/kafka/wire/codec.ts';
 import {
   addPartitionsRequest,
@@ -45,6 +45,7 @@ export interface WriterOptions {
 
 interface Sent {
   readonly failures: readonly ProduceFailure[];
+  readonly taken: readonly WrittenPartition[];
   readonly entryOffset: bigint;
 }
 
@@ -121,6 +122,8 @@ export class KafkaWriter implements LogWriter {
     const markers = new Markers(this.#cluster, (nodeId) => this.#connect(nodeId));
     return {
       describe: (connection) => connection.request(describeTransactionRequest(this.transactionalId)),
+      describeNow: () => this.#coordinated(describeTransactionRequest(this.transactionalId)),
+      unreadable: (written) => markers.unreadable(written),
       open: (partitions, producerId) => markers.open(partitions, producerId),
       commit: (open) => markers.commit(open),
       endWithoutRecords: async (partitions, commit) => {
@@ -159,7 +162,7 @@ export class KafkaWriter implements LogWriter {
     const request = initProducerIdRequest(this.transactionalId, this.#options.transactionTimeoutMs, own);
     try {
       this.#initialised(await this.#coordinated(request, (connection) => this.#ends.completeCommitted(connection)));
-      await this.#ends.initialised(this.#answeredOn);
+      await this.#ends.initialised();
       this.#state = 'ready';
       return this.#ends.byHand;
     } catch (error) {
@@ -187,17 +190,19 @@ export class KafkaWriter implements LogWriter {
   }
 
   async #attempt({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
-    const { failures, entryOffset } = await this.#send([...batches, entry], entry);
+    const { failures, taken, entryOffset } = await this.#send([...batches, entry], entry);
     await this.#judge(failures, entryOffset, entry, expectedEntryOffset);
+    const identity = this.#identity;
     await this.#end(true);
-    return { entryOffset, nextEntryOffset: entryOffset + BigInt(entry.recordCount + MARKER_OFFSETS) };
+    const endedByHand = await this.#ends.untilEnded(taken, identity);
+    return { entryOffset, nextEntryOffset: entryOffset + BigInt(entry.recordCount + MARKER_OFFSETS), endedByHand };
   }
 
   /** Adds the partitions and produces all batches; every answer is in when it returns. */
   async #send(all: readonly StagedBatch[], entry: StagedBatch): Promise<Sent> {
     const leaders = await this.#cluster.leaders(all);
     this.#stamp(all);
-    await this.#addPartitions(all, (connection) => this.#ends.beforeTransaction(connection));
+    await this.#addPartitions(all);
     const lane: Lane = {
       transactionalId: this.transactionalId,
       version: this.#epochPerTransaction ? 12 : 8,
@@ -207,6 +212,7 @@ export class KafkaWriter implements LogWriter {
       monotonicMs: () => this.#cluster.options.clock.monotonicMs(),
       entry,
       entryOffset: -1n,
+      taken: [],
     };
     const byLeader = Map.groupBy(all.keys(), (index) => leaders[index]);
     const outcomes = await Promise.all(
@@ -214,7 +220,8 @@ export class KafkaWriter implements LogWriter {
         produceLane(lane, () => this.#connect(leader), laneOf([...indexes].map((index) => all[index]))),
       ),
     );
-    return { failures: outcomes.filter((failure) => failure !== null), entryOffset: lane.entryOffset };
+    const { taken, entryOffset } = lane;
+    return { failures: outcomes.filter((failure) => failure !== null), taken, entryOffset };
   }
 
   #stamp(batches: readonly StagedBatch[]): void {
@@ -232,11 +239,11 @@ export class KafkaWriter implements LogWriter {
    * All partitions at once, before the first record: with several leaders that would add them one against the other,
    * the brokers wait 20 ms (measured: 4.8 ms for the first produce instead of 24.6).
    */
-  async #addPartitions(batches: readonly TopicPartition[], first?: Preparation): Promise<void> {
+  async #addPartitions(batches: readonly TopicPartition[]): Promise<void> {
     const unique = new Map<string, TopicPartition>();
     for (const { topic, partition } of batches) unique.set(`${partition} ${topic}`, { topic, partition });
     const request = addPartitionsRequest(this.transactionalId, this.#identity, [...unique.values()]);
-    const { error, count } = await this.#coordinated(request, first);
+    const { error, count } = await this.#coordinated(request);
     if (error !== 0) throw this.#failed(request.name, error);
     if (count !== unique.size)
       throw this.#dead(`${request.name} was answered for ${count} of ${unique.size} partitions`);
@@ -271,7 +278,6 @@ export class KafkaWriter implements LogWriter {
     const { error, identity } = await this.#coordinated(request);
     if (error !== 0) throw this.#failed(request.name, error);
     this.#identity = identity;
-    this.#ends.settled(this.#answeredOn);
   }
 
   /** Sends to the coordinator, again and again while it puts us off. `first` is asked right before, every time. */

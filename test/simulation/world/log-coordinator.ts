@@ -34,8 +34,6 @@ interface TransactionalId {
   lastEnd: 'commit' | 'abort' | null;
   timeoutMs: number;
   startedMs: number;
-  /** The coordinator restarted while the transaction was under way. */
-  cameBack: boolean;
   partitions: Set<SimulatedPartition>;
 }
 
@@ -55,7 +53,7 @@ export class SimulatedCoordinator {
     markersRefused: 0,
   };
   readonly #ids = new Map<string, TransactionalId>();
-  /** Grows with every restart: who knows an older one asks about markers. */
+  /** Grows with every restart: connections to an older one are closed. */
   life = 0;
   #nextProducerId = 1000;
   #looking = false;
@@ -166,15 +164,6 @@ export class SimulatedCoordinator {
     return { error: KAFKA.none, producerId: entry.producerId, epoch: entry.epoch };
   }
 
-  /** Back from a restart when the end of a transaction arrives: its markers may be left out in the life that takes it. */
-  comeBack(id: string): void {
-    const entry = this.#ids.get(id);
-    if (entry?.state !== 'ongoing') return;
-    if (!this.#random.happens('coordinator-came-back', this.#faults().markersLost)) return;
-    this.life++;
-    entry.cameBack = true;
-  }
-
   #create(id: string): TransactionalId {
     const late = this.#random.happens('epochs-run-out', this.#faults().epochsRunOut);
     return {
@@ -188,7 +177,6 @@ export class SimulatedCoordinator {
       lastEnd: null,
       timeoutMs: 0,
       startedMs: 0,
-      cameBack: false,
       partitions: new Set(),
     };
   }
@@ -228,12 +216,10 @@ export class SimulatedCoordinator {
     entry.partitions = new Set();
     if (commit) for (const partition of partitions) partition.decide(producerId);
     const lost = this.#faults().markersLost * (commit ? 1 : ABORTS_ARE_RARE);
-    if (entry.cameBack) partitions = this.#leaveOut(partitions, commit);
-    else if (this.#random.happens('markers-lost', lost)) {
+    if (this.#random.happens('markers-lost', lost)) {
       this.life++;
       partitions = this.#leaveOut(partitions, commit);
     }
-    entry.cameBack = false;
     if (partitions.length === 0) {
       entry.state = 'empty';
       return;
@@ -251,7 +237,7 @@ export class SimulatedCoordinator {
     }
   }
 
-  /** The coordinator restarted in the middle, and takes for ended what it ended nowhere or not everywhere. */
+  /** The coordinator stops or has just started, and takes for ended what it ended nowhere or not everywhere. */
   #leaveOut(partitions: readonly SimulatedPartition[], commit: boolean): SimulatedPartition[] {
     const marked = this.#random.chance(0.5) ? [] : partitions.filter(() => this.#random.chance(0.5));
     if (marked.length < partitions.length) this.counts[commit ? 'commitMarkersLost' : 'abortMarkersLost']++;

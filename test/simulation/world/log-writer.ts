@@ -4,7 +4,7 @@
 // becomes of ends that were left out is the product's decision, of the Kafka adapter.
 
 import type { LogWriter, StagedBatch, TopicPartition, Transaction, TransactionResult } from '#runtime/log/contract.ts';
-import { type EndsPort, TransactionEnds } from '#runtime/log/kafka/transaction-ends.ts';
+import { type EndsPort, TransactionEnds, type WrittenPartition } from '#runtime/log/kafka/transaction-ends.ts';
 import type { OpenTransaction } from '#runtime/log/kafka/wire/producers.ts';
 import { stampBatch } from '#runtime/log/record-batch.ts';
 import { type ErrorCode, invariant, StreamError } from '#runtime/std/errors.ts';
@@ -31,6 +31,10 @@ interface ProduceAnswer {
   readonly baseOffset: number;
 }
 
+interface TakenBatch extends WrittenPartition {
+  readonly baseOffset: number;
+}
+
 export class SimulatedLogWriter implements LogWriter {
   readonly transactionalId: string;
   readonly #cluster: SimulatedCluster;
@@ -41,7 +45,7 @@ export class SimulatedLogWriter implements LogWriter {
   #epoch = -1;
   /** Grows with every state change: what a dead attempt still has under way stops there. */
   #attempt = 0;
-  readonly #ends: TransactionEnds<number>;
+  readonly #ends: TransactionEnds<null>;
   readonly #metadata = new Map<string, TopicMetadata>();
 
   constructor(
@@ -83,11 +87,13 @@ export class SimulatedLogWriter implements LogWriter {
   }
 
   /** What the writer of the Kafka adapter decides with, too. */
-  #endsPort(): EndsPort<number> {
+  #endsPort(): EndsPort<null> {
     const { channel, coordinator } = this.#cluster;
     return {
       describe: () =>
         channel.request(this.#process, 'offsets', (answer) => answer(coordinator.describe(this.transactionalId))),
+      describeNow: () => this.#ask('offsets', () => coordinator.describe(this.transactionalId)),
+      unreadable: (written) => this.#unreadable(written),
       open: (partitions, producerId) => this.#open(partitions, Number(producerId)),
       commit: (open) => this.#commitOpen(open),
       endWithoutRecords: async (partitions, commit) => {
@@ -101,6 +107,13 @@ export class SimulatedLogWriter implements LogWriter {
       fenced: (what) => this.#error('writer-fenced', what),
       dead: (what) => this.#error('writer-dead', what),
     };
+  }
+
+  /** ListOffsets, read committed. */
+  #unreadable(written: readonly WrittenPartition[]): Promise<readonly WrittenPartition[]> {
+    return this.#cluster.channel.request<readonly WrittenPartition[]>(this.#process, 'offsets', (answer) =>
+      answer(written.filter((one) => (this.#cluster.partition(one)?.lastStable ?? -1) <= Number(one.lastOffset))),
+    );
   }
 
   /** DescribeProducers. */
@@ -161,14 +174,10 @@ export class SimulatedLogWriter implements LogWriter {
     const { coordinator } = this.#cluster;
     const serve = () => coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, producerId, epoch);
     this.#ends.begin();
-    let answeredIn = -1;
-    const answer = await this.#ask('fence', serve, (life) => {
-      answeredIn = life;
-      return this.#ends.completeCommitted(life);
-    });
+    const answer = await this.#ask('fence', serve, () => this.#ends.completeCommitted(null));
     if (answer.error !== KAFKA.none) throw this.#refused('InitProducerId', answer.error);
     this.#take(answer);
-    await this.#ends.initialised(answeredIn);
+    await this.#ends.initialised();
     this.#state = 'ready';
     this.#attempt++;
     return this.#ends.byHand;
@@ -182,28 +191,27 @@ export class SimulatedLogWriter implements LogWriter {
   async #transact({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
     const all = [...batches, entry];
     await this.#learn(all);
-    await this.#addPartitions(all, (life) => this.#ends.beforeTransaction(life));
-    const offset = await this.#produce(all);
+    await this.#addPartitions(all);
+    const taken = await this.#produce(all);
+    const offset = taken[all.length - 1].baseOffset;
     if (BigInt(offset) !== expectedEntryOffset) {
       await this.#end(false);
       const message = `the commit log ${entry.topic}/${entry.partition} took the entry at offset ${offset}, expected was ${expectedEntryOffset}`;
       throw this.#error('foreign-writer', message, `stop what else writes to ${entry.topic}/${entry.partition}`);
     }
-    let life = -1;
-    const answer = await this.#end(true, (now) => {
-      life = now;
-    });
+    const identity = { producerId: BigInt(this.#producerId), epoch: this.#epoch };
+    const answer = await this.#end(true);
     if (answer.error !== KAFKA.none) throw this.#refused('EndTxn', answer.error);
     this.#take(answer);
-    this.#ends.settled(life);
+    const endedByHand = await this.#ends.untilEnded(taken, identity);
     // The marker takes an offset.
-    return { entryOffset: BigInt(offset), nextEntryOffset: BigInt(offset + entry.recordCount + 1) };
+    return { entryOffset: BigInt(offset), nextEntryOffset: BigInt(offset + entry.recordCount + 1), endedByHand };
   }
 
-  async #addPartitions(batches: readonly TopicPartition[], first?: (life: number) => Promise<number>): Promise<void> {
+  async #addPartitions(batches: readonly TopicPartition[]): Promise<void> {
     const [producerId, epoch] = [this.#producerId, this.#epoch];
     const serve = () => ({ error: this.#added(batches, producerId, epoch) });
-    const { error } = await this.#ask('add-partitions', serve, first);
+    const { error } = await this.#ask('add-partitions', serve);
     if (error !== KAFKA.none) throw this.#refused('AddPartitionsToTxn', error);
   }
 
@@ -233,27 +241,30 @@ export class SimulatedLogWriter implements LogWriter {
     return this.#cluster.coordinator.addPartitions(this.transactionalId, producerId, epoch, partitions);
   }
 
-  /** Sends every batch, one request after the other to each leader, and gives the offset of the last (the entry's). */
-  async #produce(batches: readonly StagedBatch[]): Promise<number> {
+  /** Sends every batch, one request after the other to each leader; what was taken, in the order of the batches. */
+  async #produce(batches: readonly StagedBatch[]): Promise<TakenBatch[]> {
     const leaders: StagedBatch[][] = Array.from({ length: BROKERS }, () => []);
     for (const batch of batches) leaders[(batch.partition + this.#leaderEpoch(batch)) % BROKERS].push(batch);
     const sequences = new Map<string, number>();
     const attempt = this.#attempt;
-    let entryOffset = -1;
+    const taken: TakenBatch[] = [];
     const send = async (own: StagedBatch[]) => {
       for (let at = 0; at < own.length && this.#attempt === attempt; ) {
         const round: StagedBatch[] = [];
         while (at < own.length && !round.some((one) => samePartition(one, own[at]))) round.push(own[at++]);
         const answers = await this.#write(round, sequences);
         for (let i = 0; i < round.length; i++) {
-          if (answers[i].error !== KAFKA.none) throw this.#refused('Produce', answers[i].error);
-          if (round[i] === batches.at(-1)) entryOffset = answers[i].baseOffset;
+          const { error, baseOffset } = answers[i];
+          if (error !== KAFKA.none) throw this.#refused('Produce', error);
+          const { topic, partition, recordCount } = round[i];
+          const lastOffset = BigInt(baseOffset + recordCount - 1);
+          taken[batches.indexOf(round[i])] = { topic, partition, baseOffset, lastOffset };
         }
       }
     };
     await Promise.all(leaders.filter((own) => own.length > 0).map(send));
-    invariant(entryOffset >= 0, 'the entry was not sent');
-    return entryOffset;
+    invariant(taken.filter(() => true).length === batches.length, 'a batch was not sent');
+    return taken;
   }
 
   #write(round: readonly StagedBatch[], sequences: Map<string, number>): Promise<ProduceAnswer[]> {
@@ -274,28 +285,24 @@ export class SimulatedLogWriter implements LogWriter {
     return this.#metadata.get(batch.topic)?.leaderEpochs[batch.partition] ?? -1;
   }
 
-  #end(commit: boolean, served: (life: number) => void = () => {}): Promise<ProducerAnswer> {
+  #end(commit: boolean): Promise<ProducerAnswer> {
     const [producerId, epoch] = [this.#producerId, this.#epoch];
-    const { coordinator } = this.#cluster;
-    return this.#ask('commit', () => {
-      coordinator.comeBack(this.transactionalId);
-      // Before it: what it does to its life happens after it took the commit.
-      served(coordinator.life);
-      return coordinator.endTransaction(this.transactionalId, producerId, epoch, commit);
-    });
+    return this.#ask('commit', () =>
+      this.#cluster.coordinator.endTransaction(this.transactionalId, producerId, epoch, commit),
+    );
   }
 
   /** Asks the coordinator, again while it is busy. `first` and the question meet the same life of it. */
   async #ask<T extends { readonly error: number }>(
     kind: RequestKind,
     serve: () => T,
-    first?: (life: number) => Promise<number>,
+    first?: () => Promise<number>,
   ): Promise<T> {
     const { channel, coordinator } = this.#cluster;
     const givenUpMs = channel.scheduler.nowMs + RETRY_MAX_MS;
     for (;;) {
       const { life } = coordinator;
-      const unready = await first?.(life);
+      const unready = await first?.();
       const answer =
         unready !== undefined && unready !== KAFKA.none
           ? { error: unready }

@@ -159,7 +159,7 @@ test('a disk with little room left stops what writes, is looked at now and then,
   expect(await codeOf(transact())).toBe('disk-failed');
   monotonicMs += 200;
   await other.initialiseAgain();
-  expect(await transact()).toEqual({ entryOffset: 1n, nextEntryOffset: 2n });
+  expect(await transact()).toEqual({ entryOffset: 1n, nextEntryOffset: 2n, endedByHand: 0 });
   expect(reports.slice(1)).toEqual([{ full: false, freeBytes: 10_000, neededBytes: 63 }]);
   await again.close();
 });

@@ -10,6 +10,8 @@ function forgetfulLog(endsLeftOut: number): { readonly port: EndsPort<string>; r
   let open: readonly OpenTransaction[] = [HANGING];
   const port: EndsPort<string> = {
     describe: async () => ({ error: 0, state: 'CompleteCommit', producerId: 7n, epoch: 1, startMs: 5n }),
+    describeNow: async () => ({ error: 0, state: 'CompleteCommit', producerId: 7n, epoch: 1, startMs: 5n }),
+    unreadable: async (written) => written.filter((one) => open.some((other) => other.topic === one.topic)),
     open: async () => open,
     commit: async () => false,
     async endWithoutRecords(_partitions, commit) {
@@ -29,7 +31,7 @@ test('an end that stands for one that was left out is sent again when it is left
     const { ends, port } = forgetfulLog(leftOut);
     const transactions = new TransactionEnds([HANGING], port);
     expect(await transactions.completeCommitted('first')).toBe(0);
-    await transactions.initialised('first');
+    await transactions.initialised();
     expect(ends).toEqual(new Array(leftOut + 1).fill(true));
   }
 });
@@ -38,7 +40,7 @@ test('what stays without markers ends the attempt, and is no transaction to buil
   const { port } = forgetfulLog(9);
   const transactions = new TransactionEnds([HANGING], port);
   await transactions.completeCommitted('first');
-  await expect(transactions.initialised('first')).rejects.toThrow('dead: 1 partitions stay without markers');
+  await expect(transactions.initialised()).rejects.toThrow('dead: 1 partitions stay without markers');
 });
 
 test('what is owed is kept when the answer to the initialisation is lost: the coordinator knows of it no more', async () => {
@@ -50,7 +52,7 @@ test('what is owed is kept when the answer to the initialisation is lost: the co
   await transactions.completeCommitted('first');
   transactions.begin();
   expect(await transactions.completeCommitted('second')).toBe(0);
-  await transactions.initialised('second');
+  await transactions.initialised();
   expect(ends).toEqual([true]);
 });
 
@@ -70,19 +72,58 @@ test('a transaction that is to stand for a missing end, and whose own end was lo
   expect(ends).toEqual([true]);
 });
 
-test('an end that a coordinator took which did not take the beginning is looked after before the next transaction', async () => {
+const OURS = { producerId: 7n, epoch: 0 };
+const WRITTEN = [{ topic: 'out', partition: 0, lastOffset: 4n }];
+
+/** A log that has something open until it was asked `looks` times; `open` says whose. */
+function lateLog(looks: number, open: readonly OpenTransaction[], state = 'CompleteCommit') {
+  const asked = { offsets: 0, coordinator: 0, commits: 0 };
+  let left = open;
   const { port } = forgetfulLog(0);
-  const described: string[] = [];
-  const describe = async (life: string) => {
-    described.push(life);
-    return { error: 0, state: 'Empty', producerId: 7n, epoch: 1, startMs: 5n };
+  const late: EndsPort<string> = {
+    ...port,
+    async unreadable(written) {
+      return ++asked.offsets > looks ? [] : written;
+    },
+    open: async () => left,
+    async describeNow() {
+      asked.coordinator++;
+      return { error: 0, state, producerId: 7n, epoch: 1, startMs: 5n };
+    },
+    async commit() {
+      asked.commits++;
+      left = [];
+      return true;
+    },
   };
-  const transactions = new TransactionEnds([], { ...port, describe });
-  await transactions.beforeTransaction('first');
-  transactions.settled('first');
-  await transactions.beforeTransaction('first');
-  expect(described, 'nothing to look for within one life').toEqual(['first']);
-  transactions.settled('second');
-  await transactions.beforeTransaction('second');
-  expect(described).toEqual(['first', 'second']);
+  return { ends: new TransactionEnds(WRITTEN, late), asked };
+}
+
+test('a transaction is over when its records can be read: late markers are waited for', async () => {
+  for (const looks of [0, 3, 12]) {
+    const { ends, asked } = lateLog(looks, [HANGING]);
+    expect(await ends.untilEnded(WRITTEN, OURS)).toBe(0);
+    expect(asked).toEqual({ offsets: looks + 1, coordinator: 0, commits: 0 });
+  }
+});
+
+test('an older transaction of somebody else that holds readers back is not waited for', async () => {
+  const { ends, asked } = lateLog(Number.POSITIVE_INFINITY, []);
+  expect(await ends.untilEnded(WRITTEN, OURS)).toBe(0);
+  expect(asked.offsets).toBeLessThan(10);
+});
+
+test('a marker that the coordinator holds for written is written by hand, one that it is about to write is not', async () => {
+  const over = lateLog(Number.POSITIVE_INFINITY, [HANGING]);
+  expect(await over.ends.untilEnded(WRITTEN, OURS)).toBe(1);
+  expect(over.asked.commits).toBe(1);
+  const underWay = lateLog(Number.POSITIVE_INFINITY, [HANGING], 'PrepareCommit');
+  await expect(underWay.ends.untilEnded(WRITTEN, OURS)).rejects.toThrow('dead: 1 partitions have no marker yet');
+  expect(underWay.asked.commits).toBe(0);
+});
+
+test("a successor's transaction is not ours to end", async () => {
+  const { ends, asked } = lateLog(Number.POSITIVE_INFINITY, [{ ...HANGING, epoch: 1 }]);
+  expect(await ends.untilEnded(WRITTEN, OURS)).toBe(0);
+  expect(asked.commits).toBe(0);
 });
