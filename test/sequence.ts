@@ -2,7 +2,12 @@
 
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const LONG = ['test/simulation/many-seeds.test.ts', 'test/simulation/mutants.test.ts', 'test/faults/faults.test.ts'];
+const LONG = [
+  'test/simulation/mutants.test.ts',
+  'test/faults/faults.test.ts',
+  'test/simulation/sweep.test.ts',
+  'test/simulation/many-seeds.test.ts',
+];
 
 export class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

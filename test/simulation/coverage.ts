@@ -14,12 +14,4 @@ export class Coverage {
   get(name: string): number {
     return this.counts.get(name) ?? 0;
   }
-
-  /** One line per name, sorted. */
-  toString(): string {
-    return [...this.counts]
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([name, count]) => `${String(count).padStart(9)}  ${name}`)
-      .join('\n');
-  }
 }

@@ -229,6 +229,7 @@ export class Installation {
   }
 
   launch(clockOffsetMs = 0, how: InstanceOptions = {}): Instance {
+    this.coverage.add('started beside another', this.instances.some(({ alive }) => alive) ? 1 : 0);
     const instance = new Instance(this, this.instances.length, clockOffsetMs, how);
     this.instances.push(instance);
     this.#ownerless = false;

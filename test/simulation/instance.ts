@@ -155,6 +155,7 @@ export class Instance {
 
   /** SIGSTOP for so long. */
   pause(ms: number): void {
+    this.#installation.coverage.add('paused for a minute', ms >= 60_000 ? 1 : 0);
     for (const process of this.processes) process.pause(ms);
   }
 
@@ -294,7 +295,9 @@ export class Instance {
 function watchedLogger(installation: Installation, process: string): Logger {
   const say = (fields: object, message: string) => {
     const { code } = fields as { readonly code?: string };
-    installation.coverage.add(`said: ${message.split(/[:;]/)[0]}${code === undefined ? '' : ` (${code})`}`);
+    installation.coverage.add(
+      `said: ${message.split(/[:;]/)[0].replaceAll(/\d\w*/g, 'n')}${code === undefined ? '' : ` (${code})`}`,
+    );
     installation.tell(`${process}: ${message} ${JSON.stringify(fields)}`);
   };
   const logger: Logger = { debug() {}, info: say, warn: say, error: say, child: () => logger };

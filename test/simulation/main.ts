@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { Coverage } from '#test/simulation/coverage.ts';
-import { missing } from '#test/simulation/must-happen.ts';
+import { coverageText, missing } from '#test/simulation/must-happen.ts';
 import { huntAll, huntedText } from '#test/simulation/mutant-hunt.ts';
 import { MUTANTS } from '#test/simulation/mutants.ts';
 import { HELP, readCommand, type SimulationCommand } from '#test/simulation/options.ts';
@@ -45,7 +45,7 @@ async function runSeeds(command: SimulationCommand, say: Say): Promise<number> {
   const only = broken === null ? null : await tellBroken(broken, pool, say);
   await pool.close();
   const lacking = count < EVERYTHING_SEEDS || broken !== null ? [] : missing(coverage);
-  if (command.coverage) say(coverage.toString());
+  if (command.coverage) say(coverageText(coverage));
   say(
     `${done} seeds, ${steps} steps, ${coverage.get('rows')} rows, ${coverage.get('states compared')} states compared`,
   );
@@ -86,7 +86,7 @@ async function runOne(command: SimulationCommand, say: Say): Promise<number> {
   if (!outcome.broken) {
     const coverage = new Coverage();
     coverage.addAll(outcome.counts);
-    if (command.coverage) say(coverage.toString());
+    if (command.coverage) say(coverageText(coverage));
     say(`seed ${seed}: trace ${outcome.traceHash}, ${outcome.steps} steps, ${outcome.happened.length} faults`);
     return KEPT;
   }

@@ -97,6 +97,17 @@ function placeOf({ commitTopic, identity }: TaskPlan): TaskPlace {
   return { commitTopic, partition: identity.partition, directory: directoryOf(identity) };
 }
 
+/** What a world has from its beginning. */
+function countLimits({ diskFaults, sliceBytes, slots, workload }: Scenario, coverage: Coverage): void {
+  const { commitBytesMax, snapshotBytesMax } = workload.job.settings;
+  coverage.add('limit: bytes of an entry', commitBytesMax <= 400 ? 1 : 0);
+  coverage.add('limit: bytes of a snapshot', snapshotBytesMax <= 2_000 ? 1 : 0);
+  coverage.add('limit: bytes of a slice', sliceBytes === 1 ? 1 : 0);
+  coverage.add('limit: memory for state', workload.memoryBytes === null ? 0 : 1);
+  coverage.add('disk: slow', diskFaults.latencyMs >= 100 ? 1 : 0);
+  coverage.add('two slots', slots === 2 ? 1 : 0);
+}
+
 class SimulatedRun {
   readonly #scenario: Scenario;
   readonly #world: World;
@@ -279,6 +290,7 @@ class SimulatedRun {
     const coverage = this.#coverage;
     const { seed, workload } = this.#scenario;
     const { channel, cluster, scheduler } = this.#world;
+    countLimits(this.#scenario, coverage);
     for (const [name, count] of Object.entries(channel.counts)) coverage.add(`request: ${name}`, count);
     for (const [name, count] of Object.entries(cluster.coordinator.counts)) coverage.add(`producer: ${name}`, count);
     for (const [name, count] of Object.entries(this.#world.disk(STORAGE).counts)) coverage.add(`disk: ${name}`, count);

@@ -134,8 +134,7 @@ export class Troubles {
       case 'pause':
         return instance.pause(random.between(1_000, 40_000));
       case 'clock':
-        if (this.#installation.scenario.clockJumps) instance.jumpClock(random.pick([-HOUR_MS, HOUR_MS, 5_000]));
-        return;
+        return this.#jumpClock(instance);
       case 'log away':
         return this.#world.logAway(random.between(500, 30_000));
       case 'stop':
@@ -148,6 +147,13 @@ export class Troubles {
         await this.#world.pass(random.int(5_000));
         this.#installation.launch(this.#clockOffsetMs());
     }
+  }
+
+  #jumpClock(instance: Instance): void {
+    if (!this.#installation.scenario.clockJumps) return;
+    const ms = this.#random.pick([-HOUR_MS, HOUR_MS, 5_000]);
+    this.#coverage.add(`clock jumped by ${ms / 1000} s`);
+    instance.jumpClock(ms);
   }
 
   /** It dies, at the latest now; then the next starts, sooner or later. */

@@ -50,7 +50,7 @@ export class SimulatedDisk {
   /** Told before a process removes a file; for those who judge. */
   onRemove: (path: string) => void = () => {};
   /** What went wrong, for a test that wants to know whether its faults happened. */
-  readonly counts = { bitsFlipped: 0, refused: 0, powerFailures: 0 };
+  readonly counts = { bitsFlipped: 0, refused: 0, powerFailures: 0, contentsLost: 0, contentsTorn: 0, entriesLost: 0 };
   readonly #random: Random;
   #root = new Directory();
   /** Entries as they are on the platter. */
@@ -133,6 +133,7 @@ export class SimulatedDisk {
     const kept = random.int(this.#pending.length + 1);
     this.#pending.forEach((change, i) => {
       if (ordered ? i < kept : random.chance(0.5)) change.apply((directory) => this.#entriesOf(directory));
+      else this.counts.entriesLost++;
     });
     this.#pending = [];
     const seen = new Set<File | Directory>();
@@ -224,6 +225,8 @@ export class SimulatedDisk {
       const torn = Buffer.from(file.bytes.subarray(0, this.#random.pick([0, size, this.#random.int(size + 1)])));
       // Blocks that were allocated and never written read as zeros.
       if (torn.length > 0 && this.#random.chance(0.3)) torn.fill(0, this.#random.int(torn.length));
+      if (torn.length === 0 && size > 0) this.counts.contentsLost++;
+      else if (!torn.equals(file.bytes)) this.counts.contentsTorn++;
       file.durable = torn;
     }
     file.bytes = file.durable;

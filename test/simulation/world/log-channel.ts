@@ -42,10 +42,14 @@ export class LogChannel {
   deadlineMs = REQUEST_DEADLINE_MS;
   /** Nobody answers. */
   away = false;
+  /** Processes that have started. */
+  started = 0;
   /** Requests by fault, for a test that wants to know whether its faults happened. */
-  readonly counts: Record<RequestFault | 'requests' | 'refused', number> = {
+  readonly counts: Record<RequestFault | 'requests' | 'refused' | 'late-past-a-new-process' | 'held-back', number> = {
     requests: 0,
     refused: 0,
+    'late-past-a-new-process': 0,
+    'held-back': 0,
     'request-lost': 0,
     'answer-lost': 0,
     'request-late': 0,
@@ -104,8 +108,10 @@ export class LogChannel {
           resolve(value);
         });
       };
+      const { started } = this;
       const arrive = () => {
         if (fault !== null) happened();
+        if (fault === 'request-late' && this.started > started) this.counts['late-past-a-new-process']++;
         if (this.away) {
           this.counts.refused++;
           scheduler.schedule(REFUSED_MS, 'refused', process, () => fail('log-unavailable'));

@@ -245,6 +245,8 @@ export class SimulatedCluster {
       if (batches.length === 0 && lagging && random.chance(0.3)) break;
       batches.push(batch);
     }
+    // By a transaction that is open.
+    if (offset >= lastStable && offset < partition.end) this.channel.counts['held-back']++;
     const seen = batches.at(-1)?.nextOffset ?? offset;
     return {
       error: KAFKA.none,

@@ -71,6 +71,7 @@ export class World {
     const process = new Process(this.scheduler, this.processes.length, name);
     process.operations = this.#operations;
     this.processes.push(process);
+    this.channel.started++;
     return {
       process,
       clock: processClock(process),
