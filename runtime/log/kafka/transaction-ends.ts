@@ -74,7 +74,7 @@ export class TransactionEnds<Life> {
   async untilEnded(written: readonly WrittenPartition[], identity: ProducerIdentity): Promise<number> {
     let left = written;
     for (let looks = 0; ; looks++) {
-      await this.#port.pause(Math.min(LOOK_PAUSE_MAX_MS, LOOK_PAUSE_MIN_MS * 2 ** looks));
+      if (looks > 0) await this.#port.pause(Math.min(LOOK_PAUSE_MAX_MS, LOOK_PAUSE_MIN_MS * 2 ** (looks - 1)));
       left = await this.#port.unreadable(left);
       if (left.length > 0 && looks >= LOOKS_AT_OFFSETS) {
         const open = await this.#openUnder(left, identity);

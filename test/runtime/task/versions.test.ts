@@ -21,9 +21,9 @@ async function work(toy: ToyWorld, from: number, to: number): Promise<void> {
 async function crashed(seed = 1, change: Partial<TaskPlan> = {}): Promise<ToyWorld> {
   const toy = new ToyWorld(seed);
   const first = toy.launch(OPTIONS, change);
-  await work(toy, 0, 18);
+  await work(toy, 0, 17);
   first.inhabitant.process.kill();
-  await work(toy, 18, 20);
+  await work(toy, 17, 20);
   return toy;
 }
 
