@@ -297,6 +297,7 @@ export interface CheckpointStore {
   readInstallation(): Promise<string | null>;
   /** Writes it durably. Fails if there is another one. */
   writeInstallation(installationId: string): Promise<void>;
+  /** What is there, whoever wrote it, and durable when it resolves. */
   list(task: TaskIdentity): Promise<string[]>;
   /** The whole file; `checkpoint-corrupt` when it is not there. */
   read(task: TaskIdentity, name: string): Promise<Uint8Array>;

@@ -67,7 +67,12 @@ export class DirectoryStore implements CheckpointStore {
 
   async list(task: TaskIdentity): Promise<string[]> {
     const directory = this.#directoryOf(task);
-    return this.#guard('list', directory, () => this.#disk.list(directory));
+    return this.#guard('list', directory, async () => {
+      const names = await this.#disk.list(directory);
+      // Who wrote the last of them may have died between its name and the sync.
+      if (names.length > 0) await this.#disk.syncDirectory(directory);
+      return names;
+    });
   }
 
   async read(task: TaskIdentity, name: string): Promise<Uint8Array> {
