@@ -130,16 +130,19 @@ export class StageRunner {
     invariant(start.clockMs >= this.clockMs, 'the clock of an entry went back');
     const previousMs = this.clockMs;
     this.clockMs = start.clockMs;
-    if (!this.#timers.fireClock(this.clockMs)) return false;
+    // What goes outside goes before the commit. Under a clock that the commit only makes true, whoever comes after a
+    // crash between the two could say something else: so it waits for the next entry.
+    const fires = this.effects.length === 0 || recordedFirings !== null;
+    if (fires ? !this.#timers.fireClock(this.clockMs) : this.clockTimerDue(this.clockMs)) return false;
     if (start.drainMs !== undefined) {
       this.watermark.lift(start.drainMs);
-      return this.#fireDue();
+      return fires ? this.#fireDue() : !this.firingUnfinished;
     }
     if (start.idleSinceMs === null) return true;
     this.#idleAtStart = true;
     const fromMs = Math.max(previousMs, start.idleSinceMs);
     if (this.clockMs > fromMs) this.watermark.advanceIdle(this.clockMs - fromMs);
-    return this.#fireDue();
+    return fires ? this.#fireDue() : !this.firingUnfinished;
   }
 
   /** Firings of timers in this entry. */

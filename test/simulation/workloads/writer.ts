@@ -26,9 +26,7 @@ export function drawWriter({ clockJumps, orderly, random, settings }: Draw): Wor
   const latenessMs = rows && corrections === 'wait' ? random.pick([0, 20_000]) : 0;
   const rules: WriterRules = { rows, hold: final ? { latenessMs, corrections } : null };
   const outOfOrdernessMs = random.pick([0, 2_000, 5_000]);
-  // What is final follows from the records alone only where no idle time helps: what an entry sent that was never
-  // committed must be what the next sends.
-  const idlenessMs = orderly || final ? 30_000 : random.pick([1_000, 2_000, 30_000]);
+  const idlenessMs = orderly ? 30_000 : random.pick([1_000, 2_000, 30_000]);
   const name = rows ? 'rows' : 'samples';
   const bound = `${outOfOrdernessMs}ms`;
   const compiled = compileJob(
