@@ -61,7 +61,8 @@ const STATUS_MS = 3_000;
 /** A process that is away refuses at once: told again by whoever waits for it. */
 const TELLS_MAX = 3;
 const STATE_MS = 10_000;
-const ADMIN_MS = 10_000;
+/** Longer than any answer takes. */
+const ADMIN_MS = 26_000;
 /** Tasks that move are prepared for, stopped and started. */
 const MOVED_MS = 60_000;
 

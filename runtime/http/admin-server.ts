@@ -61,7 +61,7 @@ export interface AdminLimits {
   readonly headersMs: number;
   /** Until the whole request is read. @default 10 s */
   readonly requestMs: number;
-  /** Until the process has answered. @default 10 s */
+  /** Until the process has answered, where the route says nothing else. @default 10 s */
   readonly answerMs: number;
   /** From the request to the last byte of its answer. @default 30 s */
   readonly deliveryMs: number;
@@ -215,7 +215,7 @@ export class AdminServer {
       const path = request.params as Readonly<Record<string, string>>;
       const body = route.body === undefined ? null : checkBody(request.body, SCHEMAS[route.body]);
       const asked: Asked = { path, query, headers: headersOf(request, route), body };
-      this.#answer(request, reply, await gate.ask(() => route.ask(this.#options.port, asked)));
+      this.#answer(request, reply, await gate.ask(() => route.ask(this.#options.port, asked), route.answerMs));
       return reply;
     };
     const { bodyBytesMax = this.#limits.bodyBytesMax, method, path } = route;

@@ -19,8 +19,8 @@ export class AskGate {
   }
 
   /** Errors: request-overload, answer-timeout. */
-  async ask<T>(question: () => Promise<T>): Promise<T> {
-    const { answerMs, clock, questionsMax } = this.#options;
+  async ask<T>(question: () => Promise<T>, answerMs = this.#options.answerMs): Promise<T> {
+    const { clock, questionsMax } = this.#options;
     if (this.#asked >= questionsMax) {
       const message = `${questionsMax} requests of this kind are being answered already`;
       throw new StreamError('request-overload', message, 'ask again in a second, with fewer requests at once');

@@ -29,6 +29,9 @@ const DEPLOY_ERRORS: readonly ErrorCode[] = [
   'topic-unknown',
 ];
 
+/** The module is loaded, and the state of all tasks looked at. */
+const LOADING_MS = 25_000;
+
 export const DEPLOY_ROUTES: readonly Route[] = [
   {
     method: 'POST',
@@ -41,6 +44,7 @@ export const DEPLOY_ROUTES: readonly Route[] = [
     answers: DEPLOYED,
     errors: DEPLOY_ERRORS,
     heavy: true,
+    answerMs: LOADING_MS,
     ask: async (port, asked) =>
       deployed(await port.deployJob(asked.body as unknown as DeployAskedView, termsOf(asked))),
   },
@@ -66,6 +70,7 @@ export const DEPLOY_ROUTES: readonly Route[] = [
     answers: DEPLOYED,
     errors: [...DEPLOY_ERRORS, 'job-unknown', 'version-unknown'],
     heavy: true,
+    answerMs: LOADING_MS,
     ask: async (port, asked) => {
       const body = asked.body as unknown as RollbackAskedView;
       return deployed(await known(port, asked.path['job'], (job) => port.rollbackJob(job, body, termsOf(asked))));

@@ -45,6 +45,8 @@ export interface Route {
   readonly open?: true;
   /** Many of these at once would hold much memory. */
   readonly heavy?: true;
+  /** What the process does for the answer may take longer than others; below the time to deliver it. */
+  readonly answerMs?: number;
   readonly ask: (port: AdminPort, asked: Asked) => Promise<Answer>;
 }
 

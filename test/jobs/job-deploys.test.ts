@@ -129,6 +129,29 @@ test('what is wrong with a module is told by the names of who sent it', async ()
   ]);
 }, 30_000);
 
+test('a module that ends the process, or never comes to its end, is refused, and nothing dies of it', async () => {
+  const process = await world.start();
+  await world.ready();
+  const bad = join(world.directory, 'bad.ts');
+  const refusal = async (text: string) => {
+    await writeFile(bad, text);
+    const fault: unknown = await world.begin(bad, { dryRun: true }).catch((error: unknown) => error);
+    expect(fault).toMatchObject({ code: 'job-invalid', remedy: expect.stringMatching(/^let the module only define/) });
+    return (fault as StreamError).message;
+  };
+  expect(await refusal('process.exit(3);\n')).toBe(
+    'job module bad.ts cannot be loaded: it ends the process with exit code 3',
+  );
+  expect(
+    await refusal("setTimeout(() => { throw new Error('later'); }); await new Promise((r) => setTimeout(r, 1e9));"),
+  ).toBe('job module bad.ts cannot be loaded: it fails outside of it: later');
+  expect(
+    await refusal('const all: string[][] = []; for (;;) all.push(new Array(1e6).fill(String(all.length)));'),
+  ).toMatch(/^job module bad\.ts cannot be loaded: it fails outside of it: .*memory/);
+  await feedMinutes(process.log, 5);
+  expect(await world.rows(1)).not.toEqual([]);
+}, 60_000);
+
 test('state that would be dropped is told and refused before anything stops, unless that is allowed', async () => {
   const process = await world.start();
   await world.ready();
