@@ -194,7 +194,9 @@ class Judgement {
   async rerun(savepoints: ReadonlyMap<string, StoredSavepoint>): Promise<void> {
     const { world, coverage, scenario } = this.#installation;
     const { before, chains, counts, generation } = this.#ledger;
-    const unsent = scenario.workload.job.targets.size > 0 ? 1 : 0;
+    // Something outside of the log may refuse between the end of an entry and its transaction.
+    const { job, memoryBytes } = scenario.workload;
+    const unsent = job.targets.size > 0 || memoryBytes !== null ? 1 : 0;
     for (const [name, task] of generation.tasks) {
       const seen = statesSeen(task, chains.get(name)!, unsent, coverage);
       for (const [id, savepoint] of savepoints) {

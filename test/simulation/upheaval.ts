@@ -5,7 +5,7 @@
 import type { TaskRecord } from '#test/simulation/generation.ts';
 import type { Installation } from '#test/simulation/installation.ts';
 import type { Instance as Owner } from '#test/simulation/instance.ts';
-import { lastEntry } from '#test/simulation/oracle/archive.ts';
+import { lastDecided } from '#test/simulation/oracle/archive.ts';
 import { require } from '#test/simulation/oracle/violation.ts';
 import type { Scenario } from '#test/simulation/scenario.ts';
 import type { Random } from '#test/simulation/world/random.ts';
@@ -149,9 +149,7 @@ export class Upheaval {
   }
 
   #consumed({ plan }: TaskRecord): number {
-    const last = lastEntry(this.#installation.world, plan.commitTopic, plan.identity.partition);
-    if (last === null) return 0;
-    const [{ endOffset }] = last['inputs'] as [{ readonly endOffset: string }];
-    return Number(endOffset);
+    const last = lastDecided(this.#installation.world, plan.commitTopic, plan.identity.partition);
+    return Number(last?.inputs[0].endOffset ?? 0);
   }
 }

@@ -74,6 +74,7 @@ export function lastEntry(
 export interface LastEntry {
   readonly number: number;
   readonly version: string;
+  readonly inputs: readonly { readonly endOffset: string }[];
 }
 
 /** The last entry whose commit the coordinator has taken, whether its marker is written or not; null: there is none. */
