@@ -186,8 +186,6 @@ export class JobPreparation {
         return null;
       }
       await control.append({ kind: 'owner', processId, atMs: nowMs });
-      // The tasks ask who the owner is.
-      await control.untilVisible(edges.log.admin);
       logger.info({ installation: installationId, process: processId, log: edges.log.kind }, 'installation claimed');
       return { control, installationId };
     }, Number.POSITIVE_INFINITY);

@@ -64,7 +64,6 @@ export interface ControlEdges {
 
 /** How long a read goes on without a record: callers repeat it, and say what they wait for. */
 const READ_TIMEOUT_MS = 10_000;
-const VISIBLE_PAUSE_MS = 20;
 
 interface ControlContent {
   readonly records: readonly ControlRecord[];
@@ -191,7 +190,7 @@ export class ControlLog implements ControlAppender {
     return this.#records;
   }
 
-  /** All of them or none. */
+  /** All of them or none; whoever reads then finds them. */
   async append(...records: readonly ControlRecord[]): Promise<void> {
     const builder = new RecordBatchBuilder(this.topic, 0);
     for (const record of records) {
@@ -205,23 +204,6 @@ export class ControlLog implements ControlAppender {
     });
     this.#expectedOffset = result.nextEntryOffset;
     this.#records.push(...records);
-  }
-
-  /**
-   * Waits until what was written can be read. A commit is told before its markers are written, and those of a broker that
-   * is away wait for it; whoever asks meanwhile who the owner is hears of the one before. Error: log-timeout.
-   */
-  async untilVisible(admin: LogAdmin): Promise<void> {
-    const deadlineMs = this.#clock.monotonicMs() + READ_TIMEOUT_MS;
-    for (;;) {
-      const [end] = await admin.listOffsets([{ topic: this.topic, partition: 0, at: 'last-stable' }]);
-      if (end >= this.#expectedOffset) return;
-      if (this.#clock.monotonicMs() > deadlineMs) {
-        const message = `${this.topic}/0: what was committed cannot be read yet`;
-        throw new StreamError('log-timeout', message, 'look at the log; it is tried again');
-      }
-      await this.#clock.sleep(VISIBLE_PAUSE_MS);
-    }
   }
 
   /** Whether somebody else wrote since: most likely a newer owner. */

@@ -271,7 +271,13 @@ class SimulatedRun {
     if (this.#installation.damaged) await this.#endTransactions();
     // Transactions that were left open end, late requests arrive.
     await this.#world.pass(60_000);
+    if (this.#installation.overturned) this.#settle();
     await judgeRun(this.#installation, this.#scene, this.#stored, this.#rounds.kept);
+  }
+
+  /** Tasks that end for good leave what the log left out as it is. */
+  #settle(): void {
+    for (const { partitions } of this.#world.cluster.originals.values()) for (const one of partitions) one.settle();
   }
 
   /** Nobody came to end what the log had left without markers. */
