@@ -86,7 +86,10 @@ export async function crashAt(
 }
 
 function isRunning(instance: Instance): boolean {
-  return instance.supervisors().every((one) => one.status()?.phase === 'running' && one.status()?.waitingFor === null);
+  const running = instance
+    .supervisors()
+    .filter((one) => one.status()?.phase === 'running' && one.status()?.waitingFor === null);
+  return running.length === instance.generation.tasks.size;
 }
 
 function directoryOf({ generation, job, namespace, partition, run, stage }: TaskIdentity): string {

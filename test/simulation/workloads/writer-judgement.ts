@@ -25,6 +25,7 @@ export interface WriterJob {
   readonly rules: WriterRules;
   readonly outOfOrdernessMs: number;
   readonly maxSkewMs: number;
+  readonly clockJumps: boolean;
   /** What the database never takes. @default nothing */
   readonly refuses?: (series: string) => boolean;
 }
@@ -100,7 +101,9 @@ export function judgeWriter(
   // One attempt may have given what the next found refused.
   const condemned = new Set(refused.map(([, item]) => nameOf(item)).filter((name) => away.has(name)));
   const judged = taken.filter((one) => !condemned.has(nameOf(one)));
-  judgeTaken(expected, judged, connections, evidence);
+  // Whether a row is ahead of the clock is said by the clock of an entry, and one that was never committed had another.
+  const mayDiffer = !evidence.complete || (rules.rows && job.clockJumps);
+  judgeTaken(expected, judged, connections, { away, mayDiffer }, evidence);
   judgeDeadLetters(
     letters.filter((letter) => !isRefusal(letter)),
     bad,
@@ -124,10 +127,14 @@ function judgeTaken(
   expected: ReadonlyMap<string, SeriesItems>,
   taken: readonly Taken[],
   connections: readonly Connection[],
+  { away, mayDiffer }: { readonly away: ReadonlySet<string>; readonly mayDiffer: boolean },
   { complete, coverage }: Evidence,
 ): void {
   /** By series: how many of its items were taken. */
   const done = new Map<string, number>();
+  // What one attempt found refused, and never committed, the next may give: behind what came after it then.
+  const early = new Set<string>();
+  const mayFollow = (item: WrittenSample) => away.has(nameOf(item)) || early.has(nameOf(item));
   let again = 0;
   for (const { byOwner, connection, series, timestampMs, value } of taken) {
     const what = () => `${series} ${value} at ${timestampMs}`;
@@ -135,12 +142,14 @@ function judgeTaken(
     const at = of?.items.findIndex((item) => Object.is(item.value, value) && item.timestampMs === timestampMs) ?? -1;
     // What an entry brought that was never committed comes again, unless the run was ended before. What one who was replaced
     // took for final, because nothing came to him, need not be what those after him do.
-    if (at < 0 && (!complete || !byOwner)) continue;
+    if (at < 0 && (mayDiffer || !byOwner)) continue;
     require(of !== undefined && at >= 0, 'receiver', () => `${what()} was given and is none that should be`);
     if (of === undefined) continue;
     const next = done.get(series) ?? 0;
-    require(at <= next, 'receiver-order', () => `${what()} was given before ${JSON.stringify(of.items[next].value)}`);
+    const inTurn = at <= next || of.items.slice(next, at).every((item) => mayFollow({ ...item, series }));
+    require(inTurn, 'receiver-order', () => `${what()} was given before ${JSON.stringify(of.items[next].value)}`);
     if (at === next) done.set(series, at + 1);
+    else if (at > next) early.add(nameOf({ series, timestampMs, value }));
     else again++;
     const { byRecord, dueEntry } = of.items[at];
     const known = connections[connection].committed[of.partition] ?? -1;
