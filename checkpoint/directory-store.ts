@@ -41,6 +41,7 @@ export class DirectoryStore implements CheckpointStore {
     return this.#guard('read', INSTALLATION_FILE, async () => {
       const names = await this.#disk.list(this.#root);
       if (!names.includes(INSTALLATION_FILE)) return null;
+      await this.#syncFound(this.#root);
       const path = join(this.#root, INSTALLATION_FILE);
       return decodeInstallation(await this.#disk.readFile(path), `'${path}'`);
     });
@@ -69,8 +70,7 @@ export class DirectoryStore implements CheckpointStore {
     const directory = this.#directoryOf(task);
     return this.#guard('list', directory, async () => {
       const names = await this.#disk.list(directory);
-      // Who wrote the last of them may have died between its name and the sync.
-      if (names.length > 0) await this.#disk.syncDirectory(directory);
+      if (names.length > 0) await this.#syncFound(directory);
       return names;
     });
   }
@@ -154,6 +154,15 @@ export class DirectoryStore implements CheckpointStore {
       throw error;
     }
     await this.#disk.syncDirectory(directory);
+  }
+
+  /** Who wrote the last of what is found may have died between its name and the sync. */
+  async #syncFound(directory: string): Promise<void> {
+    try {
+      await this.#disk.syncDirectory(directory);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+    }
   }
 
   async #makeTaskDirectory(task: TaskIdentity, directory: string): Promise<void> {

@@ -104,6 +104,25 @@ describe('the directory store', () => {
     }
   });
 
+  it('makes durable what a killed process left, when that is found and counted on', async () => {
+    const measured = new PowerDisk();
+    await storeOn(measured).write(task, NAME, CONTENT);
+    let found = 0;
+    for (let cut = 1; cut <= measured.operations; cut++) {
+      for (let seed = 1; seed <= 10; seed++) {
+        const disk = new PowerDisk();
+        disk.cutAt = cut;
+        await expect(storeOn(disk).write(task, NAME, CONTENT)).rejects.toThrow(PowerCut);
+        disk.cutAt = Number.POSITIVE_INFINITY;
+        if (!(await storeOn(disk).list(task)).includes(NAME)) continue;
+        found++;
+        disk.losePower(seed);
+        expect(await storeOn(disk).read(task, NAME), `cut ${cut} seed ${seed}`).toEqual(CONTENT);
+      }
+    }
+    expect(found).toBeGreaterThan(0);
+  });
+
   it('clears away what it could not finish', async () => {
     const disk = new PowerDisk();
     const store = storeOn(disk);
