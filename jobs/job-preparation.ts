@@ -7,7 +7,7 @@ import type { CheckpointStore } from '#checkpoint/contract.ts';
 import { type Bundle, packBundle, unpackBundle } from '#jobs/bundle.ts';
 import { findBundle, keepBundle } from '#jobs/bundle-store.ts';
 import { checkpointStoreName, openCheckpointStore } from '#jobs/checkpoint-store.ts';
-import type { Configuration, JobConfiguration } from '#jobs/configuration.ts';
+import type { Configuration } from '#jobs/configuration.ts';
 import { type LoadedJob, loadJob } from '#jobs/load-job.ts';
 import { patiently, startTimeoutMs } from '#jobs/log-patience.ts';
 import { tryModule } from '#jobs/module-trial.ts';
@@ -279,18 +279,12 @@ export class JobPreparation {
     const { configuration, directory } = this.#parts;
     const modulePath = unpackBundle(bundle, join(directory, '.millrace', 'bundles'));
     const own = { name: '', state: 'memory' as const, settings: {}, modulePath, options };
-    const { name } = await this.#loadSent(own).catch((error: unknown) => {
+    const name = await tryModule(own, this.#parts.edges.clock).catch((error: unknown) => {
       throw asSent(error, bundle, modulePath, directory);
     });
     const known = configuration.jobs.find((job) => job.name === name);
     const job = { ...own, ...known, name, modulePath, options };
     return { configuration: job, compiled: await loadJob(job) };
-  }
-
-  async #loadSent(job: JobConfiguration): Promise<{ readonly name: string }> {
-    await tryModule(job, this.#parts.edges.clock);
-    const { plan } = await loadJob(job);
-    return { name: plan.job };
   }
 
   /** Writes down what a prepared job begins with; one that is refused has failed. */
