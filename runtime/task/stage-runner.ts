@@ -29,6 +29,8 @@ import type { SourceSchemas } from '#runtime/task/source-schemas.ts';
 import { readState, type StatePage, type StateQuery } from '#runtime/task/state-query.ts';
 import { Watermark } from '#runtime/task/watermark.ts';
 
+/** Of the clock by which a stage with effects judges whether a record is ahead. */
+const SKEW_CLOCK_AGE_MAX_MS = 10_000;
 const ROWS_MAX = 2048;
 /** Most batches are small; the batch grows with the first that is not. */
 const ROWS_FIRST = 128;
@@ -69,6 +71,8 @@ export class StageRunner {
   readonly #program: StageProgram;
   readonly #commitBytesMax: number;
   readonly #skewMs: number;
+  /** The clock by which a record is ahead of it. */
+  #skewFromMs = Number.NEGATIVE_INFINITY;
   readonly #rows = new Batch(ROWS_FIRST);
   readonly #walker = new RecordWalker();
   readonly #timers: DueTimers;
@@ -118,6 +122,10 @@ export class StageRunner {
   /**
    * Begins an entry. First an unfinished firing of the entry before is finished under the old clock; if that already
    * fills the entry, it returns false and the clock does not move.
+   *
+   * What goes outside goes before the commit. Under a clock that only the commit makes true, whoever comes after a crash
+   * between the two could say something else. So in a stage with effects what the clock makes due waits for the next
+   * entry, and records are judged by the clock of the entry before, which is brought up to date by an entry of its own.
    */
   begin(start: EntryStart, recordedFirings: RecordedFirings = null): boolean {
     this.#timers.begin(recordedFirings);
@@ -130,19 +138,17 @@ export class StageRunner {
     invariant(start.clockMs >= this.clockMs, 'the clock of an entry went back');
     const previousMs = this.clockMs;
     this.clockMs = start.clockMs;
-    // What goes outside goes before the commit. Under a clock that the commit only makes true, whoever comes after a
-    // crash between the two could say something else: so it waits for the next entry.
-    const fires = this.effects.length === 0 || recordedFirings !== null;
-    if (fires ? !this.#timers.fireClock(this.clockMs) : this.clockTimerDue(this.clockMs)) return false;
-    if (start.drainMs !== undefined) {
-      this.watermark.lift(start.drainMs);
-      return fires ? this.#fireDue() : !this.firingUnfinished;
+    const outside = this.effects.length > 0;
+    this.#skewFromMs = outside ? previousMs : this.clockMs;
+    if (!outside && !this.#timers.fireClock(this.clockMs)) return false;
+    if (start.drainMs !== undefined) this.watermark.lift(start.drainMs);
+    else if (start.idleSinceMs !== null) {
+      this.#idleAtStart = true;
+      const fromMs = Math.max(previousMs, start.idleSinceMs);
+      if (this.clockMs > fromMs) this.watermark.advanceIdle(this.clockMs - fromMs);
     }
-    if (start.idleSinceMs === null) return true;
-    this.#idleAtStart = true;
-    const fromMs = Math.max(previousMs, start.idleSinceMs);
-    if (this.clockMs > fromMs) this.watermark.advanceIdle(this.clockMs - fromMs);
-    return fires ? this.#fireDue() : !this.firingUnfinished;
+    if (!outside) return this.#fireDue();
+    return !this.firingUnfinished && this.clockMs - previousMs <= SKEW_CLOCK_AGE_MAX_MS;
   }
 
   /** Firings of timers in this entry. */
@@ -220,7 +226,7 @@ export class StageRunner {
       cutTimestampMs: Number.POSITIVE_INFINITY,
       stopDelta,
       skipBelowDelta,
-      skewLimitMs: this.clockMs + this.#skewMs,
+      skewLimitMs: this.#skewFromMs + this.#skewMs,
       rowsMax: ROWS_MAX,
     };
     let more = true;

@@ -5,7 +5,7 @@ import { Untimed } from '#operators/records/untimed.ts';
 import type { Answer, Outbox, OutsideOutput, Receiver, Refusal } from '#runtime/effect/contract.ts';
 import { Delivery } from '#runtime/effect/delivery.ts';
 import { StreamError } from '#runtime/std/errors.ts';
-import type { Batch, Operator, StageProgram } from '#runtime/task/contract.ts';
+import type { Batch, FiringBudget, Operator, StageProgram } from '#runtime/task/contract.ts';
 import { toyStage } from '#test/harness/toy-stage.ts';
 import { type RunningToy, ToyWorld } from '#test/runtime/task/toy-world.ts';
 import { WORLD_EPOCH_MS } from '#test/simulation/world/clock.ts';
@@ -104,6 +104,34 @@ class ToyReceiver {
 
 const DEAD = { outputTopic: 'out', deadLetterTopic: 'dead' };
 
+/** Keeps what it is given for a second of event time. */
+class HoldingOutbox extends ToyOutbox {
+  #held: { readonly dueMs: number; readonly batch: Batch }[] = [];
+
+  override process(batch: Batch): void {
+    for (let i = 0; i < batch.count; i++) {
+      this.#held.push({ dueMs: batch.timestampMs[i] + 1_000, batch: oneOf(batch, i) });
+    }
+  }
+
+  override nextTimerMs(): number {
+    return Math.min(...this.#held.map(({ dueMs }) => dueMs));
+  }
+
+  override fire(dueMs?: number, budget?: FiringBudget): boolean {
+    for (const one of this.#held.filter((held) => held.dueMs === dueMs)) {
+      if (budget?.take() === false) return false;
+      this.#held = this.#held.filter((held) => held !== one);
+      super.process(one.batch);
+    }
+    return true;
+  }
+}
+
+function oneOf(batch: Batch, index: number): Batch {
+  return { count: 1, value: [batch.value[index]] } as unknown as Batch;
+}
+
 function launch(toy: ToyWorld, receiver: ToyReceiver): RunningToy {
   const inhabitant = toy.world.start(`p${toy.world.processes.length}`);
   toy.owner = inhabitant.process.id;
@@ -114,6 +142,31 @@ function launch(toy: ToyWorld, receiver: ToyReceiver): RunningToy {
   };
   return toy.run(inhabitant, toy.environment(inhabitant), { commitIntervalMs: 50, checkpointIntervalMs: 700 });
 }
+
+test('what a clock makes due is sent behind the commit that makes the clock true', async () => {
+  const toy = new ToyWorld();
+  const receiver = new ToyReceiver();
+  const inhabitant = toy.world.start('p0');
+  toy.owner = inhabitant.process.id;
+  toy.program = (): StageProgram => {
+    const outbox = new HoldingOutbox();
+    const effects = [new Delivery({ target: 'toy', outbox, receiver: receiver.connect(inhabitant) })];
+    return { ...toyStage({ ...DEAD, idlenessMs: 2_000 }), operators: [outbox], head: outbox, effects };
+  };
+  toy.run(inhabitant, toy.environment(inhabitant), { commitIntervalMs: 50, checkpointIntervalMs: 700 });
+  const idleBefore: boolean[] = [];
+  receiver.mood = () => {
+    const last = toy.entries().at(-1)!;
+    idleBefore.push('idle' in last && Number((last['timersFired'] as { event: number }).event) === 0);
+    return 'take';
+  };
+  feed(toy, 0, 3);
+  await toy.pass(1_000);
+  expect(receiver.taken, 'the watermark is five seconds behind').toEqual([]);
+  await toy.pass(30_000);
+  expect(receiver.taken).toEqual(numbers(0, 3));
+  expect(idleBefore, 'an idle entry that fired nothing was committed before').toEqual([true]);
+});
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => `${from + i}`);
 

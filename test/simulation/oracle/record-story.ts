@@ -13,6 +13,8 @@ import { require } from '#test/simulation/oracle/violation.ts';
 export interface RecordRules {
   readonly outOfOrdernessMs: number;
   readonly maxSkewMs: number;
+  /** Of the clock of the entry before it, as where things go outside before the commit. @default false */
+  readonly skewByEntryBefore?: boolean;
   /** Event time of a record that is one. @default `at` */
   readonly eventMs?: (value: unknown) => number;
 }
@@ -48,10 +50,11 @@ export function interpretRecords(
   for (let n = 1; n < chain.length; n++) {
     const entry = chain[n];
     const idleMs = clock.begin(entry, chain[n - 1]);
+    const { clockMs } = rules.skewByEntryBefore ? chain[n - 1] : entry;
     if (idleMs > 0) model.advance(model.watermarkMs + idleMs);
     for (; at < input.length && input[at].offset < entry.endOffset; at++) {
       const record = input[at];
-      const row = readRow(record, entry.clockMs + rules.maxSkewMs, rules);
+      const row = readRow(record, clockMs + rules.maxSkewMs, rules);
       if (row === null) bad.push({ record, partly: false, entry: entry.number });
       else {
         taken.push(row);

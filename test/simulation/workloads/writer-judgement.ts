@@ -25,7 +25,7 @@ export interface WriterJob {
   readonly rules: WriterRules;
   readonly outOfOrdernessMs: number;
   readonly maxSkewMs: number;
-  readonly clockJumps: boolean;
+  readonly skewByEntryBefore: true;
   /** What the database never takes. @default nothing */
   readonly refuses?: (series: string) => boolean;
 }
@@ -101,9 +101,7 @@ export function judgeWriter(
   // One attempt may have given what the next found refused.
   const condemned = new Set(refused.map(([, item]) => nameOf(item)).filter((name) => away.has(name)));
   const judged = taken.filter((one) => !condemned.has(nameOf(one)));
-  // Whether a row is ahead of the clock is said by the clock of an entry, and one that was never committed had another.
-  const mayDiffer = !evidence.complete || (rules.rows && job.clockJumps);
-  judgeTaken(expected, judged, connections, { away, mayDiffer }, evidence);
+  judgeTaken(expected, judged, connections, away, evidence);
   judgeDeadLetters(
     letters.filter((letter) => !isRefusal(letter)),
     bad,
@@ -127,7 +125,7 @@ function judgeTaken(
   expected: ReadonlyMap<string, SeriesItems>,
   taken: readonly Taken[],
   connections: readonly Connection[],
-  { away, mayDiffer }: { readonly away: ReadonlySet<string>; readonly mayDiffer: boolean },
+  away: ReadonlySet<string>,
   { complete, coverage }: Evidence,
 ): void {
   /** By series: how many of its items were taken. */
@@ -142,7 +140,7 @@ function judgeTaken(
     const at = of?.items.findIndex((item) => Object.is(item.value, value) && item.timestampMs === timestampMs) ?? -1;
     // What an entry brought that was never committed comes again, unless the run was ended before. What one who was replaced
     // took for final, because nothing came to him, need not be what those after him do.
-    if (at < 0 && (mayDiffer || !byOwner)) continue;
+    if (at < 0 && (!complete || !byOwner)) continue;
     require(of !== undefined && at >= 0, 'receiver', () => `${what()} was given and is none that should be`);
     if (of === undefined) continue;
     const next = done.get(series) ?? 0;

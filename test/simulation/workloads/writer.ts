@@ -50,7 +50,7 @@ export function drawWriter({ clockJumps, orderly, random, settings }: Draw): Wor
     settings,
   );
   const maxSkewMs = rows ? 600_000 : MAX_SKEW_MS;
-  const job: WriterJob = { topic: name, rules, outOfOrdernessMs, maxSkewMs, clockJumps };
+  const job: WriterJob = { topic: name, rules, outOfOrdernessMs, maxSkewMs, skewByEntryBefore: true };
   const drawn = drawFeed(random, orderly || final, rows ? [60_000, 120_000] : [20_000, 60_000]);
   const shape = { ...drawn, lateShare: orderly ? 0 : random.pick([0, 0.1]), futureShare: 0 };
   return {
