@@ -33,6 +33,12 @@ export async function judgeRun(
   stored: StoredCheckpoints,
   kept: ReadonlySet<string>,
 ): Promise<void> {
+  const { originals } = installation.world.cluster;
+  for (const { partitions } of originals.values()) {
+    for (const { overruled, partition, topic } of partitions) {
+      require(overruled === 0, 'commit-log', () => `${topic}/${partition}: what was committed was ended as aborted`);
+    }
+  }
   const ledgers: Ledger[] = [];
   for (const generation of installation.generations) ledgers.push(new Ledger(installation, generation, ledgers));
   judgeAllTransactions(ledgers);

@@ -24,12 +24,19 @@ export interface WrittenPartition extends TopicPartition {
   readonly lastOffset: bigint;
 }
 
+interface CommittedTransaction {
+  readonly written: readonly WrittenPartition[];
+  readonly identity: ProducerIdentity;
+}
+
 /** What the writer of the id sends. `Life` is that of a coordinator: after a restart it is another. */
 export interface EndsPort<Life> {
   /** DescribeTransactions. */
   describe(life: Life): Promise<TransactionState>;
   /** The same, from whoever coordinates now, once that one is ready. */
   describeNow(): Promise<TransactionState>;
+  /** EndTxn in the name of whoever has it open; its answer is not waited for longer than that it is there. */
+  abort(life: Life, identity: ProducerIdentity): Promise<void>;
   /** ListOffsets, read committed: those that are not known to be readable. */
   unreadable(written: readonly WrittenPartition[]): Promise<readonly WrittenPartition[]>;
   /** DescribeProducers: where the producer id has a transaction open now. */
@@ -54,6 +61,8 @@ export class TransactionEnds<Life> {
   #hangingId = -1n;
   /** What hangs as committed and may be ended only by a transaction of our own. Once initialised, nobody else knows of it. */
   #owed: readonly OpenTransaction[] = [];
+  /** The transaction of ours that the coordinator has called committed last, until it is seen to be ended. */
+  #committed: CommittedTransaction | null = null;
 
   constructor(outputs: readonly TopicPartition[], port: EndsPort<Life>) {
     this.#outputs = outputs;
@@ -72,6 +81,13 @@ export class TransactionEnds<Life> {
    * would have decided about both. So nothing of ours may begin before.
    */
   async untilEnded(written: readonly WrittenPartition[], identity: ProducerIdentity): Promise<number> {
+    this.#committed = { written, identity };
+    const byHand = await this.#seenEnded(this.#committed);
+    this.#committed = null;
+    return byHand;
+  }
+
+  async #seenEnded({ identity, written }: CommittedTransaction): Promise<number> {
     let left = written;
     for (let looks = 0; ; looks++) {
       if (looks > 0) await this.#port.pause(Math.min(LOOK_PAUSE_MAX_MS, LOOK_PAUSE_MIN_MS * 2 ** (looks - 1)));
@@ -83,7 +99,9 @@ export class TransactionEnds<Life> {
       if (left.length === 0) return 0;
       if (looks < LOOKS_BEFORE_ASKING) continue;
       if (looks === LOOKS_MAX) throw this.#port.dead(`${left.length} partitions have no marker yet`);
-      if ((await this.#port.describeNow()).state !== 'PrepareCommit') return this.#endByHand(left, identity);
+      const { error, state } = await this.#port.describeNow();
+      const isOver = error === NONE ? state !== 'PrepareCommit' : error === TRANSACTIONAL_ID_NOT_FOUND;
+      if (isOver) return this.#endByHand(left, identity);
     }
   }
 
@@ -110,28 +128,51 @@ export class TransactionEnds<Life> {
    * Before initialising wipes out what the coordinator knows: what was committed must be marked everywhere. Measured: a
    * broker restarted under load left 1 to 3 of 24 committing ids without markers for ever, in all or some partitions, and
    * the end of their next transaction there would have decided about the old records. Markers carry the epoch of those:
-   * newer ones stay. Gives the number of an error.
+   * newer ones stay. What is under way is aborted here, and asked for again: where the commit was faster, initialising would
+   * not tell. `own` is who initialises again, null whoever shuts out all others. Gives the number of an error.
    */
-  async completeCommitted(life: Life): Promise<number> {
+  async completeCommitted(life: Life, own: ProducerIdentity | null): Promise<number> {
     const described = await this.#port.describe(life);
     const { error, state, producerId } = described;
     this.#hangingId = -1n;
-    if (error === TRANSACTIONAL_ID_NOT_FOUND) return NONE;
-    if (error !== NONE) return error;
+    if (error !== NONE && error !== TRANSACTIONAL_ID_NOT_FOUND) return error;
     if (state === 'PrepareCommit') return CONCURRENT_TRANSACTIONS;
+    await this.#endCommitted();
+    if (error === TRANSACTIONAL_ID_NOT_FOUND) return NONE;
     if (state !== 'CompleteCommit') {
       if (this.#owed.length > 0 && (await this.#payOngoing(described))) return CONCURRENT_TRANSACTIONS;
+      if (state === 'Ongoing' && (own === null || isSameIdentity(own, described))) {
+        await this.#port.abort(life, described);
+        return CONCURRENT_TRANSACTIONS;
+      }
       this.#hangingId = producerId;
       return NONE;
     }
-    this.#owed = [];
+    this.#owed = this.#owed.filter((one) => one.producerId !== producerId);
     const missing = await this.#missing(this.#outputs, producerId);
     if (missing.length === 0) return NONE;
     // The owner may have begun another one before we looked: that is not ours to end.
     if (!isSameState(described, await this.#port.describe(life))) return CONCURRENT_TRANSACTIONS;
-    if (!(await this.#port.commit(missing))) this.#owed = missing;
+    if (!(await this.#port.commit(missing))) this.#owed = [...this.#owed, ...missing];
     this.byHand += missing.length;
     return NONE;
+  }
+
+  /**
+   * What was called committed to us counts, whatever the coordinator knows now: somebody may have been initialised since,
+   * for one by a late request of ours.
+   */
+  async #endCommitted(): Promise<void> {
+    if (this.#committed === null) return;
+    const { identity, written } = this.#committed;
+    let open = await this.#openUnder(written, identity);
+    if (open.length > 0) {
+      await this.#port.pause(MARKER_LAG_MAX_MS);
+      open = await this.#openUnder(open, identity);
+      if (open.length > 0 && !(await this.#port.commit(open))) this.#owed = open;
+      this.byHand += open.length;
+    }
+    this.#committed = null;
   }
 
   /** The id was initialised, after `completeCommitted`. */
@@ -148,8 +189,7 @@ export class TransactionEnds<Life> {
     const owed = this.#owed;
     const open = await this.#port.open(owed, producerId);
     this.#owed = open.filter((now) => owed.some((then) => isSamePlace(now, then) && now.epoch === then.epoch));
-    const own = this.#port.identity();
-    if (state !== 'Ongoing' || own.producerId !== producerId || own.epoch !== epoch) return false;
+    if (state !== 'Ongoing' || !isSameIdentity(this.#port.identity(), { producerId, epoch })) return false;
     await this.#port.endWithoutRecords(owed, true);
     return true;
   }
@@ -185,6 +225,10 @@ export class TransactionEnds<Life> {
     await this.#port.pause(MARKER_LAG_MAX_MS);
     return this.#port.open(open, producerId);
   }
+}
+
+function isSameIdentity(one: ProducerIdentity, other: ProducerIdentity): boolean {
+  return one.producerId === other.producerId && one.epoch === other.epoch;
 }
 
 function isSamePlace(one: TopicPartition, other: TopicPartition): boolean {

@@ -122,6 +122,9 @@ export class KafkaWriter implements LogWriter {
     const markers = new Markers(this.#cluster, (nodeId) => this.#connect(nodeId));
     return {
       describe: (connection) => connection.request(describeTransactionRequest(this.transactionalId)),
+      abort: async (connection, identity) => {
+        await connection.request(this.#abortRequest(connection, identity));
+      },
       describeNow: () => this.#coordinated(describeTransactionRequest(this.transactionalId)),
       unreadable: (written) => markers.unreadable(written),
       open: (partitions, producerId) => markers.open(partitions, producerId),
@@ -140,10 +143,15 @@ export class KafkaWriter implements LogWriter {
   abortOpen(): Promise<void> {
     return this.#exclusively(async () => {
       this.#die();
-      const { state } = await this.#coordinated(describeTransactionRequest(this.transactionalId));
-      if (state !== 'Ongoing') return;
-      await this.#coordinated(initProducerIdRequest(this.transactionalId, this.#options.transactionTimeoutMs, NOBODY));
+      const described = await this.#coordinated(describeTransactionRequest(this.transactionalId));
+      if (described.state !== 'Ongoing' || this.#answeredOn === null) return;
+      // Whoever has ended it meanwhile was faster: then this one is refused.
+      await this.#coordinated(this.#abortRequest(this.#answeredOn, described));
     });
+  }
+
+  #abortRequest(connection: Connection, identity: ProducerIdentity): WireRequest<IdentityAnswer> {
+    return endTransactionRequest(endVersion(connection), this.transactionalId, identity, false);
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -161,7 +169,11 @@ export class KafkaWriter implements LogWriter {
     this.#ends.begin();
     const request = initProducerIdRequest(this.transactionalId, this.#options.transactionTimeoutMs, own);
     try {
-      this.#initialised(await this.#coordinated(request, (connection) => this.#ends.completeCommitted(connection)));
+      this.#initialised(
+        await this.#coordinated(request, (connection) =>
+          this.#ends.completeCommitted(connection, own === NOBODY ? null : own),
+        ),
+      );
       await this.#ends.initialised();
       this.#state = 'ready';
       return this.#ends.byHand;
@@ -183,10 +195,7 @@ export class KafkaWriter implements LogWriter {
     this.#sequences.clear();
     const broker = this.#answeredOn;
     this.#epochPerTransaction =
-      broker !== null &&
-      broker.transactionVersion >= 2 &&
-      broker.supports(API_PRODUCE, 12) &&
-      broker.supports(API_END_TXN, 5);
+      broker !== null && broker.transactionVersion >= 2 && broker.supports(API_PRODUCE, 12) && endVersion(broker) === 5;
   }
 
   async #attempt({ batches, entry, expectedEntryOffset }: Transaction): Promise<TransactionResult> {
@@ -349,6 +358,10 @@ export class KafkaWriter implements LogWriter {
  * middle: being initialised again finds out.
  */
 const PASSING = new Set(['log-unavailable', 'log-timeout', 'log-protocol', 'log-unsupported']);
+
+function endVersion(broker: Connection): 3 | 5 {
+  return broker.transactionVersion >= 2 && broker.supports(API_END_TXN, 5) ? 5 : 3;
+}
 
 function pauseMs(attempt: number): number {
   return Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** attempt);

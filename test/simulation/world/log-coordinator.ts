@@ -53,8 +53,6 @@ export class SimulatedCoordinator {
     markersRefused: 0,
   };
   readonly #ids = new Map<string, TransactionalId>();
-  /** Grows with every restart: connections to an older one are closed. */
-  life = 0;
   #nextProducerId = 1000;
   #looking = false;
 
@@ -73,7 +71,6 @@ export class SimulatedCoordinator {
   copy(): () => void {
     const entries = [...this.#ids].map(([id, entry]) => [id, { ...entry }] as const);
     return () => {
-      this.life++;
       this.#ids.clear();
       for (const [id, entry] of entries) this.#ids.set(id, { ...entry, partitions: new Set() });
     };
@@ -216,10 +213,7 @@ export class SimulatedCoordinator {
     entry.partitions = new Set();
     if (commit) for (const partition of partitions) partition.decide(producerId);
     const lost = this.#faults().markersLost * (commit ? 1 : ABORTS_ARE_RARE);
-    if (this.#random.happens('markers-lost', lost)) {
-      this.life++;
-      partitions = this.#leaveOut(partitions, commit);
-    }
+    if (this.#random.happens('markers-lost', lost)) partitions = this.#leaveOut(partitions, commit);
     if (partitions.length === 0) {
       entry.state = 'empty';
       return;

@@ -54,6 +54,8 @@ export class SimulatedPartition {
   /** Until then there is no leader. */
   electedAtMs = 0;
   leaderEpoch = 0;
+  /** Batches whose commit the coordinator had taken, and that a marker aborted: nobody may do that. */
+  overruled = 0;
   readonly #producers = new Map<number, ProducerState>();
   /** First offset of each open transaction by producer id. */
   readonly #open = new Map<number, number>();
@@ -185,7 +187,9 @@ export class SimulatedPartition {
     if (first !== undefined) {
       for (let i = this.batches.length - 1; i >= 0 && this.batches[i].baseOffset >= first; i--) {
         const batch = this.batches[i];
-        if (batch.producerId === producerId && batch.fate === 'open') batch.fate = fate;
+        if (batch.producerId !== producerId || batch.fate !== 'open') continue;
+        if (batch.decided && !commit) this.overruled++;
+        batch.fate = fate;
       }
     }
     const state = this.#producers.get(producerId);

@@ -78,10 +78,20 @@ export class SimulatedLogWriter implements LogWriter {
   }
 
   abortOpen(): Promise<void> {
-    const { coordinator, channel } = this.#cluster;
-    return channel.request<void>(this.#process, 'fence', (answer) => {
-      const isOpen = coordinator.describe(this.transactionalId).state === 'Ongoing';
-      if (isOpen) coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, -1, -1);
+    return this.#once(async () => {
+      this.#die();
+      const { epoch, producerId, state } = await this.#ask('offsets', () =>
+        this.#cluster.coordinator.describe(this.transactionalId),
+      );
+      if (state === 'Ongoing') await this.#abort(Number(producerId), epoch);
+    });
+  }
+
+  /** EndTxn, for whoever has it open. */
+  #abort(producerId: number, epoch: number): Promise<void> {
+    const { channel, coordinator } = this.#cluster;
+    return channel.request<void>(this.#process, 'commit', (answer) => {
+      coordinator.endTransaction(this.transactionalId, producerId, epoch, false);
       answer();
     });
   }
@@ -92,6 +102,7 @@ export class SimulatedLogWriter implements LogWriter {
     return {
       describe: () =>
         channel.request(this.#process, 'offsets', (answer) => answer(coordinator.describe(this.transactionalId))),
+      abort: (_, { epoch, producerId }) => this.#abort(Number(producerId), epoch),
       describeNow: () => this.#ask('offsets', () => coordinator.describe(this.transactionalId)),
       unreadable: (written) => this.#unreadable(written),
       open: (partitions, producerId) => this.#open(partitions, Number(producerId)),
@@ -174,7 +185,10 @@ export class SimulatedLogWriter implements LogWriter {
     const { coordinator } = this.#cluster;
     const serve = () => coordinator.initProducerId(this.transactionalId, TRANSACTION_TIMEOUT_MS, producerId, epoch);
     this.#ends.begin();
-    const answer = await this.#ask('fence', serve, () => this.#ends.completeCommitted(null));
+    const answer = await this.#ask('fence', serve, () => {
+      const own = producerId < 0 ? null : { producerId: BigInt(producerId), epoch };
+      return this.#ends.completeCommitted(null, own);
+    });
     if (answer.error !== KAFKA.none) throw this.#refused('InitProducerId', answer.error);
     this.#take(answer);
     await this.#ends.initialised();
@@ -292,23 +306,21 @@ export class SimulatedLogWriter implements LogWriter {
     );
   }
 
-  /** Asks the coordinator, again while it is busy. `first` and the question meet the same life of it. */
+  /** Asks the coordinator, again while it is busy; `first` before each time. */
   async #ask<T extends { readonly error: number }>(
     kind: RequestKind,
     serve: () => T,
     first?: () => Promise<number>,
   ): Promise<T> {
-    const { channel, coordinator } = this.#cluster;
+    const { channel } = this.#cluster;
     const givenUpMs = channel.scheduler.nowMs + RETRY_MAX_MS;
     for (;;) {
-      const { life } = coordinator;
       const unready = await first?.();
       const answer =
         unready !== undefined && unready !== KAFKA.none
           ? { error: unready }
           : await channel.request<T | { readonly error: number }>(this.#process, kind, (give) => {
-              const restarted = first !== undefined && coordinator.life !== life;
-              const error = restarted ? KAFKA.notCoordinator : this.#cluster.coordinatorError();
+              const error = this.#cluster.coordinatorError();
               give(error === KAFKA.none ? serve() : { error });
             });
       if (!BUSY.includes(answer.error)) return answer as T;

@@ -10,6 +10,7 @@ function forgetfulLog(endsLeftOut: number): { readonly port: EndsPort<string>; r
   let open: readonly OpenTransaction[] = [HANGING];
   const port: EndsPort<string> = {
     describe: async () => ({ error: 0, state: 'CompleteCommit', producerId: 7n, epoch: 1, startMs: 5n }),
+    abort: async () => {},
     describeNow: async () => ({ error: 0, state: 'CompleteCommit', producerId: 7n, epoch: 1, startMs: 5n }),
     unreadable: async (written) => written.filter((one) => open.some((other) => other.topic === one.topic)),
     open: async () => open,
@@ -30,7 +31,7 @@ test('an end that stands for one that was left out is sent again when it is left
   for (const leftOut of [0, 1, 2]) {
     const { ends, port } = forgetfulLog(leftOut);
     const transactions = new TransactionEnds([HANGING], port);
-    expect(await transactions.completeCommitted('first')).toBe(0);
+    expect(await transactions.completeCommitted('first', null)).toBe(0);
     await transactions.initialised();
     expect(ends).toEqual(new Array(leftOut + 1).fill(true));
   }
@@ -39,7 +40,7 @@ test('an end that stands for one that was left out is sent again when it is left
 test('what stays without markers ends the attempt, and is no transaction to build upon', async () => {
   const { port } = forgetfulLog(9);
   const transactions = new TransactionEnds([HANGING], port);
-  await transactions.completeCommitted('first');
+  await transactions.completeCommitted('first', null);
   await expect(transactions.initialised()).rejects.toThrow('dead: 1 partitions stay without markers');
 });
 
@@ -49,9 +50,9 @@ test('what is owed is kept when the answer to the initialisation is lost: the co
   const described = { error: 0, producerId: 7n, epoch: 1, startMs: 5n };
   const describe = async () => ({ ...described, state: states.shift() ?? 'Empty' });
   const transactions = new TransactionEnds([HANGING], { ...port, describe });
-  await transactions.completeCommitted('first');
+  await transactions.completeCommitted('first', null);
   transactions.begin();
-  expect(await transactions.completeCommitted('second')).toBe(0);
+  expect(await transactions.completeCommitted('second', null)).toBe(0);
   await transactions.initialised();
   expect(ends).toEqual([true]);
 });
@@ -66,9 +67,9 @@ test('a transaction that is to stand for a missing end, and whose own end was lo
     state: states.shift() ?? 'CompleteCommit',
   });
   const transactions = new TransactionEnds([HANGING], { ...port, describe });
-  await transactions.completeCommitted('first');
+  await transactions.completeCommitted('first', null);
   transactions.begin();
-  expect(await transactions.completeCommitted('second')).toBe(51);
+  expect(await transactions.completeCommitted('second', null)).toBe(51);
   expect(ends).toEqual([true]);
 });
 
@@ -126,4 +127,51 @@ test("a successor's transaction is not ours to end", async () => {
   const { ends, asked } = lateLog(Number.POSITIVE_INFINITY, [{ ...HANGING, epoch: 1 }]);
   expect(await ends.untilEnded(WRITTEN, OURS)).toBe(0);
   expect(asked.commits).toBe(0);
+});
+
+/** Ours is committed and seen nowhere; then the way to the log breaks, and the coordinator says something else. */
+async function forgotten(state: string, mine = OURS) {
+  const asked = { aborted: 0, committed: [] as number[] };
+  const { port } = forgetfulLog(0);
+  let open: readonly OpenTransaction[] = [HANGING];
+  const broken: EndsPort<string> = {
+    ...port,
+    describe: async () => ({ error: 0, state, producerId: 7n, epoch: 3, startMs: 5n }),
+    unreadable: async () => {
+      throw new Error('the connection is closed');
+    },
+    open: async () => open,
+    abort: async () => void asked.aborted++,
+    async commit(ended) {
+      asked.committed.push(...ended.map(({ epoch }) => epoch));
+      open = [];
+      return true;
+    },
+  };
+  const ends = new TransactionEnds(WRITTEN, broken);
+  await expect(ends.untilEnded(WRITTEN, mine)).rejects.toThrow('closed');
+  return { ends, asked };
+}
+
+test('what was called committed is ended as committed, though the coordinator knows nothing of it any more', async () => {
+  const { ends, asked } = await forgotten('Empty');
+  expect(await ends.completeCommitted('next', null)).toBe(0);
+  expect(asked.committed).toEqual([OURS.epoch]);
+  await ends.initialised();
+  expect(asked.committed, 'once').toEqual([OURS.epoch]);
+});
+
+test('what is open under another epoch is not what was called committed', async () => {
+  const { ends, asked } = await forgotten('Empty', { ...OURS, epoch: 9 });
+  expect(await ends.completeCommitted('next', null)).toBe(0);
+  expect(asked.committed).toEqual([]);
+});
+
+test('what is under way is aborted before the id is initialised, by its owner or by whoever shuts all others out', async () => {
+  const { ends, asked } = await forgotten('Ongoing');
+  expect(await ends.completeCommitted('next', null), 'asked for again').toBe(51);
+  expect(await ends.completeCommitted('next', { producerId: 7n, epoch: 3 })).toBe(51);
+  expect(asked.aborted).toBe(2);
+  expect(await ends.completeCommitted('next', { producerId: 7n, epoch: 2 }), "a successor's is left alone").toBe(0);
+  expect(asked.aborted).toBe(2);
 });
