@@ -156,15 +156,6 @@ export class DirectoryStore implements CheckpointStore {
     await this.#disk.syncDirectory(directory);
   }
 
-  /** Who wrote the last of what is found may have died between its name and the sync. */
-  async #syncFound(directory: string): Promise<void> {
-    try {
-      await this.#disk.syncDirectory(directory);
-    } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw error;
-    }
-  }
-
   async #makeTaskDirectory(task: TaskIdentity, directory: string): Promise<void> {
     if (this.#durable.has(directory)) return;
     await this.#makeRoot();
@@ -185,6 +176,15 @@ export class DirectoryStore implements CheckpointStore {
     await this.#disk.makeDirectory(this.#root);
     for (let at = this.#root; dirname(at) !== at; at = dirname(at)) await this.#syncAbove(dirname(at));
     this.#durable.add(this.#root);
+  }
+
+  /** Who wrote the last of what is found may have died between its name and the sync. */
+  async #syncFound(directory: string): Promise<void> {
+    try {
+      await this.#disk.syncDirectory(directory);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+    }
   }
 
   /** A directory above the root that cannot be synced by us was not made by us. */

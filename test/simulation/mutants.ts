@@ -74,7 +74,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forgets what it may not end by hand',
     patches: at('runtime/log/kafka/transaction-ends.ts', [
-      'if (!(await this.#port.commit(missing))) this.#owed = missing;',
+      'if (!(await this.#port.commit(missing))) this.#owed = [...this.#owed, ...missing];',
       'await this.#port.commit(missing);',
     ]),
     killedBy: ['commit-log', 'task-failed', 'rows', 'exchange', 'digest', 'liveness', 'clean-stop'],
