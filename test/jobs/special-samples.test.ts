@@ -83,6 +83,7 @@ class Rig {
     const options = { program, partition: 0, partitionCounts: { ...partitionCounts, raw: 1 }, writers: 0 };
     const runner = new StageRunner({ ...options, state: this.#pages, count: () => {}, commitBytesMax: 1 << 20 });
     runner.inputOffset = this.#offset;
+    runner.clockMs = AT + 60_000;
     return runner;
   }
 
