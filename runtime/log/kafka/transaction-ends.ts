@@ -35,7 +35,7 @@ export interface EndsPort<Life> {
   describe(life: Life): Promise<TransactionState>;
   /** The same, from whoever coordinates now, once that one is ready. */
   describeNow(): Promise<TransactionState>;
-  /** EndTxn in the name of whoever has it open; its answer is not waited for longer than that it is there. */
+  /** EndTxn with abort in the name of whoever has it open. Refused or not: whoever asks describes it again. */
   abort(life: Life, identity: ProducerIdentity): Promise<void>;
   /** ListOffsets, read committed: those that are not known to be readable. */
   unreadable(written: readonly WrittenPartition[]): Promise<readonly WrittenPartition[]>;
