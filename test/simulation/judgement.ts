@@ -34,8 +34,11 @@ export async function judgeRun(
   kept: ReadonlySet<string>,
 ): Promise<void> {
   const { coordinator, originals } = installation.world.cluster;
-  // Who may write no markers, and dies before the transaction that stands for them, leaves what was committed to be aborted.
-  const mayBeAborted = coordinator.counts.markersRefused > 0;
+  // Who may write no markers, and dies before the transaction that stands for them, leaves what was committed to be
+  // aborted; so does who dies before an older process's late initialisation makes the coordinator forget it.
+  const isForgotten =
+    coordinator.counts.commitMarkersLost > 0 && installation.world.channel.counts['late-past-a-new-process'] > 0;
+  const mayBeAborted = coordinator.counts.markersRefused > 0 || isForgotten;
   for (const { partitions } of originals.values()) {
     for (const { overruled, partition, topic } of partitions) {
       require(overruled === 0 || mayBeAborted, 'commit-log', () =>
